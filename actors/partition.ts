@@ -1,0 +1,280 @@
+/**
+ * The partition actor: the life of one partition on one node. The statechart says when, src/partition/host.ts does; a turn never
+ * passes through the chart's mailbox.
+ *
+ *   unowned ─▶ taking ─▶ waiting ─▶ serving ─▶ handing off ─▶ leaving ─▶ unowned
+ *               │ ▲                                              ▲
+ *             RETRY pause            any of them, when it is no longer wanted at this epoch, is fenced, or its store fails
+ *
+ * A1. It claims only at an epoch at which placement names this node, each epoch once (O1). What placement wants is one value,
+ *     `wanted`; every state asks whether it still agrees with it.
+ * A2. `stopped` is for what no retry can mend (L1, L4): it says why, keeps the stores, and ends only with the process.
+ * A3. While placement names this node at an epoch that has ended here, it is asked for a higher one.
+ */
+import { assign, createActor, fromPromise, setup } from 'xstate'
+import { BrokenLog } from '../src/core/log.ts'
+import { PartitionHost, type HostOptions } from '../src/partition/host.ts'
+import type { Incoming } from '../src/partition/owner.ts'
+import type { ClaimResult } from '../src/partition/takeover.ts'
+import type { Subscription } from '../src/ports/transport.ts'
+import { isHoldfastError, messageOf, type ErrorCode } from '../src/protocol/errors.ts'
+import type { Epoch, NodeId, PartitionId, Seq } from '../src/protocol/ids.ts'
+
+export type PartitionRole = 'none' | 'replaying' | 'owner' | 'handing-off' | 'stopped'
+
+export interface PartitionStatus {
+  readonly partition: PartitionId
+  readonly role: PartitionRole
+  readonly epoch: Epoch
+  readonly appliedSeq: Seq
+  readonly stateHash: string
+  /** Why it is stopped. */
+  readonly reason: string | undefined
+}
+
+export interface PartitionOptions extends Omit<HostOptions, 'onFenced' | 'onBroken' | 'onStoreFailure'> {
+  /** Placement is asked for an epoch above `epoch` (O1). */
+  readonly onEpochSpent: (epoch: Epoch) => void
+  /** It cannot be opened here; placement should find another node (O6). */
+  readonly onCannotOpen: (reason: string) => void
+  /** Subscribes what the owner of the partition answers: frames, and requests of watchers. */
+  readonly listen: () => readonly Subscription[]
+}
+
+/** One partition on one node, from the node's start to its end. */
+export interface Partition {
+  /** What placement wants of this node: the epoch at which it is to own the partition, or nothing. */
+  want(epoch: Epoch | null): void
+  submit(incoming: Incoming): void
+  watch(request: Uint8Array, inbox: string): Promise<void>
+  /** `true` when the hand-off record is committed. */
+  handOff(to: NodeId): Promise<boolean>
+  reconnected(): void
+  status(): PartitionStatus
+  /** Ends the ownership if there is one, and closes the store. */
+  close(): Promise<void>
+  crash(): Promise<void>
+}
+
+type Event =
+  | { readonly type: 'want'; readonly epoch: Epoch | null }
+  | { readonly type: 'handOff'; readonly to: NodeId }
+  | { readonly type: 'fenced' }
+  | { readonly type: 'broken'; readonly reason: string }
+  | { readonly type: 'storeFailed'; readonly error: unknown }
+
+interface Context {
+  readonly wanted: Epoch | null
+  /** The last one that was begun. */
+  readonly epoch: Epoch
+  readonly failures: number
+  readonly serveFromMs: number
+  readonly to: NodeId | undefined
+  readonly handedOff: boolean
+  readonly reason: string | undefined
+}
+
+const firstPauseMs = 50
+const longestPauseMs = 2_000
+const askAgainMs = 500
+
+function partitionMachine(options: PartitionOptions, host: PartitionHost) {
+  const { clock, partition, observer } = options
+  return setup({
+    types: {} as { context: Context; events: Event },
+    actors: {
+      takeOver: fromPromise<ClaimResult, Epoch>(({ input, signal }) => host.takeOver(input, signal)),
+      handOff: fromPromise<boolean, NodeId>(({ input }) => host.handOff(input)),
+      leave: fromPromise<void, Parameters<PartitionHost['release']>[0]>(({ input }) => host.release(input)),
+    },
+    actions: {
+      begin: assign({ epoch: ({ context }) => context.wanted ?? context.epoch, failures: 0 }),
+      serve: ({ context }) => {
+        host.serve()
+        observer.emit({ type: 'partition.serving', partition, epoch: context.epoch })
+      },
+      askForEpoch: ({ context }) => {
+        if (context.wanted === context.epoch && context.epoch > 0) options.onEpochSpent(context.epoch)
+      },
+      cannotOpen: (_, { error }: { error: unknown }) => options.onCannotOpen(messageOf(error)),
+      stopped: ({ context }) => {
+        observer.emit({ type: 'partition.stopped', partition, reason: context.reason ?? '' })
+      },
+    },
+    guards: {
+      wantedAnew: ({ context }) => context.wanted !== null && context.wanted > context.epoch,
+      unwanted: ({ context }) => context.wanted !== context.epoch,
+      broken: (_, { error }: { error: unknown }) => error instanceof BrokenLog,
+      damaged: (_, { error }: { error: unknown }) => isHoldfastError(error, 'INTERNAL'),
+      notHere: (_, { error }: { error: unknown }) => notHere.some((code) => isHoldfastError(error, code)),
+    },
+    delays: {
+      untilServing: ({ context }) => Math.max(0, context.serveFromMs - clock.monotonic()),
+      pause: ({ context }) => Math.min(firstPauseMs * 2 ** context.failures, longestPauseMs),
+      askAgain: askAgainMs,
+    },
+  }).createMachine({
+    initial: 'unowned',
+    context: { wanted: null, epoch: 0 as Epoch, failures: 0, serveFromMs: 0, to: undefined, handedOff: false, reason: undefined },
+    on: {
+      want: { actions: assign({ wanted: ({ event }) => event.epoch }) },
+      broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
+      storeFailed: [
+        { guard: { type: 'damaged', params: ({ event }) => event }, target: '.leavingDamaged' },
+        { target: '.leavingInDoubt', actions: { type: 'cannotOpen', params: ({ event }) => event } },
+      ],
+    },
+    states: {
+      unowned: {
+        always: { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+        after: { askAgain: { target: 'unowned', reenter: true, actions: 'askForEpoch' } },
+      },
+      taking: {
+        invoke: {
+          src: 'takeOver',
+          input: ({ context }) => context.epoch,
+          onDone: [
+            {
+              guard: ({ event }) => event.output.kind === 'claimed',
+              target: 'waiting',
+              actions: assign({
+                serveFromMs: ({ event }) => (event.output.kind === 'claimed' ? event.output.serveFromMs : 0),
+              }),
+            },
+            {
+              target: 'leaving',
+              actions: ({ event }) => {
+                if (event.output.kind === 'outbid') options.onEpochSpent(event.output.by)
+              },
+            },
+          ],
+          onError: [
+            {
+              guard: { type: 'broken', params: ({ event }) => event },
+              target: 'stopped',
+              actions: assign({ reason: ({ event }) => messageOf(event.error) }),
+            },
+            { guard: { type: 'damaged', params: ({ event }) => event }, target: 'leavingDamaged' },
+            {
+              guard: { type: 'notHere', params: ({ event }) => event },
+              target: 'leaving',
+              actions: { type: 'cannotOpen', params: ({ event }) => event },
+            },
+            { target: 'failing', actions: assign({ failures: ({ context }) => context.failures + 1 }) },
+          ],
+        },
+        always: { guard: 'unwanted', target: 'leaving' },
+      },
+      failing: {
+        after: { pause: 'taking' },
+        always: { guard: 'unwanted', target: 'leaving' },
+      },
+      waiting: {
+        after: { untilServing: 'serving' },
+        always: { guard: 'unwanted', target: 'leaving' },
+      },
+      serving: {
+        entry: 'serve',
+        always: { guard: 'unwanted', target: 'leavingInDoubt' },
+        on: {
+          handOff: { target: 'handingOff', actions: assign({ to: ({ event }) => event.to }) },
+          fenced: 'leaving',
+        },
+      },
+      handingOff: {
+        entry: assign({ handedOff: false }),
+        invoke: {
+          src: 'handOff',
+          input: ({ context }) => context.to!,
+          onDone: { target: 'leaving', actions: assign({ handedOff: ({ event }) => event.output }) },
+        },
+        always: { guard: 'unwanted', target: 'leavingInDoubt' },
+        on: { fenced: 'leaving' },
+      },
+      leaving: { invoke: { src: 'leave', input: 'nothing happened', onDone: 'unowned', onError: 'unowned' } },
+      leavingInDoubt: { invoke: { src: 'leave', input: 'in doubt', onDone: 'unowned', onError: 'unowned' } },
+      leavingDamaged: { invoke: { src: 'leave', input: 'damaged', onDone: 'unowned', onError: 'unowned' } },
+      stopped: {
+        entry: 'stopped',
+        invoke: { src: 'leave', input: 'in doubt', onError: {} },
+        on: { storeFailed: {}, broken: {} },
+      },
+    },
+  })
+}
+
+/** Errors of the store that say that this is not the place for the partition. */
+const notHere: readonly ErrorCode[] = ['INVALID', 'CONFLICT']
+
+const roles: Readonly<Record<string, PartitionRole>> = {
+  taking: 'replaying',
+  failing: 'replaying',
+  waiting: 'replaying',
+  serving: 'owner',
+  handingOff: 'handing-off',
+  stopped: 'stopped',
+}
+
+export function createPartition(options: PartitionOptions): Partition {
+  const host = new PartitionHost({
+    ...options,
+    onFenced: (by) => {
+      const { partition, observer } = options
+      observer.emit({ type: 'partition.fenced', partition, epoch: actor.getSnapshot().context.epoch, by: by.epoch })
+      actor.send({ type: 'fenced' })
+    },
+    onBroken: (error) => actor.send({ type: 'broken', reason: error.message }),
+    onStoreFailure: (error) => actor.send({ type: 'storeFailed', error }),
+  })
+  const actor = createActor(partitionMachine(options, host), { clock: options.clock })
+  let subscriptions: readonly Subscription[] = []
+  const role = () => roles[actor.getSnapshot().value] ?? 'none'
+  actor.subscribe(() => {
+    const answers = role() !== 'none' && role() !== 'stopped'
+    if (answers === subscriptions.length > 0) return
+    for (const subscription of subscriptions) subscription.close()
+    subscriptions = answers ? options.listen() : []
+  })
+  actor.start()
+
+  let finishHandOff: ((done: boolean) => void) | undefined
+  actor.subscribe((snapshot) => {
+    if (snapshot.value === 'handingOff' || finishHandOff === undefined) return
+    finishHandOff(snapshot.context.handedOff)
+    finishHandOff = undefined
+  })
+
+  const end = () => {
+    actor.stop()
+    for (const subscription of subscriptions) subscription.close()
+    subscriptions = []
+    finishHandOff?.(false)
+  }
+  return {
+    want: (epoch) => actor.send({ type: 'want', epoch }),
+    submit: (incoming) => host.submit(incoming),
+    watch: (request, inbox) => host.watch(request, inbox),
+    reconnected: () => host.reconnected(),
+    handOff(to) {
+      if (actor.getSnapshot().value !== 'serving') return Promise.resolve(false)
+      return new Promise((resolve) => {
+        actor.send({ type: 'handOff', to })
+        finishHandOff = resolve
+      })
+    },
+    status() {
+      const { context } = actor.getSnapshot()
+      const { appliedSeq, stateHash } = host.progress ?? { appliedSeq: 0 as Seq, stateHash: '' }
+      const { partition } = options
+      return { partition, role: role(), epoch: context.epoch, appliedSeq, stateHash, reason: context.reason }
+    },
+    async close() {
+      end()
+      await host.release('in doubt')
+    },
+    async crash() {
+      end()
+      await host.crash()
+    },
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * The disk of one node in memory, and the stores on it (S1–S4 of the Store port).
+ *
+ * A `MemoryDisk` outlives the processes that use it: `process()` gives the stores of one of them, `crash()` ends it.
+ * D1. Batches of the last while are not safe yet: a crash may lose some of them, always the last ones, chance decides how many.
+ * D2. What a store has answered to be closed is safe.
+ * D3. One process at a time; a crashed one holds nothing.
+ */
+import type { Clock } from '../../ports/clock.ts'
+import type { Random } from '../../ports/random.ts'
+import type { Store, StoreOp, Stores } from '../../ports/store.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import type { PartitionId } from '../../protocol/ids.ts'
+import { SortedBytes, type Undo } from './sorted-bytes.ts'
+
+/** Last batches of a store that a crash may lose; older ones are safe. */
+const unsafeBatches = 64
+
+/** One partition's data on the disk. */
+class Volume {
+  readonly data = new SortedBytes()
+  /** How to take back each batch that is not safe yet, oldest first. */
+  readonly unsafe: Undo[] = []
+  open = false
+  damaged = false
+  /** Grows with each crash: a store that was opened before it is of the dead. */
+  life = 0
+
+  loseTail(random: Random): void {
+    const lost = Math.floor(random.next() * (this.unsafe.length + 1))
+    for (let i = 0; i < lost; i++) this.data.undo(this.unsafe.pop()!)
+    this.unsafe.length = 0
+    this.open = false
+    this.life++
+  }
+}
+
+export interface MemoryProcessOptions {
+  /** Of the node: what it asks of its disk is answered by it, in a tick of its own. */
+  readonly clock: Clock
+}
+
+export class MemoryDisk {
+  readonly #volumes = new Map<PartitionId, Volume>()
+  readonly #setAside = new Map<string, Volume>()
+  #holder: MemoryStores | null = null
+
+  /** The stores for one process of the node. */
+  process(options: MemoryProcessOptions): MemoryStores {
+    return new MemoryStores(this, options.clock)
+  }
+
+  /** Ends the process that holds the disk, if one does (D1). */
+  crash(random: Random): void {
+    this.#holder = null
+    for (const volume of this.#volumes.values()) volume.loseTail(random)
+  }
+
+  /** From now on opening this partition's store throws `INTERNAL`, until it is set aside. */
+  damage(partition: PartitionId): void {
+    const volume = this.#volumes.get(partition)
+    if (volume !== undefined) volume.damaged = true
+  }
+
+  /** Where stores that were set aside are. */
+  get aside(): readonly string[] {
+    return [...this.#setAside.keys()]
+  }
+
+  /** For `MemoryStores`. */
+  open(by: MemoryStores, partition: PartitionId): Volume {
+    this.#holder ??= by
+    if (this.#holder !== by) throw new HoldfastError('CONFLICT', 'another process has this disk: stop it first')
+    let volume = this.#volumes.get(partition)
+    if (volume === undefined) {
+      volume = new Volume()
+      this.#volumes.set(partition, volume)
+    }
+    if (volume.open) throw new HoldfastError('CONFLICT', `the store of partition ${partition} is open already: close it first`)
+    if (volume.damaged) throw new HoldfastError('INTERNAL', `the store memory:p${partition} is damaged: set it aside and rebuild it`)
+    volume.open = true
+    return volume
+  }
+
+  setAside(partition: PartitionId): string | null {
+    const volume = this.#volumes.get(partition)
+    if (volume === undefined) return null
+    if (volume.open) throw new HoldfastError('CONFLICT', `the store of partition ${partition} is open: close it before it is set aside`)
+    const path = `memory:set-aside/p${partition}-${this.#setAside.size + 1}`
+    this.#setAside.set(path, volume)
+    this.#volumes.delete(partition)
+    return path
+  }
+
+  release(by: MemoryStores): void {
+    if (this.#holder === by) this.#holder = null
+  }
+}
+
+export class MemoryStores implements Stores {
+  readonly #disk: MemoryDisk
+  readonly #clock: Clock
+  readonly #open = new Set<MemoryStore>()
+
+  constructor(disk: MemoryDisk, clock: Clock) {
+    this.#disk = disk
+    this.#clock = clock
+  }
+
+  async open(partition: PartitionId): Promise<Store> {
+    await tick(this.#clock)
+    const store = new MemoryStore(this.#disk.open(this, partition), this.#clock, () => this.#open.delete(store))
+    this.#open.add(store)
+    return store
+  }
+
+  async setAside(partition: PartitionId, _reason: string): Promise<string | null> {
+    await tick(this.#clock)
+    return this.#disk.setAside(partition)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((store) => store.close()))
+    this.#disk.release(this)
+  }
+}
+
+class MemoryStore implements Store {
+  /** Null once it is closed. */
+  #volume: Volume | null
+  readonly #clock: Clock
+  readonly #closed: () => void
+  readonly #life: number
+
+  constructor(volume: Volume, clock: Clock, closed: () => void) {
+    this.#volume = volume
+    this.#life = volume.life
+    this.#clock = clock
+    this.#closed = closed
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const { data } = this.#opened()
+    const values = keys.map((key) => data.get(key))
+    await tick(this.#clock)
+    return values
+  }
+
+  async write(batch: readonly StoreOp[]): Promise<void> {
+    const { data, unsafe, life } = this.#opened()
+    if (life === this.#life) {
+      unsafe.push(data.apply(batch))
+      if (unsafe.length > unsafeBatches) unsafe.shift()
+    }
+    await tick(this.#clock)
+  }
+
+  async *range(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    const rows = this.#opened().data.range(gte, lt)
+    await tick(this.#clock)
+    yield* rows
+  }
+
+  async close(): Promise<void> {
+    const volume = this.#volume
+    if (volume === null) return
+    this.#volume = null
+    await tick(this.#clock)
+    if (volume.life !== this.#life) return
+    volume.unsafe.length = 0
+    volume.open = false
+    this.#closed()
+  }
+
+  #opened(): Volume {
+    if (this.#volume === null) throw new HoldfastError('INTERNAL', 'this store is closed: open it again')
+    return this.#volume
+  }
+}
+
+const tick = (clock: Clock) => new Promise<void>((resolve) => clock.defer(resolve))

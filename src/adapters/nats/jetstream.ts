@@ -1,0 +1,210 @@
+/**
+ * JetStream's own interface, as far as a changelog and a registry need it: JSON questions to `$JS.API.>`.
+ *
+ * J1. Stream and message questions are answered by the stream's leader alone; nothing here reads from a replica.
+ * J2. No answer, and every error that is not about the question itself, throws `RETRY`: a 503 during an election looks like
+ *     a server without JetStream.
+ */
+import type { Msg } from '@nats-io/transport-node'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import type { Requests } from './requests.ts'
+
+/** The numbers that JetStream gives to its errors, where it matters which one it is. */
+export const apiErrors = {
+  messageNotFound: 10_037,
+  notEnabledForAccount: 10_039,
+  invalidConfig: 10_052,
+  messageTooLarge: 10_054,
+  streamNameInUse: 10_058,
+  streamNotFound: 10_059,
+  subjectsOverlap: 10_065,
+  wrongLastSequence: 10_071,
+  replicasNotSupported: 10_074,
+  notEnabled: 10_076,
+  storeFailed: 10_077,
+  headersTooLarge: 10_097,
+  streamSealed: 10_109,
+  /** Newer servers say so where another append is ahead and not yet applied. */
+  wrongLastSequenceUnknown: 10_164,
+} as const
+
+export interface ApiError {
+  readonly number: number
+  readonly description: string
+}
+
+export type ApiReply =
+  | { readonly error: ApiError; readonly body?: undefined }
+  | { readonly error?: undefined; readonly body: Json }
+
+/** What the server sent, before anyone has looked at it. */
+export type Json = Readonly<Record<string, unknown>>
+
+export interface StreamInfo {
+  readonly config: Json
+  readonly first: number
+  readonly last: number
+  readonly consumers: number
+  /** Subjects that hold messages; only where they were asked for. */
+  readonly subjects: readonly string[]
+}
+
+export interface StoredMessage {
+  readonly seq: number
+  readonly subject: string
+  readonly data: Uint8Array
+  /** The block of headers as text, empty where there are none. */
+  readonly headers: string
+}
+
+const utf8 = new TextEncoder()
+const noBytes = new Uint8Array()
+
+export class JetStream {
+  readonly #requests: Requests
+
+  constructor(requests: Requests) {
+    this.#requests = requests
+  }
+
+  async call(question: string, body?: Json, timeoutMs?: number): Promise<ApiReply> {
+    const subject = `$JS.API.${question}`
+    const data = body === undefined ? noBytes : utf8.encode(JSON.stringify(body))
+    const answer = await this.#requests.ask({ subject, ...(timeoutMs === undefined ? {} : { timeoutMs }) }, data)
+    switch (answer.kind) {
+      case 'answered':
+        return parseReply(answer.message, question)
+      case 'no-responders':
+        throw retry(
+          `JetStream does not answer ${question}: its leader is being elected, or JetStream is not enabled on this NATS server`,
+        )
+      case 'not-sent':
+      case 'lost':
+        throw retry(`JetStream has not answered ${question}: ${answer.reason}`)
+    }
+  }
+
+  /** `null`: there is no such stream. */
+  async streamInfo(stream: string, subjectsFilter?: string): Promise<StreamInfo | null> {
+    const filter = subjectsFilter === undefined ? undefined : { subjects_filter: subjectsFilter }
+    const reply = await this.call(`STREAM.INFO.${stream}`, filter)
+    if (reply.body !== undefined) return parseInfo(reply.body)
+    if (reply.error.number === apiErrors.streamNotFound) return null
+    throw failed(`STREAM.INFO.${stream}`, reply.error)
+  }
+
+  /** `null`: the stream holds no such message. Throws `NOT_FOUND` where there is no stream. */
+  async message(stream: string, which: { readonly seq: number } | { readonly last_by_subj: string }): Promise<StoredMessage | null> {
+    const reply = await this.call(`STREAM.MSG.GET.${stream}`, which)
+    if (reply.body !== undefined) return parseMessage(reply.body)
+    if (reply.error.number === apiErrors.messageNotFound) return null
+    if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
+    throw failed(`STREAM.MSG.GET.${stream}`, reply.error)
+  }
+
+  /** Creates a consumer that acknowledges nothing, in memory, and gives its name. Throws `NOT_FOUND` where there is no stream. */
+  async createConsumer(stream: string, config: Json): Promise<string> {
+    const reply = await this.call(`CONSUMER.CREATE.${stream}`, {
+      stream_name: stream,
+      config: { ack_policy: 'none', replay_policy: 'instant', mem_storage: true, num_replicas: 1, ...config },
+    })
+    if (reply.body !== undefined) return text(reply.body['name'])
+    if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
+    throw failed(`CONSUMER.CREATE.${stream}`, reply.error)
+  }
+
+  /** Tells the server, and does not wait: a consumer that stays ends by itself. */
+  deleteConsumer(stream: string, consumer: string): void {
+    this.#requests.send({ subject: `$JS.API.CONSUMER.DELETE.${stream}.${consumer}` }, noBytes, () => {})
+  }
+}
+
+/** Where a delivered message is in its stream, and how many its consumer has delivered. */
+export interface Delivery {
+  readonly seq: number
+  readonly delivered: number
+}
+
+/** Reads the reply subject of a delivered message; `undefined` if it is none. */
+export function deliveryOf(reply: string | undefined): Delivery | undefined {
+  // $JS.ACK.<stream>.<consumer>.<times>.<seq>.<delivered>.<time>.<pending>; newer ones have domain and account before the stream.
+  const parts = reply?.split('.') ?? []
+  if (parts[0] !== '$JS' || parts[1] !== 'ACK' || parts.length < 9) return undefined
+  const at = parts.length === 9 ? 5 : 7
+  const seq = Number(parts[at])
+  const delivered = Number(parts[at + 1])
+  return Number.isSafeInteger(seq) && Number.isSafeInteger(delivered) ? { seq, delivered } : undefined
+}
+
+/** For an error that is not about the question itself (J2). */
+export const failed = (question: string, error: ApiError) =>
+  retry(`JetStream cannot answer ${question} now: ${error.description} (${error.number})`)
+
+export const noStream = (stream: string) =>
+  new HoldfastError('NOT_FOUND', `there is no stream ${stream} on this NATS server: provision it first`)
+
+const retry = (message: string, cause?: unknown) => new HoldfastError('RETRY', `${message}; try again`, { cause })
+
+function parseReply(message: Msg, question: string): ApiReply {
+  let body: unknown
+  try {
+    body = message.json()
+  } catch (cause) {
+    throw retry(`what answers ${question} is not JetStream (${messageOf(cause)})`, cause)
+  }
+  const json = object(body)
+  const error = errorOf(json)
+  return error === undefined ? { body: json } : { error }
+}
+
+export function errorOf(json: Json): ApiError | undefined {
+  if (json['error'] === undefined) return undefined
+  const error = object(json['error'])
+  // Before it has recovered a server answers with an HTTP code alone.
+  return { number: number(error['err_code'] ?? error['code']), description: text(error['description']) }
+}
+
+function parseInfo(body: Json): StreamInfo {
+  const state = object(body['state'])
+  const subjects = Object.keys(object(state['subjects'] ?? {}))
+  const total = number(body['total'] ?? 0)
+  if (subjects.length < total) {
+    throw new HoldfastError('INTERNAL', `a stream has ${total} subjects, which is more than one answer holds: remove some`)
+  }
+  return {
+    config: object(body['config']),
+    first: number(state['first_seq']),
+    last: number(state['last_seq']),
+    consumers: number(state['consumer_count'] ?? 0),
+    subjects,
+  }
+}
+
+function parseMessage(body: Json): StoredMessage {
+  const message = object(body['message'])
+  return {
+    seq: number(message['seq']),
+    subject: text(message['subject']),
+    data: base64(message['data']),
+    headers: Buffer.from(base64(message['hdrs'])).toString('utf8'),
+  }
+}
+
+const base64 = (value: unknown): Uint8Array => (value === undefined ? noBytes : Buffer.from(text(value), 'base64'))
+
+export function object(value: unknown): Json {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  throw unreadable()
+}
+
+function number(value: unknown): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value
+  throw unreadable()
+}
+
+function text(value: unknown): string {
+  if (typeof value === 'string') return value
+  throw unreadable()
+}
+
+const unreadable = () => retry('JetStream has answered with something that this version of Holdfast cannot read')

@@ -1,0 +1,294 @@
+/**
+ * One connection to NATS, shared by the transport, the changelog and the registry of a node.
+ *
+ * K3. While the link is down nothing is handed to nats.js: it would keep some of it and send it after the reconnect.
+ * K4. The link is `up` when the server takes messages again, `connected` when it has taken the subscriptions, too: between
+ *     the two lies a round trip. Listeners hear of the second.
+ * K5. A flush rejects if the link goes down before the answer; nats.js alone would answer it after the reconnect (T3).
+ * K6. Bytes that the server does not read are bounded: above the bound messages are lost, and each is reported.
+ * K7. It never gives up: it reconnects for ever, until the last of those that hold it has closed.
+ */
+import {
+  errors,
+  NatsConnectionImpl,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type Status,
+} from '@nats-io/transport-node'
+import type { Clock } from '../../ports/clock.ts'
+import type { Observer } from '../../ports/observer.ts'
+import type { Random } from '../../ports/random.ts'
+import type { Subscription } from '../../ports/transport.ts'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import { checkVersion } from './server-version.ts'
+import { checkSettings, type CheckedSettings, type NatsSettings } from './settings.ts'
+import { backlogOf, useHeldSockets } from './socket.ts'
+
+export interface NatsParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly observer: Observer
+}
+
+export interface LinkListener {
+  /** The connection broke. */
+  down?(): void
+  /** Subscriptions are in force again; what was published meanwhile is lost. */
+  up?(): void
+  /** The server does not let this user publish on the subject. */
+  denied?(subject: string, reason: string): void
+}
+
+/** How long `close` waits for the server to take what was published before. */
+const farewellMs = 1_000
+
+export class Link {
+  readonly parts: NatsParts
+  readonly settings: CheckedSettings
+  /** Subjects under it are this connection's own. */
+  readonly inboxRoot: string
+  readonly #connection: NatsConnection
+  readonly #listeners = new Set<LinkListener>()
+  readonly #flushes = new Set<(error: HoldfastError) => void>()
+  #up = true
+  #connected = true
+  #closing: Promise<void> | undefined
+  #holders = 0
+  #maxPayload: number
+
+  private constructor(connection: NatsConnection, settings: CheckedSettings, parts: NatsParts) {
+    this.#connection = connection
+    this.settings = settings
+    this.parts = parts
+    this.inboxRoot = `${settings.inboxPrefix}.${parts.random.id()}`
+    this.#maxPayload = connection.info?.max_payload ?? 0
+  }
+
+  /** Throws `RETRY` where no server answers, `INVALID` for wrong settings, refused credentials and a server that is too old. */
+  static async connect(settings: NatsSettings, parts: NatsParts): Promise<Link> {
+    const checked = checkSettings(settings)
+    useHeldSockets()
+    let connection: NatsConnection
+    try {
+      connection = await NatsConnectionImpl.connect(checked.options)
+    } catch (cause) {
+      throw connectError(checked.servers, cause)
+    }
+    try {
+      checkVersion(connection.info?.version, connection.getServer())
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+    const link = new Link(connection, checked, parts)
+    void link.#watch()
+    parts.observer.emit({ type: 'transport.connected' })
+    return link
+  }
+
+  get up(): boolean {
+    return this.#up
+  }
+
+  get connected(): boolean {
+    return this.#connected
+  }
+
+  get maxPayload(): number {
+    // Unknown while it reconnects: the last server's word holds.
+    return (this.#maxPayload = this.#connection.info?.max_payload ?? this.#maxPayload)
+  }
+
+  get offersJetStream(): boolean {
+    return this.#connection.info?.jetstream === true
+  }
+
+  get server(): string {
+    return this.#connection.getServer()
+  }
+
+  /** False: it was not sent, and never will be. The subject, the headers and the size must have been checked. */
+  send(subject: string, data: Uint8Array, reply?: string, headers?: MsgHdrs): boolean {
+    if (!this.#up) return false
+    if (backlogOf(this.#connection) > this.settings.maxBacklogBytes) {
+      this.parts.observer.emit({ type: 'message.dropped', subject, reason: 'overflow' })
+      return false
+    }
+    // nats.js writes at the end of this tick: until then the bytes must stay as they are.
+    const bytes = data.length === 0 ? data : Buffer.from(data)
+    try {
+      if (reply === undefined && headers === undefined) this.#connection.publish(subject, bytes)
+      else {
+        this.#connection.publish(subject, bytes, {
+          ...(reply === undefined ? {} : { reply }),
+          ...(headers === undefined ? {} : { headers }),
+        })
+      }
+      return true
+    } catch (error) {
+      // It closed for good, and `#watch` has not heard yet.
+      if (error instanceof errors.ClosedConnectionError) return false
+      throw error
+    }
+  }
+
+  /** What `handler` throws is reported (T4): to nats.js it would be the end of all reading. */
+  subscribe(subject: string, handler: (message: Msg) => void, queue?: string): Subscription {
+    if (this.#closing !== undefined || this.#connection.isClosed()) return { close() {} }
+    const { observer } = this.parts
+    let open = true
+    const subscription = this.#connection.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: (error, message) => {
+        // With an error nats.js has ended the subscription; `#watch` reports it.
+        if (!open || error !== null) return
+        try {
+          handler(message)
+        } catch (thrown) {
+          observer.emit({ type: 'handler.threw', where: message.subject, error: thrown })
+        }
+      },
+    })
+    return {
+      close: () => {
+        if (!open) return
+        open = false
+        subscription.unsubscribe()
+      },
+    }
+  }
+
+  flush(): Promise<void> {
+    if (!this.#up) return Promise.reject(this.#broken())
+    return new Promise((resolve, reject) => {
+      this.#flushes.add(reject)
+      this.#connection
+        .flush()
+        .then(resolve, (cause: unknown) => reject(new HoldfastError('RETRY', messageOf(cause), { cause })))
+        .finally(() => this.#flushes.delete(reject))
+    })
+  }
+
+  listen(listener: LinkListener): Subscription {
+    this.#listeners.add(listener)
+    return { close: () => void this.#listeners.delete(listener) }
+  }
+
+  /** One more user of the link. It closes with the `close` of the last. */
+  hold(): { close(): Promise<void> } {
+    this.#holders++
+    let held = true
+    return {
+      close: () => {
+        if (held) this.#holders--
+        held = false
+        return this.#holders === 0 ? this.#close() : Promise.resolve()
+      },
+    }
+  }
+
+  #close(): Promise<void> {
+    return (this.#closing ??= this.#sayFarewell())
+  }
+
+  async #sayFarewell(): Promise<void> {
+    const { clock } = this.parts
+    if (this.#up) {
+      let timer
+      const late = new Promise<void>((resolve) => (timer = clock.setTimeout(resolve, farewellMs)))
+      await Promise.race([this.flush().catch(() => {}), late])
+      clock.clearTimeout(timer)
+    }
+    this.#goDown()
+    await this.#connection.close()
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.#connection.status()) this.#on(status)
+    if (this.#closing !== undefined) return
+    this.#goDown()
+    this.#report(`the connection to NATS has ended for good: start this process again`)
+  }
+
+  #on(status: Status): void {
+    if (status.type === 'disconnect') this.#goDown()
+    else if (status.type === 'reconnect' && this.#closing === undefined) this.#comeUp()
+    else if (status.type === 'error') {
+      this.#report(status.error.message)
+      if (status.error instanceof errors.PermissionViolationError && status.error.operation === 'publish') {
+        const { subject, message } = status.error
+        this.#tell('denied', (listener) => listener.denied?.(subject, message))
+      }
+    }
+  }
+
+  #goDown(): void {
+    if (!this.#up) return
+    this.#up = false
+    const heard = this.#connected && this.#closing === undefined
+    this.#connected = false
+    for (const reject of this.#flushes) reject(this.#broken())
+    this.#flushes.clear()
+    if (heard) this.parts.observer.emit({ type: 'transport.disconnected' })
+    this.#tell('down', (listener) => listener.down?.())
+  }
+
+  #comeUp(): void {
+    this.#up = true
+    try {
+      checkVersion(this.#connection.info?.version, this.server)
+    } catch (error) {
+      // It was of the right version when this process started: better served by an old one than by none.
+      this.#report(messageOf(error))
+    }
+    this.flush().then(
+      () => {
+        this.#connected = true
+        this.parts.observer.emit({ type: 'transport.connected' })
+        this.#tell('up', (listener) => listener.up?.())
+      },
+      // Down again: the next reconnect begins anew.
+      () => {},
+    )
+  }
+
+  #tell(what: string, call: (listener: LinkListener) => void): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        call(listener)
+      } catch (error) {
+        this.parts.observer.emit({ type: 'handler.threw', where: `link ${what}`, error })
+      }
+    }
+  }
+
+  #report(reason: string): void {
+    this.parts.observer.emit({ type: 'transport.error', reason })
+  }
+
+  #broken(): HoldfastError {
+    return this.#closing === undefined
+      ? new HoldfastError('RETRY', 'the connection to NATS is broken: what was published may be lost; wait until it is back')
+      : new HoldfastError('RETRY', 'the connection to NATS was closed: open another')
+  }
+}
+
+function connectError(servers: readonly string[], cause: unknown): HoldfastError {
+  const where = servers.join(', ')
+  if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) {
+    return new HoldfastError(
+      'INVALID',
+      `the NATS server at ${where} refuses the credentials (${cause.message}): correct the user, token, nkey or creds`,
+      { cause },
+    )
+  }
+  if (cause instanceof errors.InvalidArgumentError) {
+    return new HoldfastError('INVALID', `the connection to NATS at ${where} is set up wrongly: ${cause.message}`, { cause })
+  }
+  return new HoldfastError(
+    'RETRY',
+    `no NATS server answers at ${where} (${messageOf(cause)}): start one, or correct \`servers\``,
+    { cause },
+  )
+}

@@ -1,0 +1,93 @@
+/**
+ * Creation of a log (C5, L1): a stream with its generation, and the genesis record at sequence 1.
+ *
+ * Q1. The server creates a stream of one name once: whose settings differ, and a generation always does, is told that it is
+ *     there. The genesis record expects an empty stream: of any number of provisioners one has it stored.
+ * Q2. A provisioner that died between the two left an empty stream. Provisioning again with the same generation completes it.
+ */
+import type { PartitionId, Generation } from '../../protocol/ids.ts'
+import type { AppendResult } from '../../protocol/log.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { apiErrors, failed, type ApiError, type JetStream, type Json } from './jetstream.ts'
+import { checkStream, generationOf, logConfig } from './stream-settings.ts'
+
+export interface Provisioning {
+  readonly jetstream: JetStream
+  readonly clock: Clock
+  readonly stream: string
+  readonly subject: string
+  readonly replicas: number
+  readonly partition: PartitionId
+  readonly generation: Generation
+  readonly genesis: Uint8Array
+  /** Appends the genesis record to an empty stream. */
+  appendGenesis(): Promise<AppendResult>
+}
+
+/** A NATS cluster may take seconds to found the group of a new stream and to elect its leader. */
+const patienceMs = 10_000
+const betweenTriesMs = 100
+
+/** True if the genesis record of this call is the log's. */
+export async function provisionLog(job: Provisioning): Promise<boolean> {
+  const config = logConfig(job.stream, job.subject, job.generation, job.replicas)
+  const created = await createStream(job.jetstream, config)
+  if (created && (await storeGenesis(job))) return true
+  const info = await job.jetstream.streamInfo(job.stream)
+  if (info === null) {
+    throw new HoldfastError('RETRY', `the stream ${job.stream} was removed while it was provisioned: try again`)
+  }
+  checkStream(info.config, config, false)
+  if (info.last > 0 || generationOf(info.config) !== job.generation) return false
+  return storeGenesis(job)
+}
+
+/** False: it is there already. Throws `INVALID` where it cannot be had as asked. */
+export async function createStream(jetstream: JetStream, config: Json): Promise<boolean> {
+  const question = `STREAM.CREATE.${String(config['name'])}`
+  const reply = await jetstream.call(question, config, patienceMs)
+  if (reply.body !== undefined) {
+    // Another one with the very same settings may have created it.
+    const created = reply.body['did_create'] === true
+    checkStream(reply.body['config'] as Json, config, created)
+    return created
+  }
+  if (reply.error.number === apiErrors.streamNameInUse) return false
+  if (impossible.has(reply.error.number)) throw cannotCreate(config, reply.error)
+  throw failed(question, reply.error)
+}
+
+const impossible: ReadonlySet<number> = new Set([
+  apiErrors.invalidConfig,
+  apiErrors.subjectsOverlap,
+  apiErrors.replicasNotSupported,
+  apiErrors.notEnabled,
+  apiErrors.notEnabledForAccount,
+])
+
+function cannotCreate(config: Json, error: ApiError): HoldfastError {
+  return new HoldfastError(
+    'INVALID',
+    `this NATS server cannot create the stream ${String(config['name'])}: ${error.description} (${error.number}); correct its configuration or the settings`,
+  )
+}
+
+async function storeGenesis(job: Provisioning): Promise<boolean> {
+  const { clock, jetstream, stream } = job
+  const deadlineMs = clock.monotonic() + patienceMs
+  let result = await job.appendGenesis()
+  while (result.kind !== 'accepted') {
+    const first = await jetstream.message(stream, { seq: 1 })
+    if (first !== null) return Buffer.compare(first.data, job.genesis) === 0
+    if (clock.monotonic() > deadlineMs) {
+      throw new HoldfastError('RETRY', `the stream ${stream} takes no record yet (${result.reason}): try again`)
+    }
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, betweenTriesMs))
+    result = await job.appendGenesis()
+  }
+  if (result.seq !== 1) {
+    throw new HoldfastError('INTERNAL', `the genesis record of ${stream} has become sequence ${result.seq}: recover this partition`)
+  }
+  return true
+}

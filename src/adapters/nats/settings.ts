@@ -1,0 +1,202 @@
+/**
+ * What an operator can set about the connection to NATS, and how it becomes options of nats.js.
+ *
+ * Settings are data: they are checked together, at once, and never changed. Nothing here must match across nodes but `cluster`
+ * and `replicas`.
+ */
+import {
+  credsAuthenticator,
+  nkeyAuthenticator,
+  type Authenticator,
+  type NodeConnectionOptions,
+  type TlsOptions,
+} from '@nats-io/transport-node'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import { isWellFormedSubject } from './message-check.ts'
+
+export interface NatsSettings {
+  /** `nats://host:port`, `tls://host:port` or `host:port`, one or more of one NATS cluster, in a text joined by `,`; `user:password@` before a host is understood. */
+  readonly servers: string | readonly string[]
+  /** How this connection is called in the server's monitoring. Default `holdfast`. */
+  readonly name?: string
+  /** All replies to this process come to subjects under it. Give each user of NATS its own, and the permission to subscribe `<prefix>.>`. Default `_INBOX`. */
+  readonly inboxPrefix?: string
+
+  /** At most one way to authenticate: `user` and `password`, `token`, `nkey` or `creds`. */
+  readonly user?: string
+  readonly password?: string
+  readonly token?: string
+  /** A seed, `SU…`. */
+  readonly nkey?: string
+  /** The text of a `.creds` file. */
+  readonly creds?: string
+  /** Files or PEM texts of certificates and keys. Given, even empty, it means: only by TLS. */
+  readonly tls?: TlsOptions
+
+  /** How long a first connect may take for each server, in ms. Default 5,000. */
+  readonly connectTimeoutMs?: number
+  /** The server is asked for a sign of life this often, in ms; a connection without one for three times as long is given up. Default 5,000. */
+  readonly pingIntervalMs?: number
+  /** Least time between two attempts to reach the same server again, in ms. Default 250. */
+  readonly reconnectWaitMs?: number
+  /** Up to so much is added at random, so that not all nodes come at once, in ms. Default 250. */
+  readonly reconnectJitterMs?: number
+  /** An append without an answer is `unknown` after so long, in ms. Default 2,000. */
+  readonly appendTimeoutMs?: number
+  /** Any other question to JetStream is given up after so long, in ms. Default 3,000. */
+  readonly requestTimeoutMs?: number
+  /** Messages are lost (`message.dropped`, `overflow`) while more than so many bytes wait for the server to read them. Default 64 MiB. */
+  readonly maxBacklogBytes?: number
+}
+
+export interface LogSettings {
+  readonly cluster: string
+  /** Copies that the NATS cluster keeps of each log and of the registry, from their creation on: 1, 3 or 5. Default 1. */
+  readonly replicas?: number
+}
+
+export const natsDefaults = {
+  name: 'holdfast',
+  inboxPrefix: '_INBOX',
+  connectTimeoutMs: 5_000,
+  pingIntervalMs: 5_000,
+  reconnectWaitMs: 250,
+  reconnectJitterMs: 250,
+  appendTimeoutMs: 2_000,
+  requestTimeoutMs: 3_000,
+  maxBacklogBytes: 64 * 1024 * 1024,
+} as const
+
+export interface CheckedSettings {
+  readonly inboxPrefix: string
+  readonly appendTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly connectTimeoutMs: number
+  readonly maxBacklogBytes: number
+  /** Without user names and passwords: for messages. */
+  readonly servers: readonly string[]
+  readonly options: NodeConnectionOptions
+}
+
+/** Throws `INVALID` for settings that can never work. */
+export function checkSettings(settings: NatsSettings): CheckedSettings {
+  const given = typeof settings.servers === 'string' ? settings.servers.split(',') : settings.servers
+  if (given.length === 0) throw invalid('`servers` names no NATS server: give at least one, e.g. nats://127.0.0.1:4222')
+  const addresses = given.map(parseAddress)
+  const all = { ...natsDefaults, ...withoutUndefined(settings) }
+  if (!isWellFormedSubject(all.inboxPrefix, false)) {
+    throw invalid(`\`inboxPrefix\` ${JSON.stringify(all.inboxPrefix)} is not a subject: write tokens joined by "."`)
+  }
+  for (const name of numbers) checkNumber(name, all[name])
+  const servers = addresses.map((address) => address.host)
+  const tls = settings.tls ?? (addresses.some((address) => address.tls) ? {} : undefined)
+  return {
+    inboxPrefix: all.inboxPrefix,
+    appendTimeoutMs: all.appendTimeoutMs,
+    requestTimeoutMs: all.requestTimeoutMs,
+    connectTimeoutMs: all.connectTimeoutMs,
+    maxBacklogBytes: all.maxBacklogBytes,
+    servers,
+    options: {
+      servers,
+      name: all.name,
+      timeout: all.connectTimeoutMs,
+      // For ever: a node outlives any absence of its server, also one that refuses its credentials for a while.
+      maxReconnectAttempts: -1,
+      ignoreAuthErrorAbort: true,
+      reconnectTimeWait: all.reconnectWaitMs,
+      reconnectJitter: all.reconnectJitterMs,
+      reconnectJitterTLS: all.reconnectJitterMs,
+      pingInterval: all.pingIntervalMs,
+      maxPingOut: 2,
+      noAsyncTraces: true,
+      inboxPrefix: all.inboxPrefix,
+      ...authentication(settings, addresses),
+      ...(tls === undefined ? {} : { tls }),
+    },
+  }
+}
+
+const numbers = [
+  'connectTimeoutMs',
+  'pingIntervalMs',
+  'reconnectWaitMs',
+  'reconnectJitterMs',
+  'appendTimeoutMs',
+  'requestTimeoutMs',
+  'maxBacklogBytes',
+] as const
+
+/** Also what a timer can hold. */
+const maxNumber = 2 ** 31 - 1
+
+function checkNumber(name: string, value: number): void {
+  const least = name.startsWith('reconnect') ? 0 : 1
+  if (!Number.isSafeInteger(value) || value < least || value > maxNumber) {
+    throw invalid(`\`${name}\` is ${value}: give a whole number from ${least} to ${maxNumber}`)
+  }
+}
+
+interface Address {
+  readonly host: string
+  readonly tls: boolean
+  readonly user: string | undefined
+  readonly password: string | undefined
+}
+
+function parseAddress(text: string): Address {
+  const [, scheme, userInfo, host] = /^(?:([a-z]+):\/\/)?(?:([^@/]*)@)?([^@/\s]+)\/?$/i.exec(text.trim()) ?? []
+  // The text is not in the message: it may hold a password.
+  if (host === undefined) throw invalid('an entry of `servers` is not an address: write nats://host:port')
+  if (scheme !== undefined && !/^(?:nats|tls)$/i.test(scheme)) {
+    throw invalid(`the NATS server ${scheme}://${host} cannot be reached by "${scheme}": use nats:// or tls://`)
+  }
+  let user: string | undefined
+  let password: string | undefined
+  try {
+    const colon = userInfo?.indexOf(':') ?? -1
+    if (userInfo !== undefined) user = decodeURIComponent(colon < 0 ? userInfo : userInfo.slice(0, colon))
+    if (userInfo !== undefined && colon >= 0) password = decodeURIComponent(userInfo.slice(colon + 1))
+  } catch (cause) {
+    throw invalid(`the user or password before ${host} has a broken %-escape: correct it in \`servers\``, cause)
+  }
+  return { host, tls: scheme?.toLowerCase() === 'tls', user, password }
+}
+
+function authentication(
+  settings: NatsSettings,
+  addresses: readonly Address[],
+): Pick<NodeConnectionOptions, 'user' | 'pass' | 'token' | 'authenticator'> {
+  const named = addresses.find((address) => address.user !== undefined)
+  // As every NATS client has it: a lone name before the host is a token.
+  const user = settings.user ?? (named?.password === undefined ? undefined : named.user)
+  const password = settings.password ?? named?.password
+  const token = settings.token ?? (named?.password === undefined ? named?.user : undefined)
+  const { nkey, creds } = settings
+  if ([user, token, nkey, creds].filter((way) => way !== undefined).length > 1) {
+    throw invalid('there is more than one way to authenticate: give only one of `user`, `token`, `nkey` and `creds`')
+  }
+  if (user !== undefined) return { user, ...(password === undefined ? {} : { pass: password }) }
+  if (token !== undefined) return { token }
+  const utf8 = new TextEncoder()
+  if (nkey !== undefined) return { authenticator: tried('nkey', nkeyAuthenticator(utf8.encode(nkey.trim()))) }
+  if (creds !== undefined) return { authenticator: tried('creds', credsAuthenticator(utf8.encode(creds))) }
+  return {}
+}
+
+/** Signs something once: what cannot sign now never can. */
+function tried(setting: 'nkey' | 'creds', authenticator: Authenticator): Authenticator {
+  try {
+    authenticator('nonce')
+    return authenticator
+  } catch (cause) {
+    const expected = setting === 'nkey' ? 'the seed of a user, SU…' : 'the text of a .creds file'
+    throw invalid(`\`${setting}\` cannot be used (${messageOf(cause)}): give ${expected}`, cause)
+  }
+}
+
+function withoutUndefined<T extends object>(settings: T): Partial<T> {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as Partial<T>
+}
+
+const invalid = (message: string, cause?: unknown) => new HoldfastError('INVALID', message, { cause })

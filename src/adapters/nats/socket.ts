@@ -1,0 +1,41 @@
+/**
+ * The TCP or TLS socket of a connection: nats.js's own, with two of its gaps closed.
+ *
+ * K1. A dial that was given up closes its socket. nats.js leaves it open where the server accepts and then says nothing, and
+ *     the process would never end.
+ * K2. A stale connection is destroyed at once. nats.js first waits until all is written, which a server that hangs never
+ *     lets happen: the connection would stay "connected" for ever, and what is published would pile up.
+ *
+ * nats.js makes its sockets by one factory for the whole process; `useHeldSockets` is called before each first connect. Another
+ * user of nats.js in this process may put the factory back: then K1 and K2 are as in nats.js, and `backlogOf` says 0.
+ */
+import { NatsConnectionImpl, setTransportFactory, type NatsConnection } from '@nats-io/transport-node'
+import { NodeTransport, nodeResolveHost } from '@nats-io/transport-node/lib/node_transport.js'
+
+class HeldSocket extends NodeTransport {
+  /** Bytes that wait in this process for the server to read. */
+  get backlog(): number {
+    return this.connected && !this.done ? this.socket.writableLength : 0
+  }
+
+  override disconnect(): void {
+    if (this.connected && !this.done) this.socket.destroy()
+    else super.disconnect()
+  }
+
+  override close(error?: Error): Promise<void> {
+    if (this.connected) return super.close(error)
+    this.discard()
+    return Promise.resolve()
+  }
+}
+
+export function useHeldSockets(): void {
+  setTransportFactory({ factory: () => new HeldSocket(), dnsResolveFn: nodeResolveHost })
+}
+
+export function backlogOf(connection: NatsConnection): number {
+  if (!(connection instanceof NatsConnectionImpl)) return 0
+  const { transport } = connection.protocol
+  return transport instanceof HeldSocket ? transport.backlog : 0
+}

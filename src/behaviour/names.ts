@@ -1,0 +1,38 @@
+/**
+ * Names of commands and queries: they become methods of references, so some are taken.
+ */
+import { HoldfastError } from '../protocol/errors.ts'
+import { maxTokenBytes } from '../protocol/subjects.ts'
+
+/** Names that would break a reference: promises, JSON and classes look for them, or a reference has them itself. */
+export const reservedNames = [
+  'then',
+  'catch',
+  'finally',
+  'constructor',
+  'toJSON',
+  '__proto__',
+  'key',
+  'type',
+  'watch',
+  'tell',
+  'with',
+] as const
+
+export type ReservedName = (typeof reservedNames)[number]
+
+const name = /^[A-Za-z0-9_$-]+$/
+
+/** Throws `INVALID` unless `text` can name a command or a query of the actor type `type`. */
+export function checkMethodName(text: string, type: string): void {
+  if ((reservedNames as readonly string[]).includes(text)) {
+    throw new HoldfastError('INVALID', `actor "${type}": the name "${text}" is reserved, choose another for this command or query`)
+  }
+  // `$` takes three bytes of a subject token.
+  if (!name.test(text) || text.replaceAll('$', '=24').length > maxTokenBytes) {
+    throw new HoldfastError(
+      'INVALID',
+      `actor "${type}": "${text.slice(0, 40)}" cannot name a command or query, use up to ${maxTokenBytes} of A-Z a-z 0-9 _ -`,
+    )
+  }
+}

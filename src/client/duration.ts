@@ -1,0 +1,26 @@
+/**
+ * Durations as users write them. Inside, every duration is a number of milliseconds whose name ends in `Ms`.
+ */
+import { HoldfastError } from '../protocol/errors.ts'
+
+/** Milliseconds, or a number with its unit: `'200ms'`, `'2s'`, `'5m'`, `'2h'`, `'30d'`. */
+export type Duration = number | `${number}${Unit}`
+
+type Unit = 'ms' | 's' | 'm' | 'h' | 'd'
+
+const unitsMs: Readonly<Record<Unit, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+const pattern = /^([0-9]{1,15}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$/
+
+/** Milliseconds of a duration. `what` names it in the message of the `INVALID` that anything else throws. */
+export function durationMs(duration: Duration, what: string): number {
+  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
+  const match = typeof duration === 'string' ? pattern.exec(duration) : null
+  if (match === null) {
+    throw new HoldfastError(
+      'INVALID',
+      `${what} is not a duration: use milliseconds from 0, or a text such as '200ms', '2s', '5m', '2h' or '30d'`,
+    )
+  }
+  return Number(match[1]) * unitsMs[match[2] as Unit]
+}

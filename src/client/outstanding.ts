@@ -1,0 +1,108 @@
+/**
+ * The requests of one session that have no answer yet, by number.
+ *
+ * N1. Numbers start at 1, grow by 1, and are given once.
+ * N2. `low` is the lowest number whose first reply the owners must still keep: of a command or tell that is outstanding, or that ended
+ *     `UNKNOWN` and can still be repeated. Queries do not hold it. It never goes back.
+ * N3. An `UNKNOWN` number is kept until its repeat term is over; the oldest go earlier when there are too many or when they alone
+ *     would hold `low` too far back. From then on repeating it is refused here, since the owners may have forgotten it.
+ * N4. Requests outstanding are at most `limit`; the span of numbers that owners must remember is at most `spanLimit`. At either bound
+ *     there is no room for another.
+ */
+import type { RequestKind } from '../protocol/frames.ts'
+import { repeatTermMs, type Pending } from './pending.ts'
+
+/** Requests outstanding, default. */
+export const defaultOutstanding = 65_536
+
+const spanLimit = 1_048_576
+
+export class Outstanding {
+  readonly #limit: number
+  /** Commands and tells. */
+  readonly #commands = new Map<number, Pending>()
+  readonly #queries = new Map<number, Pending>()
+  /** Commands of other sessions, by the text of their id. */
+  readonly #foreign = new Map<string, Pending>()
+  /** When the first attempt of each `UNKNOWN` number was sent (N3). */
+  readonly #unknown = new Map<number, number>()
+  #next = 1
+  #low = 1
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get size(): number {
+    return this.#commands.size + this.#queries.size + this.#foreign.size
+  }
+
+  /** Whether one more request of this kind may begin (N4). */
+  hasRoom(kind: RequestKind): boolean {
+    return this.size < this.#limit && (kind === 'query' || this.#next - this.#low < spanLimit || this.#next - this.low() < spanLimit)
+  }
+
+  /** A number that nobody had (N1). */
+  number(): number {
+    return this.#next++
+  }
+
+  /** N2, N3. */
+  low(nowMs = Number.NEGATIVE_INFINITY): number {
+    while (this.#low < this.#next && !this.#commands.has(this.#low)) {
+      const sentMs = this.#unknown.get(this.#low)
+      if (sentMs !== undefined && nowMs - sentMs <= repeatTermMs && this.#next - this.#low < spanLimit / 2) break
+      this.#unknown.delete(this.#low++)
+    }
+    return this.#low
+  }
+
+  add(pending: Pending): void {
+    if (pending.kind === 'query') this.#queries.set(pending.number, pending)
+    else this.#commands.set(pending.number, pending)
+  }
+
+  addForeign(id: string, pending: Pending): void {
+    this.#foreign.set(id, pending)
+  }
+
+  get(number: number): Pending | undefined {
+    return this.#commands.get(number) ?? this.#queries.get(number)
+  }
+
+  getForeign(id: string): Pending | undefined {
+    return this.#foreign.get(id)
+  }
+
+  remove(pending: Pending): void {
+    if (pending.kind === 'query') this.#queries.delete(pending.number)
+    else this.#commands.delete(pending.number)
+  }
+
+  removeForeign(id: string): void {
+    this.#foreign.delete(id)
+  }
+
+  /** Keeps the number of a command that has ended `UNKNOWN`, so that it can be repeated (N3). */
+  keep(number: number, firstSentMs: number): void {
+    if (this.#unknown.size >= this.#limit) {
+      const [oldest] = this.#unknown.keys()
+      this.#unknown.delete(oldest!)
+    }
+    this.#unknown.set(number, firstSentMs)
+  }
+
+  /** Takes it back for a repetition: when its first attempt was sent, or `undefined` where it must not be repeated any more. */
+  takeKept(number: number, nowMs: number): number | undefined {
+    const sentMs = this.#unknown.get(number)
+    this.#unknown.delete(number)
+    return sentMs !== undefined && nowMs - sentMs <= repeatTermMs ? sentMs : undefined
+  }
+
+  /** All that is outstanding, commands before queries, by the order of their numbers. What is removed meanwhile is left out. */
+  *all(): Iterable<Pending> {
+    yield* this.#commands.values()
+    yield* this.#queries.values()
+    yield* this.#foreign.values()
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * One request on its way: its attempts, and what may be said of it when it ends without an answer (R2).
+ *
+ * A1. A request keeps its number over all its attempts, so the owner does it once.
+ * A2. An attempt ends in at most one answer. An answer that says "not done here" (`moved`, `RETRY`, `FENCED`, `OVERLOADED`, `TIMEOUT`, no
+ *     responders) refuses one attempt; an attempt without an answer is not refused, whatever time has passed.
+ * A3. `RETRY`, `OVERLOADED` and `FENCED` are reported only where every attempt was refused. Where nothing was sent and time is up it is
+ *     `TIMEOUT`. Else a command or tell is `UNKNOWN` with its id, and a query, which changes nothing, is `RETRY`. A repetition of an
+ *     `UNKNOWN` command counts that call's attempts, too.
+ */
+import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
+import type { Request, RequestKind, WireError } from '../protocol/frames.ts'
+import type { SessionId } from '../protocol/ids.ts'
+import type { Value } from '../protocol/values.ts'
+import { formatCommandId } from './command-id.ts'
+
+/** A client stops repeating an id after this; the owner remembers it for longer (R3). */
+export const repeatTermMs = 90_000
+
+const firstBackoffMs = 10
+const lastBackoffMs = 200
+
+export interface Waiter {
+  readonly resolve: (value: Value | undefined) => void
+  readonly reject: (error: HoldfastError) => void
+}
+
+/** A keyed actor as a session addresses it. `hash` picks the partition. */
+export interface Address {
+  readonly type: string
+  readonly key: string
+  readonly hash: number
+}
+
+/**
+ * `queued`: leaves with the next flush. `held`: there is no connection or no placement. `sent`: waits for a reply. `waiting`: was
+ * refused, and is sent again when it is due.
+ */
+export type PendingState = 'queued' | 'held' | 'sent' | 'waiting' | 'settled'
+
+export class Pending implements Request, Waiter {
+  readonly kind: RequestKind
+  readonly session: SessionId
+  readonly number: number
+  readonly type: string
+  readonly key: string
+  readonly name: string
+  readonly input: Uint8Array
+  readonly hash: number
+  readonly resolve: (value: Value | undefined) => void
+  readonly reject: (error: HoldfastError) => void
+  /** Later calls with the same id that wait for the same answer. */
+  joined: Waiter[] | undefined = undefined
+  /** What to undo when it is settled. */
+  release: (() => void) | undefined = undefined
+
+  state: PendingState = 'queued'
+  readonly startMs: number
+  deadlineMs: number
+  /** When something is to be done about it, at the latest its deadline. */
+  dueMs: number
+  /** Of the attempt that is sent next, for its frame. */
+  timeoutMs = 0
+  /** When its first attempt was sent, in this call or in the one that it repeats; −1 before, or if nobody knows. */
+  firstSentMs = -1
+  /** It repeats a command whose attempts in an earlier call were not all refused. */
+  repeated = false
+  attempts = 0
+  refusals = 0
+  /** The last refusal by an owner. */
+  refusal: WireError | undefined = undefined
+  /** Where its last attempt went. */
+  subject = ''
+  /** Its next attempt goes to the partition's subject, whatever the placement says. */
+  viaPartition = false
+  /** Moves that it followed since it last waited. */
+  hops = 0
+  /** Times that it waited. */
+  backoffs = 0
+
+  constructor(
+    kind: RequestKind,
+    session: SessionId,
+    number: number,
+    address: Address,
+    name: string,
+    input: Uint8Array,
+    nowMs: number,
+    timeoutMs: number,
+    waiter: Waiter,
+  ) {
+    this.kind = kind
+    this.session = session
+    this.number = number
+    this.type = address.type
+    this.key = address.key
+    this.name = name
+    this.input = input
+    this.hash = address.hash
+    this.resolve = waiter.resolve
+    this.reject = waiter.reject
+    this.startMs = nowMs
+    this.deadlineMs = nowMs + timeoutMs
+    this.dueMs = this.deadlineMs
+  }
+
+  /** At most so many bytes in a frame: three for each UTF-16 unit, and the heads of its seven fields. */
+  get frameBytes(): number {
+    return this.input.length + (this.type.length + this.key.length + this.name.length) * 3 + 48
+  }
+
+  /** An attempt is made. It times out after `attemptTimeoutMs`, twice that at the second, and so on. */
+  sentAt(nowMs: number, subject: string, attemptTimeoutMs: number): void {
+    this.state = 'sent'
+    this.subject = subject
+    this.timeoutMs = this.deadlineMs - nowMs
+    if (this.firstSentMs < 0) this.firstSentMs = nowMs
+    this.dueMs = Math.min(this.deadlineMs, nowMs + attemptTimeoutMs * 2 ** Math.min(this.attempts, 10))
+    this.attempts++
+  }
+
+  /** Waits until then at least, for one who joined. */
+  extend(deadlineMs: number): void {
+    if (deadlineMs > this.deadlineMs) this.deadlineMs = deadlineMs
+  }
+
+  /** True once its id must not be repeated any more. */
+  tooOld(nowMs: number): boolean {
+    return this.firstSentMs >= 0 && nowMs - this.firstSentMs > repeatTermMs
+  }
+
+  get refusedThroughout(): boolean {
+    return !this.repeated && this.refusals === this.attempts
+  }
+
+  /** Waits before the next attempt, a little longer each time. `chance` in [0, 1) spreads those who wait together. */
+  backOff(nowMs: number, chance: number, atLeastMs = 0): void {
+    const ceiling = Math.min(lastBackoffMs, firstBackoffMs * 2 ** Math.min(this.backoffs, 10))
+    this.backoffs++
+    this.hops = 0
+    this.state = 'waiting'
+    this.dueMs = Math.min(this.deadlineMs, nowMs + Math.max(atLeastMs, ceiling * (0.5 + chance / 2)))
+  }
+
+  /**
+   * What an owner's error means: `final` is the answer, `again` is no answer yet. An overloaded owner is reported at once, if nothing
+   * can have happened; else only asking again can tell (A3).
+   */
+  judge(error: WireError): 'final' | 'again' {
+    switch (error.code) {
+      case 'RETRY':
+      case 'FENCED':
+      case 'TIMEOUT':
+        this.refusals++
+        this.refusal = error
+        return 'again'
+      case 'OVERLOADED':
+        this.refusals++
+        this.refusal = error
+        return this.refusedThroughout ? 'final' : 'again'
+      case 'UNKNOWN':
+        return 'again'
+      default:
+        return 'final'
+    }
+  }
+
+  /** Its end without an answer (A3). `why` completes "…: <why>". */
+  unanswered(why: string, timeIsUp: boolean, cause?: unknown): HoldfastError {
+    const what = `${this.kind} ${this.name} of ${this.type}/${this.key}`
+    const details: ErrorDetails = cause === undefined ? {} : { cause }
+    if (this.attempts === 0 && !this.repeated) {
+      return new HoldfastError(timeIsUp ? 'TIMEOUT' : 'RETRY', `nothing was sent of the ${what}: ${why}`, details)
+    }
+    if (this.refusedThroughout) {
+      const { refusal } = this
+      const code = refusal === undefined || refusal.code === 'TIMEOUT' ? 'RETRY' : refusal.code
+      const reason = refusal === undefined ? '' : ` (last: ${refusal.message})`
+      const retryAfterMs = refusal?.retryAfterMs
+      return new HoldfastError(code, `the ${what} did not happen, every attempt was refused${reason}: ${why}`, {
+        ...details,
+        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      })
+    }
+    if (this.kind === 'query') return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}`, details)
+    const id = formatCommandId(this)
+    return new HoldfastError('UNKNOWN', `the ${what} may have happened, repeat it with { id: '${id}' } to learn whether: ${why}`, {
+      ...details,
+      id,
+    })
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What a partition remembers of the commands it has done (R3): for each client session its lowest outstanding number and the replies
+ * from there up. It is partition state: every change comes from a record, so all replicas agree.
+ *
+ * D1. A reply is kept until its session says that it is settled (`low` passes it) or the session has ended: memory follows what
+ *     is in flight.
+ * D2. A session ends `sessionTermMs` of partition time after its last contact; an inherited one counts from the claim.
+ * D3. The numbers of sessions and of replies are bounded. At the bound new commands are refused (`OVERLOADED`); nothing is forgotten early.
+ */
+import type { SessionId } from '../protocol/ids.ts'
+import type { CommitRecord } from '../protocol/record.ts'
+
+/** Partition time, ms. A client stops repeating an id well before that. */
+export const sessionTermMs = 120_000
+
+interface Session {
+  low: number
+  lastContactMs: number
+  readonly replies: Map<number, Uint8Array>
+}
+
+export interface SessionSnapshot {
+  readonly session: SessionId
+  readonly low: number
+  readonly lastContactMs: number
+}
+
+/** What a record changed here, to be written to the store along with it. */
+export interface SessionChanges {
+  readonly marks: SessionSnapshot[]
+  readonly ended: SessionId[]
+  readonly remembered: { readonly session: SessionId; readonly number: number; readonly reply: Uint8Array }[]
+  readonly forgotten: { readonly session: SessionId; readonly number: number }[]
+}
+
+export class Sessions {
+  readonly #sessions = new Map<SessionId, Session>()
+  #replies = 0
+
+  get count(): number {
+    return this.#sessions.size
+  }
+
+  get replies(): number {
+    return this.#replies
+  }
+
+  /** Puts back what a store held. */
+  restore(snapshot: SessionSnapshot): void {
+    this.#sessions.set(snapshot.session, { low: snapshot.low, lastContactMs: snapshot.lastContactMs, replies: new Map() })
+  }
+
+  restoreReply(session: SessionId, number: number, reply: Uint8Array): void {
+    const found = this.#sessions.get(session)
+    if (found === undefined || number < found.low) return
+    if (!found.replies.has(number)) this.#replies++
+    found.replies.set(number, reply)
+  }
+
+  has(session: SessionId): boolean {
+    return this.#sessions.has(session)
+  }
+
+  /** The first reply to this command; `settled` if the client has it already; `new` if it was never done. */
+  find(session: SessionId, number: number): Uint8Array | 'settled' | 'new' {
+    const found = this.#sessions.get(session)
+    if (found === undefined) return 'new'
+    if (number < found.low) return 'settled'
+    return found.replies.get(number) ?? 'new'
+  }
+
+  /** Takes in a valid commit record. */
+  apply(record: CommitRecord): SessionChanges {
+    const changes: SessionChanges = { marks: [], ended: [], remembered: [], forgotten: [] }
+    for (const session of record.ended) this.#end(session, changes)
+    for (const { session, low } of record.sessions) {
+      let found = this.#sessions.get(session)
+      if (found === undefined) {
+        found = { low: 0, lastContactMs: record.time, replies: new Map() }
+        this.#sessions.set(session, found)
+      }
+      found.lastContactMs = record.time
+      if (low > found.low) {
+        for (const number of settledNumbers(found, low)) {
+          if (!found.replies.delete(number)) continue
+          this.#replies--
+          changes.forgotten.push({ session, number })
+        }
+        found.low = low
+      }
+      changes.marks.push({ session, low: found.low, lastContactMs: record.time })
+    }
+    for (const turn of record.turns) {
+      const { session } = record.sessions[turn.session]!
+      const found = this.#sessions.get(session)!
+      if (turn.number < found.low) continue
+      if (!found.replies.has(turn.number)) this.#replies++
+      found.replies.set(turn.number, turn.reply)
+      changes.remembered.push({ session, number: turn.number, reply: turn.reply })
+    }
+    return changes
+  }
+
+  /** Sessions that have ended by `timeMs`, where those inherited count from `claimedAtMs` at the earliest (D2). */
+  expired(timeMs: number, claimedAtMs: number): SessionId[] {
+    const ended: SessionId[] = []
+    for (const [session, { lastContactMs }] of this.#sessions) {
+      if (timeMs - Math.max(lastContactMs, claimedAtMs) >= sessionTermMs) ended.push(session)
+    }
+    return ended
+  }
+
+  #end(session: SessionId, changes: SessionChanges): void {
+    const found = this.#sessions.get(session)
+    if (found === undefined) return
+    for (const number of found.replies.keys()) changes.forgotten.push({ session, number })
+    this.#replies -= found.replies.size
+    this.#sessions.delete(session)
+    changes.ended.push(session)
+  }
+}
+
+/** The numbers below `low` that may have a reply, by the shorter way: through the numbers that have become settled, or all replies. */
+function* settledNumbers(session: Session, low: number): Iterable<number> {
+  if (low - session.low <= session.replies.size) {
+    for (let number = session.low; number < low; number++) yield number
+  } else {
+    for (const number of session.replies.keys()) if (number < low) yield number
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The keyed actors of one partition that are in memory. Bounded by bytes: past the budget the least lately used ones that nobody
+ * holds leave (second chance); they are read from the store when next wanted.
+ */
+import { noShare } from '../core/hashing.ts'
+import type { Rev } from '../protocol/ids.ts'
+import type { Version } from './store-layout.ts'
+
+export const neverWritten: Version = { rev: 0 as Rev, state: null, share: noShare }
+
+export interface CachedActor {
+  /** Type token and key: unique in the partition. */
+  readonly id: string
+  /** What the log has for certain: queries read this. */
+  committed: Version
+  /** What the next turn begins from: the outcome of turns that are not committed yet, else the same as `committed`. */
+  tip: Version
+  /** Turns and store writes under way; while there are any, the actor stays. */
+  holds: number
+  used: boolean
+}
+
+/** What one cached actor weighs beside its state and id. */
+const overheadBytes = 240
+
+export class ActorCache {
+  readonly #budgetBytes: number
+  readonly #actors = new Map<string, CachedActor>()
+  #bytes = 0
+
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = budgetBytes
+  }
+
+  get size(): number {
+    return this.#actors.size
+  }
+
+  get(id: string): CachedActor | undefined {
+    const actor = this.#actors.get(id)
+    if (actor !== undefined) actor.used = true
+    return actor
+  }
+
+  add(id: string, version: Version): CachedActor {
+    const actor: CachedActor = { id, committed: version, tip: version, holds: 0, used: true }
+    this.#actors.set(id, actor)
+    this.#bytes += weight(id, version)
+    if (this.#bytes > this.#budgetBytes) this.#evict(actor)
+    return actor
+  }
+
+  commit(actor: CachedActor, version: Version): void {
+    this.#bytes += (version.state?.length ?? 0) - (actor.committed.state?.length ?? 0)
+    actor.committed = version
+  }
+
+  #evict(keep: CachedActor): void {
+    let chances = this.#actors.size
+    for (const actor of this.#actors.values()) {
+      if (this.#bytes <= this.#budgetBytes || chances-- <= 0) return
+      if (actor === keep || actor.holds > 0 || actor.used) {
+        actor.used = false
+        this.#actors.delete(actor.id)
+        this.#actors.set(actor.id, actor)
+      } else {
+        this.#actors.delete(actor.id)
+        this.#bytes -= weight(actor.id, actor.committed)
+      }
+    }
+  }
+}
+
+const weight = (id: string, version: Version) => overheadBytes + 2 * id.length + (version.state?.length ?? 0)

@@ -1,0 +1,28 @@
+import type { Answer } from './turn.ts'
+
+/** What an overloaded caller is asked to wait. */
+const retryAfterMs = 100
+
+/** Nothing happened here; whoever owns the partition now may be asked. */
+export const notExecuted: Answer = {
+  kind: 'error',
+  error: { code: 'RETRY', message: 'the partition changed hands before this was done; nothing happened, try again' },
+}
+
+/** It may be in the log (R2); whoever owns the partition now knows by the id. */
+export const inDoubt: Answer = {
+  kind: 'error',
+  error: { code: 'UNKNOWN', message: 'the owner stopped before it knew whether this is in the log; repeat it with its id' },
+}
+
+/** A bound of the partition is reached; nothing happened. */
+export const overloaded: Answer = {
+  kind: 'error',
+  error: {
+    code: 'OVERLOADED',
+    message: 'the partition has as many requests waiting as it may; nothing happened, try again a little later',
+    retryAfterMs,
+  },
+}
+
+export const notFound = (message: string): Answer => ({ kind: 'error', error: { code: 'NOT_FOUND', message } })

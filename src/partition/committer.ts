@@ -1,0 +1,310 @@
+/**
+ * Group commit: finished turns go into records, records into the log, several at a time; nobody hears of a turn before its record
+ * is committed. The judgement is core/pipeline.ts; here is the sending, the waiting and the reading back.
+ *
+ * K1. Turns enter records in the order in which they finished, and are committed in that order.
+ * K2. While an append is in flight what finishes gathers for the next record; only when that has grown past `groupBytes` is it sent
+ *     behind the first, up to `window` at a time. So a quiet partition answers after one append, a busy one fills its records.
+ * K3. In trouble nothing is sent before the log has been read back (L5); reading is repeated, with growing pauses, until it works or
+ *     the ownership ends.
+ * K4. After `stop` nothing is sent and no callback runs.
+ */
+import { replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
+import { BrokenLog, type LogPosition } from '../core/log.ts'
+import { Pipeline, type Committed, type Ticket } from '../core/pipeline.ts'
+import type { LogEntry, PartitionLog } from '../ports/changelog.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import { isHoldfastError } from '../protocol/errors.ts'
+import { nextSeq, type NodeId, type Seq, type SessionId } from '../protocol/ids.ts'
+import {
+  encodeRecord,
+  type CommitRecord,
+  type HandoffRecord,
+  type RecordHeader,
+  type SessionMark,
+  type TurnRecord,
+} from '../protocol/record.ts'
+import type { FinishedTurn } from './turn.ts'
+
+export interface CommittedRecord {
+  readonly seq: Seq
+  readonly bytes: number
+  readonly record: CommitRecord | HandoffRecord
+  readonly turns: readonly FinishedTurn[]
+}
+
+export interface CommitterOptions {
+  readonly log: PartitionLog
+  readonly clock: Clock
+  readonly observer: Observer
+  /** Right after one's own claim. */
+  readonly position: LogPosition
+  readonly stateHash: Hash64
+  /** Appends in flight at most. Default 4. */
+  readonly window: number
+  /** Bytes of turns that are worth an append beside one in flight. Default 32 KiB. */
+  readonly groupBytes: number
+  /** Bytes of turns in one record at most, about half of what the server takes. */
+  readonly maxRecordBytes: number
+  /** Partition time now. */
+  readonly time: () => number
+  /** How far changes have been published (E2). */
+  readonly published: () => Seq
+  /** Sessions to be ended in the next record. */
+  readonly ended: () => readonly SessionId[]
+  /** In order, before `onProgress`. */
+  readonly onCommitted: (committed: CommittedRecord) => void
+  /** Everything up to `position` is committed; the last append of it was sent at `sentAtMs`. */
+  readonly onProgress: (position: LogPosition, voids: readonly Seq[], sentAtMs: number) => void
+  readonly onFenced: (by: LogPosition) => void
+  readonly onBroken: (error: BrokenLog) => void
+}
+
+interface Item {
+  readonly record: CommitRecord | HandoffRecord
+  readonly turns: readonly FinishedTurn[]
+}
+
+/** Bytes that a turn adds to its record beside state, reply and names. */
+const turnOverhead = 24
+const maxTurnsInRecord = 16_384
+const firstPauseMs = 10
+const longestPauseMs = 500
+
+export class Committer {
+  readonly #options: CommitterOptions
+  readonly #pipeline: Pipeline<Item>
+  #stateHash: Hash64
+  #open: FinishedTurn[] = []
+  #openBytes = 0
+  #renewal = false
+  #handoff: NodeId | undefined
+  #scheduled = false
+  #recovering = false
+  #stopped = false
+  #pause: { readonly timer: Timer; readonly wake: () => void } | undefined
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+    this.#pipeline = new Pipeline(options.position)
+    this.#stateHash = options.stateHash
+  }
+
+  /** True while anything is gathered or in flight. */
+  get busy(): boolean {
+    return this.#open.length > 0 || this.#renewal || this.#handoff !== undefined || this.#pipeline.inFlight > 0
+  }
+
+  add(finished: FinishedTurn): void {
+    this.#open.push(finished)
+    this.#openBytes += weight(finished)
+    this.#schedule()
+  }
+
+  /** Sees to it that an append is sent after this call, with or without turns (O3). */
+  renew(): void {
+    this.#renewal = true
+    this.#schedule()
+  }
+
+  /** The last record of this ownership; call it when no turn will be added any more. */
+  handOff(to: NodeId): void {
+    this.#handoff = to
+    this.#schedule()
+  }
+
+  /** The connection was away: nothing more is sent until the log has been compared (L4). */
+  suspect(reason: string): void {
+    if (this.#stopped) return
+    this.#pipeline.suspect()
+    this.#trouble(reason)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    if (this.#pause === undefined) return
+    this.#options.clock.clearTimeout(this.#pause.timer)
+    this.#pause.wake()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#stopped) return
+    this.#scheduled = true
+    this.#options.clock.defer(() => {
+      this.#scheduled = false
+      this.#sendReady()
+    })
+  }
+
+  #sendReady(): void {
+    if (this.#stopped || this.#pipeline.inTrouble) return
+    while (this.#open.length > 0 || this.#renewal) {
+      const inFlight = this.#pipeline.inFlight
+      if (inFlight > 0 && (inFlight >= this.#options.window || this.#openBytes < this.#options.groupBytes)) return
+      this.#sendCommit()
+    }
+    if (this.#handoff !== undefined && this.#pipeline.inFlight === 0) {
+      const to = this.#handoff
+      this.#handoff = undefined
+      this.#send({ record: { kind: 'handoff', ...this.#header(), to }, turns: [] })
+    }
+  }
+
+  #sendCommit(): void {
+    const turns = this.#takeTurns()
+    this.#renewal = false
+    const sessions: SessionMark[] = []
+    const indexOf = new Map<SessionId, number>()
+    const turnRecords = turns.map(({ turn, before, after, reply }): TurnRecord => {
+      let session = indexOf.get(turn.session)
+      if (session === undefined) {
+        session = sessions.push({ session: turn.session, low: turn.low }) - 1
+        indexOf.set(turn.session, session)
+      } else if (turn.low > sessions[session]!.low) sessions[session] = { session: turn.session, low: turn.low }
+      if (after !== undefined) this.#stateHash = replaceShare(this.#stateHash, before.share, after.share)
+      return {
+        session,
+        number: turn.number,
+        type: turn.type,
+        key: turn.key,
+        rev: after?.rev ?? before.rev,
+        state: after?.state,
+        reply,
+      }
+    })
+    const ended = this.#options.ended().filter((session) => !indexOf.has(session))
+    this.#send({ record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords }, turns })
+  }
+
+  /** The first turns that fit into one record. */
+  #takeTurns(): FinishedTurn[] {
+    if (this.#openBytes <= this.#options.maxRecordBytes && this.#open.length <= maxTurnsInRecord) {
+      const all = this.#open
+      this.#open = []
+      this.#openBytes = 0
+      return all
+    }
+    let count = 0
+    let bytes = 0
+    for (const finished of this.#open) {
+      const more = weight(finished)
+      if (count > 0 && (bytes + more > this.#options.maxRecordBytes || count >= maxTurnsInRecord)) break
+      bytes += more
+      count++
+    }
+    this.#openBytes -= bytes
+    return this.#open.splice(0, count)
+  }
+
+  #header(): RecordHeader {
+    const { partition, epoch, incarnation } = this.#pipeline.position
+    return {
+      partition,
+      epoch,
+      incarnation,
+      prev: this.#pipeline.link,
+      time: this.#options.time(),
+      published: this.#options.published(),
+      stateHash: hash64ToBytes(this.#stateHash),
+    }
+  }
+
+  #send(item: Item): void {
+    const bytes = encodeRecord(item.record)
+    const { time, published } = item.record
+    const ticket = this.#pipeline.push(bytes, time, published, this.#options.clock.monotonic(), item)
+    this.#append(bytes, ticket)
+  }
+
+  #append(bytes: Uint8Array, ticket: Ticket): void {
+    void this.#options.log.append(bytes, ticket.expected).then((result) => {
+      if (this.#stopped) return
+      const outcome = this.#pipeline.settle(ticket, result)
+      if (outcome === 'stale') return
+      if (outcome === 'trouble') this.#trouble('reason' in result ? result.reason : 'an unexpected acknowledgement')
+      else if (outcome.length > 0) {
+        this.#deliver(outcome, [])
+        this.#sendReady()
+      }
+    })
+  }
+
+  #deliver(committed: readonly Committed<Item>[], voids: readonly Seq[]): void {
+    let sentAtMs = Number.NEGATIVE_INFINITY
+    for (const { seq, bytes, item, sentAtMs: sent } of committed) {
+      sentAtMs = Math.max(sentAtMs, sent)
+      this.#options.onCommitted({ seq, bytes: bytes.length, record: item.record, turns: item.turns })
+    }
+    if (committed.length > 0 || voids.length > 0) this.#options.onProgress(this.#pipeline.position, voids, sentAtMs)
+  }
+
+  #trouble(reason: string): void {
+    this.#options.observer.emit({ type: 'partition.trouble', partition: this.#pipeline.position.partition, reason })
+    if (this.#recovering) return
+    this.#recovering = true
+    void this.#recover()
+  }
+
+  /** Reads the log back until it is known what happened (L5). Rejects never: what is unexpected breaks the partition. */
+  async #recover(): Promise<void> {
+    const { partition } = this.#pipeline.position
+    for (let pauseMs = firstPauseMs; !this.#stopped; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      try {
+        const entries = await this.#readBack()
+        if (this.#stopped) return
+        const recovery = this.#pipeline.recover(entries)
+        this.#deliver(recovery.committed, recovery.voids)
+        if (this.#stopped) return
+        if (recovery.kind === 'broken') throw new BrokenLog(partition, recovery.reason)
+        if (recovery.kind === 'fenced') return this.#options.onFenced(recovery.by)
+        this.#recovering = false
+        for (const { bytes, ticket } of recovery.resend) this.#append(bytes, ticket)
+        const [committed, appendedAgain] = [recovery.committed.length, recovery.resend.length]
+        this.#options.observer.emit({ type: 'partition.recovered', partition, committed, appendedAgain })
+        return this.#sendReady()
+      } catch (error) {
+        if (this.#stopped) return
+        if (error instanceof BrokenLog) return this.#options.onBroken(error)
+        if (!isHoldfastError(error, 'RETRY')) return this.#options.onBroken(new BrokenLog(partition, String(error)))
+        await this.#wait(pauseMs)
+      }
+    }
+  }
+
+  /** What the log holds after the last confirmed record, which must still be there and the same (L1, L4). */
+  async #readBack(): Promise<LogEntry[]> {
+    const { log } = this.#options
+    const { partition, generation, seq, validSeq, validHash } = this.#pipeline.position
+    const info = await log.info()
+    if (info === null) throw new BrokenLog(partition, 'it is gone')
+    if (info.generation !== generation) {
+      throw new BrokenLog(partition, `it is of generation ${info.generation}, not ${generation}`)
+    }
+    if (info.last < seq) throw new BrokenLog(partition, `it ends at ${info.last}, though ${seq} was committed`)
+    const entries: LogEntry[] = []
+    try {
+      for await (const entry of log.read(validSeq, info.last)) entries.push(entry)
+    } catch (error) {
+      throw isHoldfastError(error, 'NOT_FOUND') ? new BrokenLog(partition, 'it is gone') : error
+    }
+    const known = entries[0]
+    if (known?.seq !== validSeq || !sameBytes(recordHash(known.record), validHash)) {
+      throw new BrokenLog(partition, `record ${validSeq} is not the one that was committed`)
+    }
+    return entries.filter((entry) => entry.seq >= nextSeq(seq))
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#pause = undefined
+        resolve()
+      }
+      this.#pause = { timer: this.#options.clock.setTimeout(wake, ms), wake }
+    })
+  }
+}
+
+const weight = ({ turn, after, reply }: FinishedTurn) =>
+  turnOverhead + turn.type.length + 3 * turn.key.length + (after?.state?.length ?? 0) + reply.length

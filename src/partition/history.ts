@@ -1,0 +1,98 @@
+/**
+ * The committed changes of a partition, read again: by the publisher after a lost connection, by watchers that were away.
+ *
+ * The newest are kept in memory, up to `tailBytes`; what is older is read from the log. Void records are passed over by the replica's
+ * note of them (L3).
+ */
+import type { PartitionLog } from '../ports/changelog.ts'
+import { nextSeq, seq as seqOf, type Rev, type Seq } from '../protocol/ids.ts'
+import { decodeRecord, type LogRecord } from '../protocol/record.ts'
+
+export interface Change {
+  readonly seq: Seq
+  /** Of its turn in the record. */
+  readonly index: number
+  readonly type: string
+  readonly key: string
+  readonly rev: Rev
+  readonly state: Uint8Array | null
+  /** Partition time, ms. */
+  readonly at: number
+}
+
+export interface HistoryOptions {
+  readonly log: PartitionLog
+  readonly voids: ReadonlySet<Seq>
+  /** Default 1 MiB. */
+  readonly tailBytes: number
+}
+
+interface TailRecord {
+  readonly seq: Seq
+  readonly bytes: number
+  readonly changes: readonly Change[]
+}
+
+/** Records read from the log at a time. */
+const recordsInRead = 256
+
+export class History {
+  readonly #options: HistoryOptions
+  #tail: TailRecord[] = []
+  #tailBytes = 0
+  /** The tail holds every record after this one. */
+  #tailAfter: Seq
+  #head: Seq
+
+  /** `head`: the last committed record as of now. */
+  constructor(head: Seq, options: HistoryOptions) {
+    this.#options = options
+    this.#head = head
+    this.#tailAfter = head
+  }
+
+  /** Last committed record. */
+  get head(): Seq {
+    return this.#head
+  }
+
+  add(seq: Seq, bytes: number, changes: readonly Change[]): void {
+    this.#tail.push({ seq, bytes, changes })
+    this.#tailBytes += bytes
+    this.#head = seq
+    while (this.#tailBytes > this.#options.tailBytes && this.#tail.length > 1) {
+      const oldest = this.#tail.shift()!
+      this.#tailBytes -= oldest.bytes
+      this.#tailAfter = oldest.seq
+    }
+  }
+
+  /** The changes of the records after `after`, a batch of whole records at a time, up to the head as it is when that is reached. */
+  async *after(after: Seq): AsyncIterable<readonly Change[]> {
+    let at = after
+    while (at < this.#head) {
+      if (at >= this.#tailAfter) {
+        const rest = this.#tail.filter((record) => record.seq > at)
+        at = this.#head
+        for (const record of rest) if (record.changes.length > 0) yield record.changes
+      } else {
+        const to = seqOf(Math.min(at + recordsInRead, this.#head))
+        for await (const { seq, record } of this.#options.log.read(nextSeq(at), to)) {
+          if (this.#options.voids.has(seq)) continue
+          const changes = changesOf(seq, decodeRecord(record))
+          if (changes.length > 0) yield changes
+        }
+        at = to
+      }
+    }
+  }
+}
+
+export function changesOf(seq: Seq, record: LogRecord): Change[] {
+  const changes: Change[] = []
+  if (record.kind !== 'commit') return changes
+  record.turns.forEach(({ type, key, rev, state }, index) => {
+    if (state !== undefined) changes.push({ seq, index, type, key, rev, state, at: record.time })
+  })
+  return changes
+}

@@ -1,0 +1,185 @@
+/**
+ * The effects of one partition on one node: what the states of actors/partition.ts do. Owns the replica, the ownership and the
+ * requests that are held while there is none yet.
+ *
+ * X1. One replica at a time; it is closed before another is opened.
+ * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6). Where it
+ *     does not come to that they are answered `moved`.
+ * X3. A crash drops everything without a flush or a word.
+ */
+import type { ActorDefinition } from '../behaviour/definition.ts'
+import { hash64ToText } from '../core/hashing.ts'
+import type { LogPosition } from '../core/log.ts'
+import type { BrokenLog } from '../core/log.ts'
+import type { Changelog, PartitionLog } from '../ports/changelog.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import type { Stores } from '../ports/store.ts'
+import type { Transport } from '../ports/transport.ts'
+import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { Owner, type Incoming } from './owner.ts'
+import type { Replica } from './replica.ts'
+import type { PartitionSettings } from './settings.ts'
+import { claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
+import { inDoubt, notExecuted, overloaded } from './answers.ts'
+import { sendPage } from './watch-pages.ts'
+
+export interface HostOptions {
+  readonly partition: PartitionId
+  readonly generation: Generation
+  readonly node: NodeRef
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly transport: Transport
+  readonly changelog: Changelog
+  readonly stores: Stores
+  readonly subjects: Subjects
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly settings: PartitionSettings
+  /** Whom to ask instead, as far as this node knows. */
+  readonly knownOwner: () => { readonly owner: NodeId | null; readonly epoch: Epoch }
+  readonly onFenced: (by: LogPosition) => void
+  readonly onBroken: (error: BrokenLog) => void
+  readonly onStoreFailure: (error: unknown) => void
+}
+
+export interface PartitionProgress {
+  readonly appliedSeq: Seq
+  readonly stateHash: string
+}
+
+export class PartitionHost {
+  readonly #options: HostOptions
+  readonly #log: PartitionLog
+  #replica: Replica | undefined
+  #owner: Owner | undefined
+  #held: Incoming[] | undefined
+  #crashed = false
+  /** The last takeover, settled or not: nothing else touches the replica before it has let go. */
+  #taking: Promise<void> | undefined
+
+  constructor(options: HostOptions) {
+    this.#options = options
+    this.#log = options.changelog.log(options.partition)
+  }
+
+  get progress(): PartitionProgress | undefined {
+    const replica = this.#replica
+    return replica && { appliedSeq: replica.position.seq, stateHash: hash64ToText(replica.stateHash) }
+  }
+
+  /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */
+  takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
+    this.#held ??= []
+    const taking = this.#takeOver(epoch, signal)
+    this.#taking = taking.then(
+      () => {},
+      () => {},
+    )
+    return taking
+  }
+
+  async #takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
+    await this.#taking
+    const { partition, generation, stores, clock, observer, node, settings } = this.#options
+    const options: TakeoverOptions = {
+      partition,
+      generation,
+      stores,
+      log: this.#log,
+      clock,
+      observer,
+      node,
+      signal,
+      leaseMs: settings.leaseMs,
+      applyEveryMs: settings.applyEveryMs,
+      cacheBytes: settings.cacheBytes,
+      onStoreFailure: this.#options.onStoreFailure,
+    }
+    this.#replica ??= await openReplica(options)
+    signal.throwIfAborted()
+    return claim(this.#replica, epoch, options)
+  }
+
+  /** Begins to serve what was claimed, with what was held. */
+  serve(): void {
+    const replica = this.#replica
+    if (replica === undefined || this.#crashed) return
+    const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken } = this.#options
+    this.#owner = new Owner({
+      clock,
+      observer,
+      transport,
+      subjects,
+      definitions,
+      settings,
+      log: this.#log,
+      replica,
+      onFenced,
+      onBroken,
+    })
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const incoming of held) this.#owner.submit(incoming)
+  }
+
+  submit(incoming: Incoming): void {
+    if (this.#owner !== undefined) this.#owner.submit(incoming)
+    else if (this.#held === undefined) incoming.respond({ kind: 'moved', ...this.#options.knownOwner() })
+    else if (this.#held.length < this.#options.settings.mailboxTurns) this.#held.push(incoming)
+    else incoming.respond(overloaded)
+  }
+
+  /** Answers a watcher with one page, where this node is the owner. */
+  async watch(request: Uint8Array, inbox: string): Promise<void> {
+    const { partition, generation, transport } = this.#options
+    const history = this.#owner?.history
+    if (history === undefined) {
+      const error = { code: 'RETRY', message: 'this node does not own the partition, or not yet; ask again' }
+      transport.publish(inbox, Buffer.from(JSON.stringify({ error })))
+      return
+    }
+    await sendPage({ partition, generation, history, transport }, request, inbox)
+  }
+
+  reconnected(): void {
+    this.#owner?.reconnected()
+  }
+
+  /** `true` when the hand-off record is committed. */
+  async handOff(to: NodeId): Promise<boolean> {
+    return (await this.#owner?.handOff(to)) ?? false
+  }
+
+  /** Ends the ownership, answers what is held, writes what is staged and closes the store. */
+  async release(why: 'nothing happened' | 'in doubt' | 'damaged'): Promise<void> {
+    this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
+    this.#owner = undefined
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const incoming of held) incoming.respond({ kind: 'moved', ...this.#options.knownOwner() })
+    await this.#taking
+    const replica = this.#replica
+    this.#replica = undefined
+    await replica?.close({ flush: !this.#crashed && why !== 'damaged' })
+    if (why !== 'damaged' || this.#crashed) return
+    const { stores, observer, partition } = this.#options
+    const path = await stores.setAside(partition, damaged)
+    observer.emit({ type: 'store.set-aside', partition, reason: damaged, path })
+  }
+
+  /** X3 */
+  async crash(): Promise<void> {
+    this.#crashed = true
+    this.#held = undefined
+    await this.#taking
+    const replica = this.#replica
+    this.#replica = undefined
+    this.#owner?.end(inDoubt)
+    this.#owner = undefined
+    await replica?.close({ flush: false })
+  }
+}
+
+const damaged = 'it could not be read'

@@ -1,0 +1,309 @@
+/**
+ * One ownership of one partition: from its valid claim to its end. Wires the turn loop, the committer, the lease and the publisher.
+ *
+ * W1. A reply leaves after the commit of everything its turn could have seen (R1).
+ * W2. On a committed record, in this order: state and sessions enter the replica, changes are published, replies leave.
+ * W3. Queries read committed state, then make sure of the lease, then answer (O3).
+ * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
+ */
+import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
+import { BrokenLog, type LogPosition } from '../core/log.ts'
+import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
+import type { PartitionLog } from '../ports/changelog.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import type { Transport } from '../ports/transport.ts'
+import { messageOf } from '../protocol/errors.ts'
+import type { Request } from '../protocol/frames.ts'
+import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { decodeValue, encodeValue } from '../protocol/values.ts'
+import type { CachedActor } from './actor-cache.ts'
+import { inDoubt, notExecuted, notFound, overloaded } from './answers.ts'
+import { Committer, type CommittedRecord } from './committer.ts'
+import { changesOf, History } from './history.ts'
+import { LeaseGuard } from './lease-guard.ts'
+import { Publisher } from './publisher.ts'
+import { actorId, type Replica } from './replica.ts'
+import type { PartitionSettings } from './settings.ts'
+import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
+import { failure, TurnLoop } from './turn-loop.ts'
+
+export interface OwnerOptions {
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly transport: Transport
+  readonly subjects: Subjects
+  readonly log: PartitionLog
+  readonly replica: Replica
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly settings: PartitionSettings
+  readonly onFenced: (by: LogPosition) => void
+  readonly onBroken: (error: BrokenLog) => void
+}
+
+export interface Incoming {
+  readonly session: SessionId
+  /** Lowest outstanding number of the session (R3). */
+  readonly low: number
+  readonly request: Request
+  readonly respond: Respond
+}
+
+/** Between two looks for sessions that have ended. */
+const sweepEveryMs = 5_000
+const unfinishedAtHandoffMs = 1_000
+
+export class Owner {
+  readonly history: History
+  readonly #options: OwnerOptions
+  readonly #committer: Committer
+  readonly #turns: TurnLoop
+  readonly #lease: LeaseGuard
+  readonly #publisher: Publisher
+  readonly #abort = new AbortController()
+  readonly #claimedAtMs: number
+  #time: PartitionTime
+  #sweptAtMs = 0
+  #finished = 0
+  #committed = 0
+  #afterCommits: { readonly after: number; readonly run: (certain: boolean) => void }[] = []
+  #state: 'serving' | 'handing-off' | 'ended' = 'serving'
+  #movedTo: NodeId | null = null
+  #handedOff: ((done: boolean) => void) | undefined
+  #queries = 0
+
+  /** The replica stands right at the claim that this ownership begins with. */
+  constructor(options: OwnerOptions) {
+    this.#options = options
+    const { clock, observer, log, replica, settings, transport, subjects } = options
+    const { position } = replica
+    this.#time = beginTime(position.time, clock.now(), clock.monotonic())
+    this.#claimedAtMs = position.time
+    this.history = new History(position.seq, { log, voids: replica.voids, tailBytes: settings.tailBytes })
+    this.#publisher = new Publisher({
+      partition: position.partition,
+      generation: position.generation,
+      published: position.published,
+      history: this.history,
+      transport,
+      subjects,
+      observer,
+      clock,
+    })
+    this.#lease = new LeaseGuard(clock, settings.leaseMs, () => this.#committer.renew())
+    this.#committer = new Committer({
+      log,
+      clock,
+      observer,
+      position,
+      stateHash: replica.stateHash,
+      window: settings.appendWindow,
+      groupBytes: settings.groupBytes,
+      maxRecordBytes: settings.maxRecordBytes,
+      time: () => this.#now(),
+      published: () => this.#publisher.confirmed,
+      ended: () => this.#endedSessions(),
+      onCommitted: (record) => this.#onCommitted(record),
+      onProgress: (at, voids, sentAtMs) => this.#onProgress(at, voids, sentAtMs),
+      onFenced: (by) => {
+        this.end(notExecuted)
+        options.onFenced(by)
+      },
+      onBroken: (error) => {
+        this.end(inDoubt)
+        options.onBroken(error)
+      },
+    })
+    this.#turns = new TurnLoop({
+      clock,
+      observer,
+      replica,
+      mailboxTurns: settings.mailboxTurns,
+      mailboxBytes: settings.mailboxBytes,
+      maxSessions: settings.maxSessions,
+      maxReplies: settings.maxReplies,
+      maxTurnBytes: settings.maxRecordBytes - recordOverhead,
+      handlerTimeoutMs: settings.handlerTimeoutMs,
+      now: () => this.#now(),
+      signal: this.#abort.signal,
+      finish: (finished) => this.#finish(finished),
+      afterCommits: (run) => this.#whenCommitted(run),
+    })
+    this.#publisher.pump()
+  }
+
+  get epoch(): Epoch {
+    return this.#options.replica.position.epoch
+  }
+
+  submit(incoming: Incoming): void {
+    const { request, session, low, respond } = incoming
+    if (this.#state !== 'serving') return respond(this.#moved())
+    const definition = this.#options.definitions.get(request.type)
+    if (definition === undefined) return respond(notFound(`this node hosts no actor type "${request.type}"`))
+    if (request.kind === 'query') return this.#query(definition, request, respond)
+    const handler = definition.commands[request.name]
+    if (handler === undefined) return respond(notFound(`${request.type} has no command "${request.name}"`))
+    const turn: Turn = {
+      session,
+      number: request.number,
+      low,
+      tell: request.kind === 'tell',
+      definition,
+      handler,
+      type: request.type,
+      key: request.key,
+      input: request.input,
+      deadlineMs: this.#options.clock.monotonic() + request.timeoutMs,
+      respond: [],
+      finished: false,
+    }
+    this.#turns.submit(turn, respond)
+  }
+
+  /** The connection was away: compare with the log before going on (L4), and publish again what may be lost. */
+  reconnected(): void {
+    if (this.#state === 'ended') return
+    this.#committer.suspect('the connection was lost')
+    this.#publisher.resume()
+  }
+
+  /**
+   * Stops taking turns, commits what is in flight, gives up the lease, appends the hand-off record. `true` when that is committed,
+   * `false` when the ownership ended otherwise.
+   */
+  async handOff(to: NodeId): Promise<boolean> {
+    if (this.#state !== 'serving') return false
+    this.#state = 'handing-off'
+    this.#movedTo = to
+    const { clock } = this.#options
+    const patience = clock.setTimeout(() => this.#turns.abandonUnfinished(this.#moved()), unfinishedAtHandoffMs)
+    const handedOff = new Promise<boolean>((resolve) => {
+      this.#handedOff = resolve
+    })
+    await this.#turns.idle()
+    clock.clearTimeout(patience)
+    this.#lease.end()
+    this.#committer.handOff(to)
+    const done = await handedOff
+    this.end(notExecuted)
+    return done
+  }
+
+  /**
+   * Nothing more is sent, said or published. Whoever waits hears `answer`: `inDoubt` unless it is certain that nothing of what is in
+   * flight happened (R2).
+   */
+  end(answer: Answer = inDoubt): void {
+    if (this.#state === 'ended') return
+    this.#state = 'ended'
+    this.#committer.stop()
+    this.#publisher.stop()
+    this.#lease.end()
+    const waiting = this.#afterCommits
+    this.#afterCommits = []
+    for (const { run } of waiting) run(false)
+    this.#turns.stop(answer)
+    this.#abort.abort()
+    this.#handedOff?.(false)
+  }
+
+  #moved(): Answer {
+    return { kind: 'moved', owner: this.#movedTo, epoch: this.epoch }
+  }
+
+  #finish(finished: FinishedTurn): void {
+    this.#finished++
+    this.#committer.add(finished)
+  }
+
+  #whenCommitted(run: (certain: boolean) => void): void {
+    if (this.#state === 'ended') return run(false)
+    if (this.#committed === this.#finished) this.#lease.certainly(run)
+    else this.#afterCommits.push({ after: this.#finished, run })
+  }
+
+  #onCommitted({ seq, bytes, record, turns }: CommittedRecord): void {
+    if (record.kind === 'handoff') return this.#handedOff?.(true)
+    const { replica } = this.#options
+    for (const { actor, after } of turns) {
+      if (after !== undefined) replica.applyTurn(actor, after)
+      actor.holds--
+    }
+    replica.applySessions(record)
+    const previous = this.history.head
+    const changes = changesOf(seq, record)
+    this.history.add(seq, bytes, changes)
+    this.#publisher.committed(seq, changes, previous)
+    this.#committed += turns.length
+    for (const finished of turns) this.#turns.committed(finished)
+  }
+
+  #onProgress(position: LogPosition, voids: readonly Seq[], sentAtMs: number): void {
+    const { replica } = this.#options
+    for (const at of voids) replica.noteVoid(at)
+    replica.advance(position)
+    this.#lease.extend(sentAtMs)
+    let due = 0
+    while (due < this.#afterCommits.length && this.#afterCommits[due]!.after <= this.#committed) due++
+    for (const { run } of this.#afterCommits.splice(0, due)) this.#lease.certainly(run)
+  }
+
+  #query(definition: ActorDefinition, request: Request, respond: Respond): void {
+    const handler = definition.queries[request.name]
+    if (handler === undefined) return respond(notFound(`${request.type} has no query "${request.name}"`))
+    const { replica, settings } = this.#options
+    if (this.#queries >= settings.mailboxTurns) return respond(overloaded)
+    this.#queries++
+    const done = (answer: Answer) => {
+      this.#queries--
+      respond(answer)
+    }
+    const read = (actor: CachedActor) => {
+      const answer = answerQuery(definition, handler, actor.committed.state, request.input)
+      this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
+    }
+    const id = actorId(request.type, request.key)
+    const actor = replica.peek(id)
+    if (actor !== undefined) return read(actor)
+    replica.load([id]).then(
+      ([loaded]) => read(loaded!),
+      (error: unknown) => {
+        done({ kind: 'error', error: { code: 'INTERNAL', message: `the state could not be read: ${messageOf(error)}` } })
+      },
+    )
+  }
+
+  #now(): number {
+    const { clock } = this.#options
+    this.#time = advanceTime(this.#time, clock.now(), clock.monotonic())
+    return Math.floor(this.#time.timeMs)
+  }
+
+  #endedSessions(): readonly SessionId[] {
+    const now = this.#now()
+    if (now - this.#sweptAtMs < sweepEveryMs) return none
+    this.#sweptAtMs = now
+    return this.#options.replica.sessions.expired(now, this.#claimedAtMs)
+  }
+}
+
+function answerQuery(
+  definition: ActorDefinition,
+  handler: QueryHandler,
+  state: Uint8Array | null,
+  input: Uint8Array,
+): Answer {
+  try {
+    const value = handler(state === null ? definition.initialState() : decodeValue(state), decodeValue(input))
+    return { kind: 'value', value: encodeValue(value) }
+  } catch (error) {
+    return { kind: 'error', error: failure(error) }
+  }
+}
+
+const none: readonly SessionId[] = []
+
+/** Room in a record for its header, its session and the names of its turn. */
+const recordOverhead = 4_096

@@ -1,0 +1,137 @@
+/**
+ * Publishes committed changes on their subjects (E2).
+ *
+ * B1. Nothing is published before its record is committed; changes of one key leave in the order of their revs.
+ * B2. A record counts as published when the server has confirmed everything sent up to it (T3). Records carry that mark, and the next
+ *     owner publishes everything after it again: a plain subscriber may see a change twice, but misses none while it is connected.
+ * B3. If the connection breaks, publishing goes on from the last confirmed record once it is back.
+ */
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import type { Transport } from '../ports/transport.ts'
+import { messageOf } from '../protocol/errors.ts'
+import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { changeMessage } from './change-message.ts'
+import type { Change, History } from './history.ts'
+
+export interface PublisherOptions {
+  readonly partition: PartitionId
+  readonly generation: Generation
+  readonly transport: Transport
+  readonly subjects: Subjects
+  readonly observer: Observer
+  readonly clock: Clock
+  readonly history: History
+  /** Everything up to here was published by former owners. */
+  readonly published: Seq
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions
+  #sent: Seq
+  #confirmed: Seq
+  #pumping = false
+  #confirming = false
+  #stopped = false
+  /** Grows when the connection was lost: what an earlier attempt sent does not count. */
+  #attempt = 0
+  #timer: Timer | undefined
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+    this.#sent = options.published
+    this.#confirmed = options.published
+  }
+
+  /** How far the server has confirmed. */
+  get confirmed(): Seq {
+    return this.#confirmed
+  }
+
+  /** A record is committed and in the history. The common case, nothing owed before it, is sent at once. */
+  committed(seq: Seq, changes: readonly Change[], previous: Seq): void {
+    if (this.#stopped) return
+    if (this.#pumping || this.#sent !== previous || !this.#options.transport.connected) return this.pump()
+    for (const change of changes) this.#publish(change)
+    this.#sent = seq
+    this.#confirm()
+  }
+
+  /** Publishes what is owed: at the start of an ownership, and when the connection is back. */
+  pump(): void {
+    if (this.#pumping || this.#stopped || !this.#options.transport.connected) return
+    this.#pumping = true
+    void this.#publishOwed().then(
+      () => {
+        this.#pumping = false
+        this.#confirm()
+      },
+      (error: unknown) => {
+        this.#pumping = false
+        this.#retry(error)
+      },
+    )
+  }
+
+  /** The connection is back: what was not confirmed may be lost. */
+  resume(): void {
+    this.#attempt++
+    this.#sent = this.#confirmed
+    this.pump()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#options.clock.clearTimeout(this.#timer)
+  }
+
+  async #publishOwed(): Promise<void> {
+    const { history } = this.#options
+    while (this.#sent < history.head && !this.#stopped) {
+      const head = history.head
+      const attempt = this.#attempt
+      for await (const changes of history.after(this.#sent)) {
+        if (attempt !== this.#attempt || this.#stopped) break
+        for (const change of changes) this.#publish(change)
+      }
+      if (attempt === this.#attempt) this.#sent = head
+    }
+  }
+
+  #publish(change: Change): void {
+    const { partition, generation, transport, subjects } = this.#options
+    const { data, headers } = changeMessage(partition, generation, change, transport.maxPayload)
+    transport.publish(subjects.changes(change.type, change.key), data, { headers })
+  }
+
+  #confirm(): void {
+    if (this.#confirming || this.#stopped || this.#confirmed >= this.#sent) return
+    this.#confirming = true
+    const [sent, attempt] = [this.#sent, this.#attempt]
+    this.#options.transport.flush().then(
+      () => {
+        this.#confirming = false
+        if (attempt === this.#attempt) this.#confirmed = sent
+        this.#confirm()
+      },
+      () => {
+        // The connection broke (T3).
+        this.#confirming = false
+        this.resume()
+      },
+    )
+  }
+
+  /** The log could not be read. If it is gone for good, the committer finds out and stops the partition. */
+  #retry(error: unknown): void {
+    const { partition, observer, clock } = this.#options
+    const reason = `changes cannot be read again: ${messageOf(error)}`
+    observer.emit({ type: 'partition.trouble', partition, reason })
+    if (this.#stopped) return
+    clock.clearTimeout(this.#timer)
+    this.#timer = clock.setTimeout(() => this.pump(), retryAfterMs)
+  }
+}
+
+const retryAfterMs = 200

@@ -1,0 +1,42 @@
+/** Settings of a partition. Those that must be the same on all nodes say so. */
+export interface PartitionSettings {
+  /** Term of the read lease, ms; the same on all nodes (O3, O4). */
+  readonly leaseMs: number
+  /** Appends in flight at most. */
+  readonly appendWindow: number
+  /** Bytes of finished turns that are worth an append beside one in flight. */
+  readonly groupBytes: number
+  /** Bytes of one record at most: half of what the server takes in a message. */
+  readonly maxRecordBytes: number
+  /** How long writes to the store wait for more, ms. */
+  readonly applyEveryMs: number
+  /** Memory for cached actors, bytes for each partition. */
+  readonly cacheBytes: number
+  /** Memory for the newest changes, bytes of their records for each partition. */
+  readonly tailBytes: number
+  /** Commands accepted and not answered, at most; beyond it `OVERLOADED`. */
+  readonly mailboxTurns: number
+  /** Bytes of their inputs, at most. */
+  readonly mailboxBytes: number
+  /** Client sessions remembered at most; beyond it `OVERLOADED` for new ones. */
+  readonly maxSessions: number
+  /** Replies remembered at most, of all sessions. */
+  readonly maxReplies: number
+  /** How long an asynchronous handler may take, ms; after it `FAILED`. */
+  readonly handlerTimeoutMs: number
+}
+
+export const defaultPartitionSettings: PartitionSettings = {
+  leaseMs: 500,
+  appendWindow: 4,
+  groupBytes: 32 * 1_024,
+  maxRecordBytes: 512 * 1_024,
+  applyEveryMs: 5,
+  cacheBytes: 8 * 1_024 * 1_024,
+  tailBytes: 1_024 * 1_024,
+  mailboxTurns: 16_384,
+  mailboxBytes: 32 * 1_024 * 1_024,
+  maxSessions: 100_000,
+  maxReplies: 1_000_000,
+  handlerTimeoutMs: 30_000,
+}

@@ -1,0 +1,46 @@
+import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
+import type { AppendResult, LogEntry } from '../protocol/log.ts'
+
+export type { AppendResult, LogEntry } from '../protocol/log.ts'
+
+/**
+ * The ordered log of each partition. It checks one number and nothing else; what a record means and
+ * whether it is valid is decided in core/log.ts (L3).
+ *
+ * C1. An append with `expected` is stored at `expected + 1` if and only if the log's last sequence is `expected` at that moment.
+ * C2. Appends of one log reach it in the order of the calls, or not at all: a later one may be accepted after an earlier one was
+ *     refused or lost, if its number happens to fit.
+ * C3. `accepted` means stored as durably as the log is configured to be. `refused` means not stored by this call.
+ *     `unknown` means that nobody can say yet: it may be stored, or be stored later.
+ * C4. `read` gives each record from `from` to `to` once, in order, as the log's leader has it; a sequence that is missing is
+ *     missing in the result, too. It never ends early without throwing.
+ * C5. Only `provision` creates a log, and never where one is.
+ */
+export interface Changelog {
+  /**
+   * Creates the log of a partition with its generation and genesis record as sequence 1. If the log is there already it is
+   * left as it is (`created: false`). Throws `INVALID` if the server echoes other settings than L7 asks for.
+   */
+  provision(partition: PartitionId, generation: Generation, genesis: Uint8Array): Promise<{ readonly created: boolean }>
+  /** A handle; opens nothing yet. */
+  log(partition: PartitionId): PartitionLog
+  close(): Promise<void>
+}
+
+export interface PartitionLog {
+  /** As the log's leader has it. `null`: there is no such log. Throws `RETRY` while the leader cannot be reached. */
+  info(): Promise<LogInfo | null>
+  /** Sends at once, in the order of the calls, before it returns. Never rejects. */
+  append(record: Uint8Array, expected: Seq): Promise<AppendResult>
+  /** Records `from` … `to`, both included (C4). Throws `RETRY` when interrupted, `NOT_FOUND` when the log is gone. */
+  read(from: Seq, to: Seq): AsyncIterable<LogEntry>
+}
+
+export interface LogInfo {
+  /** From the log's metadata, to be compared with the genesis record (L1). */
+  readonly generation: Generation
+  /** Lowest sequence still kept. */
+  readonly first: Seq
+  /** Highest sequence ever given. */
+  readonly last: Seq
+}

@@ -1,0 +1,52 @@
+import type { Epoch, Generation, NodeId, PartitionId, Seq } from '../protocol/ids.ts'
+
+/**
+ * Everything that Holdfast has to say about itself, as one tagged union: logs, metrics and the
+ * console are its consumers. Emitting is synchronous, cheap, and never throws into the emitter.
+ */
+export interface Observer {
+  emit(event: HoldfastEvent): void
+}
+
+export type HoldfastEvent =
+  // node
+  | { readonly type: 'node.started'; readonly node: NodeId; readonly incarnation: string }
+  | { readonly type: 'node.fenced'; readonly node: NodeId; readonly reason: string }
+  | { readonly type: 'node.closed'; readonly node: NodeId }
+  | { readonly type: 'node.crashed'; readonly node: NodeId }
+  // members
+  | { readonly type: 'member.joined'; readonly node: NodeId; readonly by: NodeId }
+  | { readonly type: 'member.suspected'; readonly node: NodeId; readonly by: NodeId; readonly phi: number }
+  | { readonly type: 'member.trusted'; readonly node: NodeId; readonly by: NodeId }
+  | { readonly type: 'member.died'; readonly node: NodeId; readonly by: NodeId }
+  | { readonly type: 'member.left'; readonly node: NodeId; readonly by: NodeId }
+  // placement
+  | { readonly type: 'placement.elected'; readonly node: NodeId }
+  | { readonly type: 'placement.deposed'; readonly node: NodeId; readonly reason: string }
+  | { readonly type: 'placement.assigned'; readonly partition: PartitionId; readonly owner: NodeId; readonly epoch: Epoch }
+  | { readonly type: 'placement.moving'; readonly partition: PartitionId; readonly from: NodeId; readonly to: NodeId }
+  // partitions
+  | { readonly type: 'partition.replayed'; readonly partition: PartitionId; readonly from: Seq; readonly to: Seq; readonly records: number; readonly bytes: number }
+  | { readonly type: 'partition.claimed'; readonly partition: PartitionId; readonly epoch: Epoch; readonly seq: Seq }
+  | { readonly type: 'partition.serving'; readonly partition: PartitionId; readonly epoch: Epoch }
+  | { readonly type: 'partition.handed-off'; readonly partition: PartitionId; readonly epoch: Epoch }
+  | { readonly type: 'partition.fenced'; readonly partition: PartitionId; readonly epoch: Epoch; readonly by: Epoch }
+  | { readonly type: 'partition.trouble'; readonly partition: PartitionId; readonly reason: string }
+  | { readonly type: 'partition.recovered'; readonly partition: PartitionId; readonly committed: number; readonly appendedAgain: number }
+  | { readonly type: 'partition.stopped'; readonly partition: PartitionId; readonly reason: string }
+  | { readonly type: 'partition.void-record'; readonly partition: PartitionId; readonly seq: Seq; readonly reason: string }
+  | { readonly type: 'partition.hash-mismatch'; readonly partition: PartitionId; readonly seq: Seq; readonly expected: string; readonly actual: string }
+  | { readonly type: 'store.set-aside'; readonly partition: PartitionId; readonly reason: string; readonly path: string | null }
+  | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
+  // wire
+  | { readonly type: 'message.dropped'; readonly subject: string; readonly reason: DropReason }
+  | { readonly type: 'handler.threw'; readonly where: string; readonly error: unknown }
+  | { readonly type: 'transport.connected' }
+  | { readonly type: 'transport.disconnected' }
+  /** What the server refused (a permission, say) or said of the connection, as a sentence. */
+  | { readonly type: 'transport.error'; readonly reason: string }
+
+export type DropReason = 'reply-subject' | 'malformed' | 'no-reply' | 'settled' | 'expired' | 'overflow'
+
+/** Says nothing to no one. */
+export const silent: Observer = { emit() {} }

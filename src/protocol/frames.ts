@@ -1,0 +1,180 @@
+/**
+ * Frames: the binary requests and replies between a client and the node that owns a partition.
+ * Everything that one client sends to one node in one tick travels in one frame; replies likewise.
+ *
+ * F1. A frame is one msgpack array, its first element the version. An unknown version or shape is `INVALID`, as a whole.
+ * F2. Inputs and results are opaque value bytes (protocol/values.ts): a frame is routed without decoding them. Those of a decoded
+ *     frame are views of its bytes.
+ * F3. Every request of a frame belongs to the frame's session; `low` is the lowest command number of that session that is
+ *     still outstanding, so that the owner can forget the replies below it (R3).
+ */
+import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
+import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
+import { readValue } from './value-reader.ts'
+import { writeValue } from './value-writer.ts'
+
+export const frameVersion = 1
+
+/** Most requests in one frame; a client splits above it, a node refuses. */
+export const maxRequestsInFrame = 8_192
+
+/** Characters of an error's message or path; what is longer is cut. */
+export const maxErrorTextLength = 4_096
+
+export const requestKinds = ['command', 'tell', 'query'] as const
+export type RequestKind = (typeof requestKinds)[number]
+
+export interface RequestFrame {
+  /** The count of partitions that the sender routed by (O6). */
+  readonly partitions: number
+  readonly session: SessionId
+  readonly low: number
+  readonly requests: readonly Request[]
+}
+
+export interface Request {
+  readonly kind: RequestKind
+  /** Numbers a session's requests; the same number is the same command (R3). */
+  readonly number: number
+  readonly type: string
+  readonly key: string
+  /** Of the command or query. */
+  readonly name: string
+  /** Encoded value. */
+  readonly input: Uint8Array
+  /** What is left of the caller's patience; the owner does not begin a turn after it. */
+  readonly timeoutMs: number
+}
+
+export interface ReplyFrame {
+  readonly session: SessionId
+  readonly replies: readonly Reply[]
+}
+
+export type Reply =
+  | { readonly number: number; readonly kind: 'value'; readonly value: Uint8Array }
+  | { readonly number: number; readonly kind: 'error'; readonly error: WireError }
+  /** Not executed here; the owner, if the sender of the reply knows one. */
+  | { readonly number: number; readonly kind: 'moved'; readonly owner: NodeId | null; readonly epoch: Epoch }
+
+export interface WireError {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly retryAfterMs?: number
+  readonly path?: string
+}
+
+export function encodeRequestFrame(frame: RequestFrame): Uint8Array {
+  const flat: unknown[] = [frameVersion, frame.partitions, frame.session, frame.low]
+  for (const r of frame.requests) {
+    flat.push(requestKinds.indexOf(r.kind), r.number, r.type, r.key, r.name, r.input, Math.ceil(r.timeoutMs))
+  }
+  return writeValue(flat)
+}
+
+export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
+  const flat = unpackFlat(bytes)
+  const fields = 7
+  const count = (flat.length - 4) / fields
+  if (!Number.isInteger(count) || count > maxRequestsInFrame) throw malformed('number of fields')
+  const requests = new Array<Request>(count)
+  for (let i = 0, at = 4; i < count; i++, at += fields) {
+    const kind = requestKinds[natural(flat[at])]
+    if (kind === undefined) throw malformed('kind')
+    requests[i] = {
+      kind,
+      number: natural(flat[at + 1]),
+      type: text(flat[at + 2]),
+      key: text(flat[at + 3]),
+      name: text(flat[at + 4]),
+      input: bytesOf(flat[at + 5]),
+      timeoutMs: natural(flat[at + 6]),
+    }
+  }
+  return { partitions: natural(flat[1]), session: sessionId(text(flat[2])), low: natural(flat[3]), requests }
+}
+
+const replyKinds = ['value', 'error', 'moved'] as const
+
+export function encodeReplyFrame(frame: ReplyFrame): Uint8Array {
+  const flat: unknown[] = [frameVersion, frame.session]
+  for (const r of frame.replies) {
+    if (r.kind === 'value') flat.push(r.number, 0, r.value)
+    else if (r.kind === 'error') {
+      const { code, message, retryAfterMs, path } = r.error
+      const wait = retryAfterMs === undefined ? null : Math.ceil(retryAfterMs)
+      flat.push(r.number, 1, [code, sendable(message), wait, path === undefined ? null : sendable(path)])
+    } else flat.push(r.number, 2, [r.owner, r.epoch])
+  }
+  return writeValue(flat)
+}
+
+/** Handlers throw any text; one that is too long or ill-formed must not cost the other replies of its frame. */
+const sendable = (said: string) => said.slice(0, maxErrorTextLength).replace(/\p{Surrogate}/gu, '\uFFFD')
+
+export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
+  const flat = unpackFlat(bytes)
+  const fields = 3
+  const count = (flat.length - 2) / fields
+  if (!Number.isInteger(count)) throw malformed('number of fields')
+  const replies = new Array<Reply>(count)
+  for (let i = 0, at = 2; i < count; i++, at += fields) {
+    replies[i] = decodeReply(natural(flat[at]), replyKinds[natural(flat[at + 1])], flat[at + 2])
+  }
+  return { session: sessionId(text(flat[1])), replies }
+}
+
+function decodeReply(number: number, kind: (typeof replyKinds)[number] | undefined, body: unknown): Reply {
+  if (kind === 'value') return { number, kind, value: bytesOf(body) }
+  if (!Array.isArray(body)) throw malformed('reply')
+  if (kind === 'error') {
+    const [code, message, retryAfterMs, path] = body as unknown[]
+    if (!(errorCodes as readonly unknown[]).includes(code)) throw malformed('error code')
+    return {
+      number,
+      kind,
+      error: {
+        code: code as ErrorCode,
+        message: text(message),
+        ...(retryAfterMs == null ? {} : { retryAfterMs: natural(retryAfterMs) }),
+        ...(path == null ? {} : { path: text(path) }),
+      },
+    }
+  }
+  if (kind === 'moved') {
+    const [owner, ownerEpoch] = body as unknown[]
+    if (owner !== null && (typeof owner !== 'string' || !isNodeId(owner))) throw malformed('owner')
+    return { number, kind, owner, epoch: epoch(natural(ownerEpoch)) }
+  }
+  throw malformed('reply kind')
+}
+
+function unpackFlat(bytes: Uint8Array): unknown[] {
+  let flat: unknown
+  try {
+    flat = readValue(bytes, true)
+  } catch (cause) {
+    throw malformed('msgpack', cause)
+  }
+  if (!Array.isArray(flat)) throw malformed('shape')
+  if (flat[0] !== frameVersion) throw malformed('version')
+  return flat
+}
+
+const malformed = (what: string, cause?: unknown) =>
+  new HoldfastError('INVALID', `this is not a frame of version ${frameVersion}: bad ${what}`, { cause })
+
+function natural(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw malformed('number')
+  return value
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string') throw malformed('text')
+  return value
+}
+
+function bytesOf(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw malformed('bytes')
+  return value
+}

@@ -1,0 +1,238 @@
+/**
+ * Changelog records: what is on the disk of the log, for ever.
+ *
+ * A record is one msgpack array. Its bytes are its identity: the next record names their hash (L3), and a record that is
+ * appended again is byte-identical (L5). It holds no sequence of its own.
+ *
+ *   [version, kind, partition, epoch, incarnation, prev, time, published, stateHash, body]
+ *
+ *   genesis  body = generation
+ *   claim    body = id of the claiming node
+ *   commit   body = [sessions, ended, turns]: flat arrays, so that a record of a thousand turns is one allocation of each
+ *   handoff  body = id of the node that is to own it next
+ *
+ * C1. An unknown version or kind, or any other shape, is an error and never a guess: the log is then broken (L4).
+ * C2. State, input and reply are opaque value bytes; hashes are over these stored bytes.
+ */
+import { Packr, Unpackr } from 'msgpackr'
+import { HoldfastError } from './errors.ts'
+import {
+  epoch,
+  generation,
+  incarnation,
+  isNodeId,
+  partitionId,
+  rev,
+  seq,
+  sessionId,
+  type Epoch,
+  type Generation,
+  type Incarnation,
+  type NodeId,
+  type PartitionId,
+  type Rev,
+  type Seq,
+  type SessionId,
+} from './ids.ts'
+
+export const recordVersion = 1
+
+/** Bytes of a record's hash, and of the link to it. */
+export const linkBytes = 16
+/** Bytes of a state hash. */
+export const stateHashBytes = 8
+
+export interface RecordHeader {
+  readonly partition: PartitionId
+  readonly epoch: Epoch
+  readonly incarnation: Incarnation
+  /** Hash of the last valid record; zeros in a genesis. */
+  readonly prev: Uint8Array
+  /** Partition time, ms (E6). */
+  readonly time: number
+  /** The changes of all records up to this sequence have reached the server (E2). */
+  readonly published: Seq
+  /** Hash of the partition's state after this record. */
+  readonly stateHash: Uint8Array
+}
+
+export interface GenesisRecord extends RecordHeader {
+  readonly kind: 'genesis'
+  readonly generation: Generation
+}
+
+export interface ClaimRecord extends RecordHeader {
+  readonly kind: 'claim'
+  readonly node: NodeId
+}
+
+export interface CommitRecord extends RecordHeader {
+  readonly kind: 'commit'
+  /** Each session that has a turn here, with its lowest outstanding number (R3). */
+  readonly sessions: readonly SessionMark[]
+  /** Sessions whose time is over; their replies are forgotten. */
+  readonly ended: readonly SessionId[]
+  /** In the order in which they took effect. Empty: a record that only extends the lease (O3). */
+  readonly turns: readonly TurnRecord[]
+}
+
+export interface HandoffRecord extends RecordHeader {
+  readonly kind: 'handoff'
+  readonly to: NodeId
+}
+
+export type LogRecord = GenesisRecord | ClaimRecord | CommitRecord | HandoffRecord
+export type RecordKind = LogRecord['kind']
+
+export interface SessionMark {
+  readonly session: SessionId
+  readonly low: number
+}
+
+export interface TurnRecord {
+  /** Index into the record's `sessions`. */
+  readonly session: number
+  readonly number: number
+  readonly type: string
+  readonly key: string
+  /** After the turn; of an unchanged actor what it was. */
+  readonly rev: Rev
+  /** The new state's bytes, `null` for a deletion, `undefined` where the turn changed nothing. */
+  readonly state: Uint8Array | null | undefined
+  /** The encoded result. */
+  readonly reply: Uint8Array
+}
+
+const kinds = ['genesis', 'claim', 'commit', 'handoff'] as const satisfies readonly RecordKind[]
+const headerFields = 10
+const turnFields = 7
+/** In place of the state of an unchanged actor; bytes and nil mean themselves. */
+const unchanged = 0
+
+const packr = new Packr({ useRecords: false })
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
+
+export function encodeRecord(record: LogRecord): Uint8Array {
+  return packr.pack([
+    recordVersion,
+    kinds.indexOf(record.kind),
+    record.partition,
+    record.epoch,
+    record.incarnation,
+    record.prev,
+    record.time,
+    record.published,
+    record.stateHash,
+    encodeBody(record),
+  ])
+}
+
+function encodeBody(record: LogRecord): unknown {
+  switch (record.kind) {
+    case 'genesis':
+      return record.generation
+    case 'claim':
+      return record.node
+    case 'handoff':
+      return record.to
+    case 'commit': {
+      const sessions: unknown[] = []
+      for (const mark of record.sessions) sessions.push(mark.session, mark.low)
+      const turns: unknown[] = []
+      for (const t of record.turns) {
+        turns.push(t.session, t.number, t.type, t.key, t.rev, t.state === undefined ? unchanged : t.state, t.reply)
+      }
+      return [sessions, record.ended, turns]
+    }
+  }
+}
+
+/** Throws `INTERNAL` for anything that this version did not write (C1). */
+export function decodeRecord(bytes: Uint8Array): LogRecord {
+  let fields: unknown
+  try {
+    fields = unpackr.unpack(bytes)
+  } catch (cause) {
+    throw undecodable('msgpack', cause)
+  }
+  if (!Array.isArray(fields) || fields.length !== headerFields) throw undecodable('shape')
+  if (fields[0] !== recordVersion) throw undecodable(`version ${String(fields[0])}`)
+  const header: RecordHeader = {
+    partition: partitionId(natural(fields[2])),
+    epoch: epoch(natural(fields[3])),
+    incarnation: incarnation(text(fields[4])),
+    prev: bytesOf(fields[5], linkBytes),
+    time: natural(fields[6]),
+    published: seq(natural(fields[7])),
+    stateHash: bytesOf(fields[8], stateHashBytes),
+  }
+  const body: unknown = fields[9]
+  switch (kinds[fields[1] as number]) {
+    case 'genesis':
+      return { kind: 'genesis', ...header, generation: generation(text(body)) }
+    case 'claim':
+      return { kind: 'claim', ...header, node: nodeIdOf(body) }
+    case 'handoff':
+      return { kind: 'handoff', ...header, to: nodeIdOf(body) }
+    case 'commit':
+      return { kind: 'commit', ...header, ...decodeCommit(body) }
+    default:
+      throw undecodable(`kind ${String(fields[1])}`)
+  }
+}
+
+function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 'turns'> {
+  const [sessionFields, endedFields, turnList] = list(body)
+  const sessions: SessionMark[] = []
+  const pairs = list(sessionFields)
+  if (pairs.length % 2 !== 0) throw undecodable('sessions')
+  for (let i = 0; i < pairs.length; i += 2) {
+    sessions.push({ session: sessionId(text(pairs[i])), low: natural(pairs[i + 1]) })
+  }
+  const flat = list(turnList)
+  if (flat.length % turnFields !== 0) throw undecodable('turns')
+  const turns = new Array<TurnRecord>(flat.length / turnFields)
+  for (let i = 0, at = 0; i < turns.length; i++, at += turnFields) {
+    const session = natural(flat[at])
+    if (session >= sessions.length) throw undecodable('session of a turn')
+    const state = flat[at + 5]
+    turns[i] = {
+      session,
+      number: natural(flat[at + 1]),
+      type: text(flat[at + 2]),
+      key: text(flat[at + 3]),
+      rev: rev(natural(flat[at + 4])),
+      state: state === unchanged ? undefined : state === null ? null : bytesOf(state),
+      reply: bytesOf(flat[at + 6]),
+    }
+  }
+  return { sessions, ended: list(endedFields).map((s) => sessionId(text(s))), turns }
+}
+
+const undecodable = (what: string, cause?: unknown) =>
+  new HoldfastError('INTERNAL', `a changelog record cannot be decoded: bad ${what}`, { cause })
+
+function natural(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw undecodable('number')
+  return value
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string') throw undecodable('text')
+  return value
+}
+
+function bytesOf(value: unknown, length?: number): Uint8Array {
+  if (!(value instanceof Uint8Array) || (length !== undefined && value.length !== length)) throw undecodable('bytes')
+  return value
+}
+
+function list(value: unknown): unknown[] {
+  if (!Array.isArray(value)) throw undecodable('list')
+  return value
+}
+
+function nodeIdOf(value: unknown): NodeId {
+  if (typeof value !== 'string' || !isNodeId(value)) throw undecodable('node id')
+  return value
+}

@@ -1,0 +1,26 @@
+/**
+ * What the writer, the reader and the JSON forms of values share. The numbers are on the wire and on disk: never change one.
+ */
+
+/** See values.ts. */
+export type Value = null | boolean | number | string | bigint | Date | Uint8Array | Value[] | { [key: string]: Value }
+
+/** msgpack's own timestamp, type -1. */
+export const dateExtension = 0xff
+/** `B`: a bigint that 64 bits cannot hold, two's complement, big-endian. */
+export const bigintExtension = 0x42
+export const maxBigintBits = 1_024
+/** Arrays and objects inside each other. */
+export const maxDepth = 100
+/** Of one value, encoded. Other limits (a record, a message) are far below; this one ends a walk that would never end. */
+export const maxValueBytes = 64 * 1_024 * 1_024
+
+/** `$.items[3].price`: the way from a value's root by the keys and indexes of a trail. */
+export function pathOf(trail: readonly (string | number)[]): string {
+  let path = '$'
+  for (const step of trail) {
+    if (typeof step === 'number') path += `[${step}]`
+    else path += /^[A-Za-z_$][\w$]*$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`
+  }
+  return path
+}

@@ -1,0 +1,144 @@
+/**
+ * Pages of changes: how a watcher pulls a partition's changes from its owner (`<cluster>.watch.<n>`), as JSON.
+ *
+ * The owner sends the changes of a page to the asker's inbox, each as it was published, then one end. Or one error, and no page.
+ *
+ * G1. `from` is exclusive: a page holds changes after it. `next` of the end is where the next page goes on, past everything that this one
+ *     looked at, also what did not match.
+ * G2. `count` is the number of changes that were sent for this page. Who received fewer has lost some and asks again from where it was.
+ * G3. Both sides distrust what they read: anything else than what is described here is `INVALID`.
+ */
+import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
+import { parseCursor } from './cursor.ts'
+import { checkName } from './subjects.ts'
+
+/** Most changes in one page, and the default. */
+export const maxPageChanges = 1_000
+/** A page ends with the change that passes this. */
+export const maxPageBytes = 512 * 1_024
+
+export interface WatchRequest {
+  /** A cursor's text, or one end of what is kept. */
+  readonly from: 'start' | 'now' | (string & {})
+  /** Only changes of this type; and only of this key, if that is given, too. */
+  readonly type?: string
+  readonly key?: string
+  /** 1 … `maxPageChanges`. */
+  readonly limit?: number
+}
+
+export interface PageEnd {
+  readonly kind: 'end'
+  /** Cursor to go on from. */
+  readonly next: string
+  /** Cursor of the last committed change, as far as the owner was when it sent this. */
+  readonly head: string
+  /** There is more after `next` already. */
+  readonly more: boolean
+  readonly count: number
+}
+
+export interface PageError {
+  readonly kind: 'error'
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+export interface PageChange {
+  readonly kind: 'change'
+  readonly type: string
+  readonly key: string
+  readonly rev: number
+  /** JSON form of the state; `null`: destroyed. */
+  readonly state: unknown
+  /** The state's JSON was too large for a message and was left out. */
+  readonly omitted: boolean
+  readonly cursor: string
+  /** Partition time, ms. */
+  readonly at: number
+}
+
+export type PageMessage = PageChange | PageEnd | PageError
+
+export const encodeWatchRequest = (request: WatchRequest): Uint8Array => Buffer.from(JSON.stringify(request))
+
+/** Throws `INVALID`. */
+export function decodeWatchRequest(bytes: Uint8Array): WatchRequest {
+  const { from, type, key, limit } = objectOf(bytes)
+  if (from !== 'start' && from !== 'now') parseCursor(text(from, 'from'))
+  if (type !== undefined) checkName(text(type, 'type'), 'type')
+  if (key !== undefined) {
+    checkName(text(key, 'key'), 'key')
+    if (type === undefined) throw invalid('a "key" without its "type"')
+  }
+  if (limit !== undefined && (natural(limit, 'limit') < 1 || Number(limit) > maxPageChanges)) {
+    throw invalid(`"limit" is not within 1 and ${maxPageChanges}`)
+  }
+  return { from, type, key, limit } as WatchRequest
+}
+
+export const encodePageEnd = ({ next, head, more, count }: Omit<PageEnd, 'kind'>): Uint8Array =>
+  Buffer.from(JSON.stringify({ end: true, next, head, more, count }))
+
+export const encodePageError = (code: ErrorCode, message: string): Uint8Array =>
+  Buffer.from(JSON.stringify({ error: { code, message } }))
+
+/** Throws `INVALID`. Cursors are taken as texts; `parseCursor` reads them. */
+export function decodePageMessage(bytes: Uint8Array): PageMessage {
+  const message = objectOf(bytes)
+  if (message.end === true) {
+    return {
+      kind: 'end',
+      next: text(message.next, 'next'),
+      head: text(message.head, 'head'),
+      more: message.more === true,
+      count: natural(message.count, 'count'),
+    }
+  }
+  if (message.error !== undefined) {
+    const { code, message: sentence } = (message.error ?? {}) as Record<string, unknown>
+    if (!(errorCodes as readonly unknown[]).includes(code)) throw invalid('a bad error code')
+    return { kind: 'error', code: code as ErrorCode, message: text(sentence, 'error') }
+  }
+  return {
+    kind: 'change',
+    type: text(message.type, 'type'),
+    key: text(message.key, 'key'),
+    rev: natural(message.rev, 'rev'),
+    state: message.state ?? null,
+    omitted: message.omitted === true,
+    cursor: text(message.cursor, 'cursor'),
+    at: finite(message.at, 'at'),
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+function objectOf(bytes: Uint8Array): Record<string, unknown> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(utf8.decode(bytes))
+  } catch (cause) {
+    throw invalid('no JSON', cause)
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw invalid('no object')
+  return parsed as Record<string, unknown>
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw invalid(`no text in "${name}"`)
+  return value
+}
+
+function finite(value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw invalid(`no number in "${name}"`)
+  return value
+}
+
+function natural(value: unknown, name: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw invalid(`no whole number in "${name}"`)
+  return value as number
+}
+
+const invalid = (what: string, cause?: unknown) =>
+  new HoldfastError('INVALID', `this is not a message of a watch: it has ${what}`, { cause })

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest'
+import { durationMs, type Duration } from '../../src/client/duration.ts'
+import { isHoldfastError } from '../../src/protocol/errors.ts'
+
+describe('a duration', () => {
+  it.each<[Duration, number]>([
+    [0, 0],
+    [1.5, 1.5],
+    [250, 250],
+    ['200ms', 200],
+    ['2s', 2_000],
+    ['0.5s', 500],
+    ['5m', 300_000],
+    ['2h', 7_200_000],
+    ['30d', 2_592_000_000],
+  ])('%s is %d milliseconds', (text, ms) => {
+    expect(durationMs(text, 'the timeout')).toBe(ms)
+  })
+
+  it.each([-1, Number.NaN, Infinity, '', '5', '5 s', '-5s', '5S', '1e3s', 's', '5s ', null, undefined, {}, 5n])(
+    'is not %s',
+    (value) => {
+      let thrown: unknown
+      try {
+        durationMs(value as Duration, 'the timeout')
+      } catch (error) {
+        thrown = error
+      }
+      expect(isHoldfastError(thrown, 'INVALID')).toBe(true)
+      expect((thrown as Error).message).toContain('the timeout')
+    },
+  )
+
+  it('has a unit that the type knows', () => {
+    // @ts-expect-error weeks are no unit
+    expect(() => durationMs('2w', 'the timeout')).toThrow()
+  })
+})

@@ -1,0 +1,79 @@
+/**
+ * The layers of the source, and which may import which.
+ *
+ * Y1. Imports run one way: protocol ← core ← ports ← behaviour ← partition ← actors; the client stands beside the partition.
+ * Y2. Adapters know ports, protocol and the pure core, never what is built on them.
+ * Y3. Only composition roots import adapters, and nothing but a root imports a root.
+ * Y4. I/O packages and the I/O modules of Node.js are for adapters and roots; core and protocol are pure.
+ * Y5. Every file has a layer.
+ */
+import { posix } from 'node:path'
+import { importsOf, lineOf, type SourceFile } from './syntax.ts'
+
+interface Layer {
+  readonly name: string
+  readonly files: RegExp
+  /** Besides itself. `all`: whatever there is. */
+  readonly layers: readonly string[] | 'all'
+  readonly packages: readonly string[] | 'all'
+}
+
+// A file is in the first layer that fits.
+const layers: readonly Layer[] = [
+  // Here parts are put together: the package's entry points, connect(), createNode(), the command line, the test cluster.
+  {
+    name: 'root',
+    files: /^src\/([^/]+\.ts$|client\/(index|connect)\.ts$|(cli|node|testing)\/)/,
+    layers: 'all',
+    packages: 'all',
+  },
+  { name: 'protocol', files: /^src\/protocol\//, layers: [], packages: ['msgpackr'] },
+  { name: 'core', files: /^src\/core\//, layers: ['protocol'], packages: [] },
+  { name: 'ports', files: /^src\/ports\//, layers: ['protocol', 'core'], packages: [] },
+  { name: 'adapters', files: /^src\/adapters\//, layers: ['protocol', 'core', 'ports'], packages: 'all' },
+  { name: 'behaviour', files: /^src\/behaviour\//, layers: ['protocol', 'core', 'ports'], packages: ['xstate'] },
+  { name: 'client', files: /^src\/client\//, layers: ['protocol', 'core', 'ports', 'behaviour'], packages: [] },
+  {
+    name: 'partition',
+    files: /^src\/partition\//,
+    layers: ['protocol', 'core', 'ports', 'behaviour'],
+    packages: ['msgpackr', 'xstate'],
+  },
+  {
+    name: 'actors',
+    files: /^actors\//,
+    layers: ['protocol', 'core', 'ports', 'behaviour', 'client', 'partition'],
+    packages: ['xstate'],
+  },
+]
+
+/** Functions and data structures, no I/O. */
+const pureModules = ['assert', 'assert/strict', 'async_hooks', 'buffer', 'crypto', 'events', 'util']
+
+/** What is wrong with the imports of a file, a sentence each. */
+export function layeringFindings(file: SourceFile): readonly string[] {
+  const own = layerOf(file.path)
+  if (own === undefined) return [`${file.path}: belongs to no layer`]
+  return importsOf(file).flatMap(({ specifier, offset }) => {
+    const wrong = wrongImport(own, file.path, specifier)
+    return wrong === undefined ? [] : [`${file.path}:${lineOf(file, offset)}: ${own.name} may not import ${wrong}`]
+  })
+}
+
+const layerOf = (path: string): Layer | undefined => layers.find(({ files }) => files.test(path))
+
+function wrongImport(own: Layer, path: string, specifier: string): string | undefined {
+  if (specifier.startsWith('.')) {
+    const target = posix.join(posix.dirname(path), specifier)
+    const layer = layerOf(target)
+    if (layer === undefined) return `${target}, which belongs to no layer`
+    const allowed = own.layers === 'all' || layer.name === own.name || own.layers.includes(layer.name)
+    return allowed ? undefined : `${layer.name} (${target})`
+  }
+  if (specifier.startsWith('node:')) {
+    const allowed = own.packages === 'all' || pureModules.includes(specifier.slice('node:'.length))
+    return allowed ? undefined : specifier
+  }
+  const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
+  return own.packages === 'all' || own.packages.includes(name) ? undefined : `the package ${name}`
+}
