@@ -9,10 +9,12 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { publint } from 'publint'
+import { formatMessage } from 'publint/utils'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const home = mkdtempSync(join(tmpdir(), 'holdfast-pack-'))
@@ -31,7 +33,7 @@ const entries = ['holdfast', 'holdfast/client', 'holdfast/testing']
 
 try {
   const tarball = pack()
-  run(root, bin('publint'), 'run', tarball, '--strict')
+  await lint(tarball)
   const all = project('all', tarball, () => true)
   importAll(all, entries)
   typeCheck(all, entries)
@@ -52,6 +54,17 @@ function pack(): string {
   const missing = indispensable.filter((file) => !files.includes(file))
   assert.deepEqual(missing, [], 'the package lacks files')
   return join(home, packed.filename)
+}
+
+/** K2 */
+async function lint(tarball: string): Promise<void> {
+  const { buffer } = new Uint8Array(readFileSync(tarball))
+  const { messages, pkg } = await publint({ pack: { tarball: buffer }, strict: true })
+  assert.deepEqual(
+    messages.map((message) => formatMessage(message, pkg, { color: false })),
+    [],
+    'publint finds faults',
+  )
 }
 
 /** A project that has installed the package, and those of its dependencies that are wanted. */

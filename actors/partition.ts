@@ -13,7 +13,7 @@
  */
 import { assign, createActor, fromPromise, setup } from 'xstate'
 import { BrokenLog } from '../src/core/log.ts'
-import { PartitionHost, type HostOptions } from '../src/partition/host.ts'
+import { PartitionHost, type HostOptions, type PartitionProgress } from '../src/partition/host.ts'
 import type { Incoming } from '../src/partition/owner.ts'
 import type { ClaimResult } from '../src/partition/takeover.ts'
 import type { Subscription } from '../src/ports/transport.ts'
@@ -26,8 +26,7 @@ export interface PartitionStatus {
   readonly partition: PartitionId
   readonly role: PartitionRole
   readonly epoch: Epoch
-  readonly appliedSeq: Seq
-  readonly stateHash: string
+  readonly progress: PartitionProgress
   /** Why it is stopped. */
   readonly reason: string | undefined
 }
@@ -36,7 +35,7 @@ export interface PartitionOptions extends Omit<HostOptions, 'onFenced' | 'onBrok
   /** Placement is asked for an epoch above `epoch` (O1). */
   readonly onEpochSpent: (epoch: Epoch) => void
   /** It cannot be opened here; placement should find another node (O6). */
-  readonly onCannotOpen: (reason: string) => void
+  readonly onCannotOpen: (epoch: Epoch, reason: string) => void
   /** Subscribes what the owner of the partition answers: frames, and requests of watchers. */
   readonly listen: () => readonly Subscription[]
 }
@@ -96,7 +95,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       askForEpoch: ({ context }) => {
         if (context.wanted === context.epoch && context.epoch > 0) options.onEpochSpent(context.epoch)
       },
-      cannotOpen: (_, { error }: { error: unknown }) => options.onCannotOpen(messageOf(error)),
+      cannotOpen: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
       stopped: ({ context }) => {
         observer.emit({ type: 'partition.stopped', partition, reason: context.reason ?? '' })
       },
@@ -264,9 +263,9 @@ export function createPartition(options: PartitionOptions): Partition {
     },
     status() {
       const { context } = actor.getSnapshot()
-      const { appliedSeq, stateHash } = host.progress ?? { appliedSeq: 0 as Seq, stateHash: '' }
       const { partition } = options
-      return { partition, role: role(), epoch: context.epoch, appliedSeq, stateHash, reason: context.reason }
+      const progress = host.progress ?? { appliedSeq: 0 as Seq, stateHash: '', lag: 0, turns: 0 }
+      return { partition, role: role(), epoch: context.epoch, progress, reason: context.reason }
     },
     async close() {
       end()

@@ -1,9 +1,12 @@
 /**
  * The placement table: who owns which partition. It lives in the registry under one key and changes by
  * CAS only; the log has the last word about ownership (O1).
+ *
+ * Table and view are JSON on the wire and in the registry, with a format number: an operator and any client can read them. What
+ *     is not exactly of that format is `INVALID`.
  */
 import { HoldfastError } from '../protocol/errors.ts'
-import { isNodeId, type Epoch, type NodeId, type NodeRef } from '../protocol/ids.ts'
+import { epoch, incarnation, isNodeId, type Epoch, type NodeId, type NodeRef } from '../protocol/ids.ts'
 import { isPartitionCount } from '../protocol/partitioning.ts'
 
 export interface PlacementTable {
@@ -29,26 +32,75 @@ export interface PlacementView {
   readonly owners: readonly (NodeId | null)[]
 }
 
-export const viewOf = ({ version, entries }: PlacementTable): PlacementView => ({
-  version,
-  owners: entries.map(({ owner }) => owner?.id ?? null),
+/** The table of a cluster in which nobody has ever owned anything. */
+export function initialTable(partitions: number): PlacementTable {
+  const entry: PlacementEntry = { epoch: epoch(0), owner: null, standbys: [], moving: null }
+  return { version: 0, entries: new Array<PlacementEntry>(partitions).fill(entry) }
+}
+
+export const viewOf = (table: PlacementTable): PlacementView => ({
+  version: table.version,
+  owners: table.entries.map(({ owner }) => owner?.id ?? null),
 })
 
-/** JSON, so that clients in every language can read it. */
-export const encodeView = ({ version, owners }: PlacementView): Uint8Array => Buffer.from(JSON.stringify({ version, owners }))
+const format = 1
 
-/** Throws `INVALID` for anything that `encodeView` does not write. */
-export function decodeView(bytes: Uint8Array): PlacementView {
-  let view: Partial<PlacementView> | null
-  try {
-    view = JSON.parse(Buffer.from(bytes).toString()) as Partial<PlacementView> | null
-  } catch (cause) {
-    throw new HoldfastError('INVALID', 'this is not a placement view: it is no JSON', { cause })
-  }
-  const { version, owners } = view ?? {}
-  const isOwner = (owner: unknown) => owner === null || (typeof owner === 'string' && isNodeId(owner))
-  if (!Number.isSafeInteger(version) || !Array.isArray(owners) || !isPartitionCount(owners.length) || !owners.every(isOwner)) {
-    throw new HoldfastError('INVALID', 'this is not a placement view: it needs a version and an owner or null for each partition')
-  }
-  return { version: version!, owners }
+export const encodeTable = (table: PlacementTable): Uint8Array => bytesOf({ format, ...table })
+
+export const encodeView = (view: PlacementView): Uint8Array => bytesOf({ format, ...view })
+
+export function decodeTable(bytes: Uint8Array): PlacementTable {
+  const { version, entries } = objectOf(bytes)
+  if (!isNatural(version) || !Array.isArray(entries) || !isPartitionCount(entries.length)) throw malformed('table')
+  return { version, entries: entries.map(entryFrom) }
 }
+
+export function decodeView(bytes: Uint8Array): PlacementView {
+  const { version, owners } = objectOf(bytes)
+  if (!isNatural(version) || !Array.isArray(owners) || !isPartitionCount(owners.length)) throw malformed('view')
+  return { version, owners: owners.map((owner) => (owner === null ? null : nodeIdFrom(owner))) }
+}
+
+function entryFrom(json: unknown): PlacementEntry {
+  if (typeof json !== 'object' || json === null) throw malformed('entry')
+  const { epoch: number, owner, standbys, moving } = json as { readonly [field in keyof PlacementEntry]?: unknown }
+  if (!isNatural(number) || !Array.isArray(standbys)) throw malformed('entry')
+  return {
+    epoch: epoch(number),
+    owner: owner === null ? null : nodeFrom(owner),
+    standbys: standbys.map(nodeFrom),
+    moving: moving === null ? null : nodeFrom(moving),
+  }
+}
+
+function nodeFrom(json: unknown): NodeRef {
+  if (typeof json !== 'object' || json === null) throw malformed('node')
+  const { id, incarnation: process } = json as { readonly [field in keyof NodeRef]?: unknown }
+  if (typeof process !== 'string' || !/^[A-Za-z0-9]{1,64}$/.test(process)) throw malformed('incarnation')
+  return { id: nodeIdFrom(id), incarnation: incarnation(process) }
+}
+
+function nodeIdFrom(json: unknown): NodeId {
+  if (typeof json !== 'string' || !isNodeId(json)) throw malformed('node id')
+  return json
+}
+
+function objectOf(bytes: Uint8Array): { readonly [field: string]: unknown } {
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (cause) {
+    throw malformed('JSON', cause)
+  }
+  if (typeof json !== 'object' || json === null || (json as { format?: unknown }).format !== format) {
+    throw malformed('format')
+  }
+  return json as { readonly [field: string]: unknown }
+}
+
+const bytesOf = (json: object): Uint8Array => new TextEncoder().encode(JSON.stringify(json))
+
+const isNatural = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const malformed = (what: string, cause?: unknown) =>
+  new HoldfastError('INVALID', `this is not a placement of format ${format}: bad ${what}`, { cause })

@@ -82,6 +82,8 @@ export class Committer {
   #handoff: NodeId | undefined
   #scheduled = false
   #recovering = false
+  /** Recoveries since the last commit: where the log answers but takes nothing, the next one waits longer. */
+  #fruitless = 0
   #stopped = false
   #pause: { readonly timer: Timer; readonly wake: () => void } | undefined
 
@@ -232,6 +234,7 @@ export class Committer {
 
   #deliver(committed: readonly Committed<Item>[], voids: readonly Seq[]): void {
     let sentAtMs = Number.NEGATIVE_INFINITY
+    if (committed.length > 0) this.#fruitless = 0
     for (const { seq, bytes, item, sentAtMs: sent } of committed) {
       sentAtMs = Math.max(sentAtMs, sent)
       this.#options.onCommitted({ seq, bytes: bytes.length, record: item.record, turns: item.turns })
@@ -249,7 +252,9 @@ export class Committer {
   /** Reads the log back until it is known what happened (L5). Rejects never: what is unexpected breaks the partition. */
   async #recover(): Promise<void> {
     const { partition } = this.#pipeline.position
-    for (let pauseMs = firstPauseMs; !this.#stopped; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    while (!this.#stopped) {
+      if (this.#fruitless > 0) await this.#wait(Math.min(firstPauseMs * 2 ** (this.#fruitless - 1), longestPauseMs))
+      this.#fruitless++
       try {
         const entries = await this.#readBack()
         if (this.#stopped) return
@@ -267,7 +272,6 @@ export class Committer {
         if (this.#stopped) return
         if (error instanceof BrokenLog) return this.#options.onBroken(error)
         if (!isHoldfastError(error, 'RETRY')) return this.#options.onBroken(new BrokenLog(partition, String(error)))
-        await this.#wait(pauseMs)
       }
     }
   }

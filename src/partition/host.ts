@@ -46,7 +46,12 @@ export interface HostOptions {
 
 export interface PartitionProgress {
   readonly appliedSeq: Seq
+  /** Of the state there, hex. */
   readonly stateHash: string
+  /** Records behind the log's end, as far as it was seen. */
+  readonly lag: number
+  /** Turns committed by this ownership. */
+  readonly turns: number
 }
 
 export class PartitionHost {
@@ -66,7 +71,9 @@ export class PartitionHost {
 
   get progress(): PartitionProgress | undefined {
     const replica = this.#replica
-    return replica && { appliedSeq: replica.position.seq, stateHash: hash64ToText(replica.stateHash) }
+    if (replica === undefined) return undefined
+    const { position, stateHash, lag } = replica
+    return { appliedSeq: position.seq, stateHash: hash64ToText(stateHash), lag, turns: this.#owner?.committedTurns ?? 0 }
   }
 
   /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */

@@ -137,6 +137,10 @@ export class Owner {
     return this.#options.replica.position.epoch
   }
 
+  get committedTurns(): number {
+    return this.#committed
+  }
+
   submit(incoming: Incoming): void {
     const { request, session, low, respond } = incoming
     if (this.#state !== 'serving') return respond(this.#moved())

@@ -66,6 +66,7 @@ export class Replica {
   readonly #staged = new Map<string, StoreOp>()
   #position: LogPosition
   #stateHash: Hash64 = noShare
+  #head = 0
   #timer: Timer | undefined
   #writing: Promise<void> | undefined
   #failed = false
@@ -107,6 +108,16 @@ export class Replica {
 
   get stateHash(): Hash64 {
     return this.#stateHash
+  }
+
+  /** Records that the log has and this replica has not yet. */
+  get lag(): number {
+    return Math.max(0, this.#head - this.#position.seq)
+  }
+
+  /** The log was seen to end at `last`. */
+  noteHead(last: Seq): void {
+    this.#head = last
   }
 
   /** The actor if it is in memory. */

@@ -77,6 +77,7 @@ export async function catchUp(replica: Replica, options: TakeoverOptions): Promi
   const { partition, log, clock, observer, signal } = options
   const from = nextSeq(replica.position.seq)
   const { last } = await logInfo(options)
+  replica.noteHead(last)
   let sawLastAtMs = clock.monotonic()
   let records = 0
   let bytes = 0

@@ -190,6 +190,7 @@ export function subjectsOf(cluster: string): Subjects {
     log: (partition) => `${c}.log.${partition}`,
     placement: `${c}.placement`,
     placementGet: `${c}.placement.get`,
+    placementReport: `${c}.placement.report`,
   }
 }
 
@@ -221,6 +222,8 @@ export interface Subjects {
   readonly placement: string
   /** Request for the placement view; any node, queue group `gateway`. */
   readonly placementGet: string
+  /** What owners tell the leader of placement. */
+  readonly placementReport: string
 }
 
 function nameToken(name: string): string {

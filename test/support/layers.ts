@@ -1,7 +1,8 @@
 /**
  * The layers of the source, and which may import which.
  *
- * Y1. Imports run one way: protocol ← core ← ports ← behaviour ← partition ← actors; the client stands beside the partition.
+ * Y1. Imports run one way: protocol ← core ← ports ← behaviour ← partition ← actors. The client stands beside the partition, and
+ *     so do membership and placement; of these, placement knows membership, and else none knows another.
  * Y2. Adapters know ports, protocol and the pure core, never what is built on them.
  * Y3. Only composition roots import adapters, and nothing but a root imports a root.
  * Y4. I/O packages and the I/O modules of Node.js are for adapters and roots; core and protocol are pure.
@@ -39,10 +40,17 @@ const layers: readonly Layer[] = [
     layers: ['protocol', 'core', 'ports', 'behaviour'],
     packages: ['msgpackr', 'xstate'],
   },
+  { name: 'membership', files: /^src\/membership\//, layers: ['protocol', 'core', 'ports'], packages: [] },
+  {
+    name: 'placement',
+    files: /^src\/placement\//,
+    layers: ['protocol', 'core', 'ports', 'membership'],
+    packages: [],
+  },
   {
     name: 'actors',
     files: /^actors\//,
-    layers: ['protocol', 'core', 'ports', 'behaviour', 'client', 'partition'],
+    layers: ['protocol', 'core', 'ports', 'behaviour', 'client', 'partition', 'membership', 'placement'],
     packages: ['xstate'],
   },
 ]

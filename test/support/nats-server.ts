@@ -5,7 +5,7 @@
  *     the server's own word, then connect; nothing sleeps.
  * N2. The port and the store are the same over `kill` and `restart`; each server has a store of its own.
  * N3. No server and no temporary folder outlives its test process, however that one ends: a guardian process holds the other
- *     end of a pipe, and kills and removes when the pipe closes.
+ *     end of a pipe, and ends and removes when the pipe closes.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -74,15 +74,20 @@ export async function startNatsServer(options: TestServerOptions = {}): Promise<
   await mkdir(storeDir, { recursive: true })
   const configFile = join(home, 'server.conf')
   await writeFile(configFile, configOf(options))
+  const guardian = startGuardian(home)
   const log: string[] = []
-  const launch = (port: number) => launchServer({ home, storeDir, configFile, port, log })
+  const launch = (port: number) => launchServer({ storeDir, configFile, port, log, guardian })
+  const remove = async () => {
+    await rm(home, { recursive: true, force: true })
+    guardian.dismiss()
+  }
 
   let life: Life | undefined
   try {
     // -1: the server itself finds a free port, so that two tests never meet on one.
     life = await launch(options.port ?? -1)
   } catch (error) {
-    await rm(home, { recursive: true, force: true })
+    await remove()
     throw error
   }
   const port = life.port
@@ -116,7 +121,7 @@ export async function startNatsServer(options: TestServerOptions = {}): Promise<
     },
     async stop() {
       await end('SIGTERM')
-      await rm(home, { recursive: true, force: true })
+      await remove()
     },
     pause: () => void running().process.kill('SIGSTOP'),
     resume: () => void running().process.kill('SIGCONT'),
@@ -139,11 +144,11 @@ interface Life {
 }
 
 interface Launch {
-  readonly home: string
   readonly storeDir: string
   readonly configFile: string
   readonly port: number
   readonly log: string[]
+  readonly guardian: Guardian
 }
 
 const keptLogLines = 500
@@ -151,7 +156,7 @@ const readyWithinMs = 30_000
 /** A server that does not end by itself within this is killed. */
 const gracefulWithinMs = 10_000
 
-async function launchServer({ home, storeDir, configFile, port, log }: Launch): Promise<Life> {
+async function launchServer({ storeDir, configFile, port, log, guardian }: Launch): Promise<Life> {
   const server = spawn(natsServerBinary(), ['-c', configFile, '-p', String(port)], {
     env: { ...process.env, NATS_STORE_DIR: storeDir },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -161,12 +166,12 @@ async function launchServer({ home, storeDir, configFile, port, log }: Launch): 
   await once(server, 'spawn')
   const pid = server.pid
   if (pid === undefined) throw new Error('a spawned process has a pid')
-  const guardian = spawnGuardian(pid, home)
+  guardian.watch(pid)
   let alive = true
   // `close` and not `exit`: the log is complete by then.
   const gone = once(server, 'close').then(() => {
     alive = false
-    guardian.kill('SIGKILL')
+    guardian.watch(null)
   })
   const end = async (signal: EndSignal) => {
     server.kill(signal)
@@ -223,14 +228,24 @@ async function greeting(port: number): Promise<void> {
   }
 }
 
-/** Waits for the end of its standard input, that is: of this process. Then ends the server, and removes its folder (N3). */
-function spawnGuardian(pid: number, home: string): ChildProcess {
-  const script = 'read -r _; kill -KILL "$1" 2>/dev/null; rm -rf -- "$2"'
-  const guardian = spawn('/bin/sh', ['-c', script, 'nats-server-guardian', String(pid), home], {
+/** Knows the process that runs now, and the folder; when this process is gone, so are they (N3). */
+interface Guardian {
+  /** `null`: none runs. */
+  watch(pid: number | null): void
+  dismiss(): void
+}
+
+function startGuardian(home: string): Guardian {
+  // The last line on its standard input is the pid to end; the end of the input is the end of this process.
+  const script = 'pid=; while read -r line; do pid=$line; done; [ "$pid" ] && kill -KILL "$pid"; rm -rf -- "$1"'
+  const shell = spawn('/bin/sh', ['-c', script, 'nats-server-guardian', home], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   })
-  guardian.unref()
-  ;(guardian.stdin as Socket | null)?.unref()
-  return guardian
+  shell.unref()
+  ;(shell.stdin as Socket).unref()
+  return {
+    watch: (pid) => shell.stdin.write(`${pid ?? ''}\n`),
+    dismiss: () => void shell.kill('SIGKILL'),
+  }
 }

@@ -50,8 +50,9 @@ export class MemoryDisk {
     return new MemoryStores(this, options.clock)
   }
 
-  /** Ends the process that holds the disk, if one does (D1). */
-  crash(random: Random): void {
+  /** Ends a process, which may hold the disk (D1). */
+  crash(process: MemoryStores, random: Random): void {
+    if (this.#holder !== process) return
     this.#holder = null
     for (const volume of this.#volumes.values()) volume.loseTail(random)
   }

@@ -136,6 +136,6 @@ export class MemoryProcess {
     if (this.clock.state === 'crashed') return
     this.clock.crash()
     this.cut(options)
-    this.#world.disk(this.name).crash(this.#diskRandom)
+    this.#world.disk(this.name).crash(this.stores, this.#diskRandom)
   }
 }

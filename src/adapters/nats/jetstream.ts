@@ -34,8 +34,7 @@ export interface ApiError {
 }
 
 export type ApiReply =
-  | { readonly error: ApiError; readonly body?: undefined }
-  | { readonly error?: undefined; readonly body: Json }
+  { readonly error: ApiError; readonly body?: undefined } | { readonly error?: undefined; readonly body: Json }
 
 /** What the server sent, before anyone has looked at it. */
 export type Json = Readonly<Record<string, unknown>>
@@ -94,7 +93,10 @@ export class JetStream {
   }
 
   /** `null`: the stream holds no such message. Throws `NOT_FOUND` where there is no stream. */
-  async message(stream: string, which: { readonly seq: number } | { readonly last_by_subj: string }): Promise<StoredMessage | null> {
+  async message(
+    stream: string,
+    which: { readonly seq: number } | { readonly last_by_subj: string },
+  ): Promise<StoredMessage | null> {
     const reply = await this.call(`STREAM.MSG.GET.${stream}`, which)
     if (reply.body !== undefined) return parseMessage(reply.body)
     if (reply.error.number === apiErrors.messageNotFound) return null
@@ -169,7 +171,10 @@ function parseInfo(body: Json): StreamInfo {
   const subjects = Object.keys(object(state['subjects'] ?? {}))
   const total = number(body['total'] ?? 0)
   if (subjects.length < total) {
-    throw new HoldfastError('INTERNAL', `a stream has ${total} subjects, which is more than one answer holds: remove some`)
+    throw new HoldfastError(
+      'INTERNAL',
+      `a stream has ${total} subjects, which is more than one answer holds: remove some`,
+    )
   }
   return {
     config: object(body['config']),

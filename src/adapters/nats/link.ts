@@ -269,7 +269,10 @@ export class Link {
 
   #broken(): HoldfastError {
     return this.#closing === undefined
-      ? new HoldfastError('RETRY', 'the connection to NATS is broken: what was published may be lost; wait until it is back')
+      ? new HoldfastError(
+          'RETRY',
+          'the connection to NATS is broken: what was published may be lost; wait until it is back',
+        )
       : new HoldfastError('RETRY', 'the connection to NATS was closed: open another')
   }
 }
@@ -284,7 +287,9 @@ function connectError(servers: readonly string[], cause: unknown): HoldfastError
     )
   }
   if (cause instanceof errors.InvalidArgumentError) {
-    return new HoldfastError('INVALID', `the connection to NATS at ${where} is set up wrongly: ${cause.message}`, { cause })
+    return new HoldfastError('INVALID', `the connection to NATS at ${where} is set up wrongly: ${cause.message}`, {
+      cause,
+    })
   }
   return new HoldfastError(
     'RETRY',

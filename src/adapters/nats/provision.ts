@@ -5,11 +5,11 @@
  *     there. The genesis record expects an empty stream: of any number of provisioners one has it stored.
  * Q2. A provisioner that died between the two left an empty stream. Provisioning again with the same generation completes it.
  */
-import type { PartitionId, Generation } from '../../protocol/ids.ts'
+import type { Generation } from '../../protocol/ids.ts'
 import type { AppendResult } from '../../protocol/log.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
-import { apiErrors, failed, type ApiError, type JetStream, type Json } from './jetstream.ts'
+import { apiErrors, failed, object, type ApiError, type JetStream, type Json, type StreamInfo } from './jetstream.ts'
 import { checkStream, generationOf, logConfig } from './stream-settings.ts'
 
 export interface Provisioning {
@@ -18,7 +18,6 @@ export interface Provisioning {
   readonly stream: string
   readonly subject: string
   readonly replicas: number
-  readonly partition: PartitionId
   readonly generation: Generation
   readonly genesis: Uint8Array
   /** Appends the genesis record to an empty stream. */
@@ -32,26 +31,20 @@ const betweenTriesMs = 100
 /** True if the genesis record of this call is the log's. */
 export async function provisionLog(job: Provisioning): Promise<boolean> {
   const config = logConfig(job.stream, job.subject, job.generation, job.replicas)
-  const created = await createStream(job.jetstream, config)
-  if (created && (await storeGenesis(job))) return true
-  const info = await job.jetstream.streamInfo(job.stream)
-  if (info === null) {
-    throw new HoldfastError('RETRY', `the stream ${job.stream} was removed while it was provisioned: try again`)
-  }
+  if (await createStream(job.jetstream, config)) return storeGenesis(job)
+  const info = await existing(job)
   checkStream(info.config, config, false)
   if (info.last > 0 || generationOf(info.config) !== job.generation) return false
   return storeGenesis(job)
 }
 
-/** False: it is there already. Throws `INVALID` where it cannot be had as asked. */
+/** False: it is there with other settings. True: it was created, or is there with these. Throws `INVALID` where it cannot be had as asked. */
 export async function createStream(jetstream: JetStream, config: Json): Promise<boolean> {
   const question = `STREAM.CREATE.${String(config['name'])}`
   const reply = await jetstream.call(question, config, patienceMs)
   if (reply.body !== undefined) {
-    // Another one with the very same settings may have created it.
-    const created = reply.body['did_create'] === true
-    checkStream(reply.body['config'] as Json, config, created)
-    return created
+    checkStream(object(reply.body['config']), config, true)
+    return true
   }
   if (reply.error.number === apiErrors.streamNameInUse) return false
   if (impossible.has(reply.error.number)) throw cannotCreate(config, reply.error)
@@ -77,17 +70,28 @@ async function storeGenesis(job: Provisioning): Promise<boolean> {
   const { clock, jetstream, stream } = job
   const deadlineMs = clock.monotonic() + patienceMs
   let result = await job.appendGenesis()
+  let perhapsStored = false
   while (result.kind !== 'accepted') {
-    const first = await jetstream.message(stream, { seq: 1 })
-    if (first !== null) return Buffer.compare(first.data, job.genesis) === 0
+    perhapsStored ||= result.kind === 'unknown'
+    if ((await existing(job)).last > 0) {
+      const first = perhapsStored ? await jetstream.message(stream, { seq: 1 }) : null
+      return first !== null && Buffer.compare(first.data, job.genesis) === 0
+    }
     if (clock.monotonic() > deadlineMs) {
       throw new HoldfastError('RETRY', `the stream ${stream} takes no record yet (${result.reason}): try again`)
     }
     await new Promise<void>((resolve) => clock.setTimeout(resolve, betweenTriesMs))
     result = await job.appendGenesis()
   }
-  if (result.seq !== 1) {
-    throw new HoldfastError('INTERNAL', `the genesis record of ${stream} has become sequence ${result.seq}: recover this partition`)
-  }
-  return true
+  if (result.seq === 1) return true
+  throw new HoldfastError(
+    'INTERNAL',
+    `the genesis record of ${stream} has become sequence ${result.seq}: recover this partition`,
+  )
+}
+
+async function existing({ jetstream, stream }: Provisioning): Promise<StreamInfo> {
+  const info = await jetstream.streamInfo(stream)
+  if (info !== null) return info
+  throw new HoldfastError('RETRY', `the stream ${stream} was removed while it was provisioned: try again`)
 }

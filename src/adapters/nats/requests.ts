@@ -58,7 +58,8 @@ export class Requests {
         down: () => this.#loseAll('the connection to NATS broke before the answer'),
         denied: (subject, reason) => {
           for (const [token, pending] of this.#pending) {
-            if (pending.subject === subject) this.#settle(token, { kind: 'lost', reason: `the server refuses: ${reason}` })
+            if (pending.subject === subject)
+              this.#settle(token, { kind: 'lost', reason: `the server refuses: ${reason}` })
           }
         },
       }),

@@ -117,6 +117,11 @@ export function checkSettings(settings: NatsSettings): CheckedSettings {
   }
 }
 
+export function checkReplicas(replicas = 1): number {
+  if (replicas === 1 || replicas === 3 || replicas === 5) return replicas
+  throw invalid(`\`replicas\` is ${replicas}: give 1, 3 or 5`)
+}
+
 const numbers = [
   'connectTimeoutMs',
   'pingIntervalMs',

@@ -55,7 +55,14 @@ export function registryConfig(bucket: string, replicas: number): Json {
 }
 
 /** Where a server may say nothing, and what it means then. */
-const defaults: Json = { deny_delete: false, deny_purge: false, allow_direct: false, sealed: false, no_ack: false, max_age: 0 }
+const defaults: Json = {
+  deny_delete: false,
+  deny_purge: false,
+  allow_direct: false,
+  sealed: false,
+  no_ack: false,
+  max_age: 0,
+}
 
 /** What would break the promises of a log or a registry, wherever it comes from. */
 const forbidden = ['mirror', 'sources', 'subject_transform', 'allow_msg_ttl', 'allow_msg_counter', 'first_seq']

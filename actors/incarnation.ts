@@ -1,0 +1,259 @@
+/**
+ * One incarnation of a node: its membership, placement, partitions and gateway, and the subjects that are the node's own.
+ *
+ * I1. Everything begins in `start` and ends in `end` or `crash`; an incarnation never begins again (O1).
+ * I2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
+ * I3. It answers only to subjects under the inbox prefix.
+ */
+import type { ActorDefinition } from '../src/behaviour/definition.ts'
+import { Session } from '../src/client/session.ts'
+import type { MemberDetails } from '../src/core/membership.ts'
+import { viewOf, type PlacementTable } from '../src/core/table.ts'
+import type { SeenMember } from '../src/membership/gossiper.ts'
+import { Dispatcher } from '../src/partition/dispatcher.ts'
+import { provision, type Cluster } from '../src/partition/provision.ts'
+import { ReplyBatches } from '../src/partition/reply-batches.ts'
+import { defaultPartitionSettings, type PartitionSettings } from '../src/partition/settings.ts'
+import { decodeHandOff, encodeControl, type Report } from '../src/placement/control.ts'
+import type { Message, Subscription } from '../src/ports/transport.ts'
+import { incarnation, partitionId, sameNode, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../src/protocol/ids.ts'
+import { subjectsOf, type Subjects } from '../src/protocol/subjects.ts'
+import { createGateway, type Gateway } from './gateway.ts'
+import { createMembership, type Membership } from './membership.ts'
+import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'
+import { createPartition, type Partition, type PartitionStatus } from './partition.ts'
+import { createPlacement, type Placement } from './placement.ts'
+
+/** Between two looks whether everything has moved away. */
+const drainPollMs = 50
+const loadWindowMs = 1_000
+
+export class Incarnation {
+  readonly self: NodeRef
+  readonly #ports: NodePorts
+  readonly #options: NodeOptions
+  readonly #settings: NodeSettings
+  readonly #onLost: (how: 'dead' | 'replaced', reason: string) => void
+  #membership: Membership | undefined
+  #placement: Placement | undefined
+  #partitions: readonly Partition[] = []
+  #replies: ReplyBatches | undefined
+  #session: Session | undefined
+  #gateway: Gateway | undefined
+  #subscriptions: Subscription[] = []
+  #table: PlacementTable | undefined
+  #turnsBefore = 0
+  #load = 0
+  #loadAtMs = 0
+  #ended = false
+
+  constructor(ports: NodePorts, options: NodeOptions, settings: NodeSettings, onLost: (how: 'dead' | 'replaced', reason: string) => void) {
+    this.#ports = ports
+    this.#options = options
+    this.#settings = settings
+    this.#onLost = onLost
+    this.self = { id: options.id, incarnation: incarnation(ports.random.id()) }
+  }
+
+  async start(): Promise<void> {
+    const { registry, changelog, random, observer, transport, clock } = this.#ports
+    const { cluster: name, definitions, clusterSettings = {} } = this.#options
+    const subjects = subjectsOf(name)
+    const cluster = await provision(clusterSettings, { registry, changelog, random, observer })
+    if (this.#ended) return
+    this.#replies = new ReplyBatches(transport, clock, observer, this.#settings.inboxPrefix)
+    const dispatcher = new Dispatcher({
+      partitions: cluster.settings.partitions,
+      replies: this.#replies,
+      observer,
+      submit: (partition, incoming) => this.#partitions[partition]!.submit(incoming),
+    })
+    const receive = (message: Message) => dispatcher.receive(message)
+    this.#partitions = this.#createPartitions(cluster, definitions, receive)
+    this.#subscriptions = [
+      transport.subscribe(subjects.nodeFrame(this.self.id), receive),
+      transport.subscribe(subjects.nodeControl(this.self.id), (message) => this.#onControl(message)),
+      transport.onStatus((status) => {
+        if (status === 'connected') for (const partition of this.#partitions) partition.reconnected()
+      }),
+    ]
+    const { host, zone, weight } = this.#options
+    this.#membership = createMembership({
+      ...this.#ports,
+      subjects,
+      self: this.self,
+      host,
+      zone,
+      weight,
+      settings: this.#settings.membership,
+      gossip: this.#settings.gossip,
+      details: () => this.#details(),
+      mayDeclare: (lease) => this.#placement?.leading === true || sameNode(lease, this.#placement?.leader),
+      onChange: () => this.#placement?.hurry(),
+      onLost: this.#onLost,
+    })
+    await this.#membership.join()
+    if (this.#ended) return
+    this.#session = new Session(this.#ports, { cluster: name })
+    this.#placement = createPlacement({
+      ...this.#ports,
+      subjects,
+      self: this.self,
+      partitions: cluster.settings.partitions,
+      settings: this.#settings.placement,
+      alive: () => this.#membership?.alive() ?? [],
+      onTable: (table) => this.#onTable(table),
+    })
+    this.#gateway = createGateway({
+      ...this.#ports,
+      cluster: name,
+      session: this.#session,
+      view: () => this.#table && viewOf(this.#table),
+      inboxPrefix: this.#settings.inboxPrefix,
+    })
+  }
+
+  partitions(): readonly PartitionStatus[] {
+    return this.#partitions.map((partition) => partition.status())
+  }
+
+  members(): readonly SeenMember[] {
+    return this.#membership?.members() ?? []
+  }
+
+  get leading(): boolean {
+    return this.#placement?.leading ?? false
+  }
+
+  async drain(): Promise<void> {
+    await this.#membership?.drain()
+    const { clock } = this.#ports
+    const others = () => this.#membership?.alive().some(({ id, draining }) => id !== this.self.id && !draining) ?? false
+    const owns = () => this.#table?.entries.some(({ owner }) => sameNode(owner, this.self)) ?? false
+    while (!this.#ended && owns() && others()) {
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, drainPollMs))
+    }
+  }
+
+  /** Ends in the order in which it began, backwards: no new requests, then no ownerships, then no lease. */
+  async end(leave: boolean): Promise<void> {
+    if (this.#ended) return
+    this.#ended = true
+    this.#gateway?.close()
+    this.#session?.close()
+    this.#placement?.close()
+    await Promise.all(this.#partitions.map((partition) => partition.close()))
+    this.#stopListening()
+    this.#replies?.close({ flush: true })
+    if (leave) await this.#membership?.leave()
+    this.#membership?.close()
+  }
+
+  async crash(): Promise<void> {
+    this.#ended = true
+    this.#replies?.close({ flush: false })
+    this.#membership?.close()
+    this.#placement?.close()
+    this.#gateway?.close()
+    this.#session?.close()
+    this.#stopListening()
+    await Promise.all(this.#partitions.map((partition) => partition.crash()))
+  }
+
+  #stopListening(): void {
+    for (const subscription of this.#subscriptions) subscription.close()
+    this.#subscriptions = []
+  }
+
+  #createPartitions(
+    { settings, generations }: Cluster,
+    definitions: readonly ActorDefinition[],
+    receive: (message: Message) => void,
+  ): readonly Partition[] {
+    const { transport } = this.#ports
+    const subjects = subjectsOf(this.#options.cluster)
+    const byType = new Map(definitions.map((definition) => [definition.type, definition]))
+    const partitionSettings: PartitionSettings = {
+      ...defaultPartitionSettings,
+      maxRecordBytes: Math.floor(transport.maxPayload / 2),
+      ...this.#settings.partition,
+      leaseMs: settings.leaseMs,
+    }
+    return generations.map((generation, n) => {
+      const id = partitionId(n)
+      const partition: Partition = createPartition({
+        ...this.#ports,
+        partition: id,
+        generation,
+        node: this.self,
+        subjects,
+        definitions: byType,
+        settings: partitionSettings,
+        knownOwner: () => this.#knownOwner(id),
+        onEpochSpent: (epoch) => this.#report({ op: 'epoch-spent', node: this.self, partition: id, epoch }),
+        onCannotOpen: (epoch, reason) =>
+          this.#report({ op: 'cannot-open', node: this.self, partition: id, epoch, reason }),
+        listen: () => [
+          transport.subscribe(subjects.partition(id), receive, { queue: 'owner' }),
+          transport.subscribe(subjects.watch(id), (message) => this.#onWatch(partition, message), { queue: 'owner' }),
+        ],
+      })
+      return partition
+    })
+  }
+
+  #knownOwner(partition: PartitionId): { readonly owner: NodeId | null; readonly epoch: Epoch } {
+    const entry = this.#table?.entries[partition]
+    const elsewhere = entry?.owner != null && !sameNode(entry.owner, this.self)
+    return { owner: elsewhere ? entry.owner.id : null, epoch: entry?.epoch ?? (0 as Epoch) }
+  }
+
+  #onTable(table: PlacementTable): void {
+    this.#table = table
+    const view = viewOf(table)
+    this.#session?.learn(view)
+    table.entries.forEach(({ owner, epoch }, n) => this.#partitions[n]?.want(sameNode(owner, this.self) ? epoch : null))
+  }
+
+  #onControl({ data, reply, subject }: Message): void {
+    const { observer, transport } = this.#ports
+    if (this.#replies?.accepts(reply, subject) !== true) return
+    try {
+      const { partition, epoch, to } = decodeHandOff(data)
+      const hosted = this.#partitions[partition]
+      const owned = hosted?.status().epoch === epoch ? hosted : undefined
+      void (owned?.handOff(to) ?? Promise.resolve(false)).then((done) => {
+        if (!this.#ended) transport.publish(reply, encodeControl({ done }))
+      })
+    } catch {
+      observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
+    }
+  }
+
+  #onWatch(partition: Partition, { data, reply, subject }: Message): void {
+    if (this.#replies?.accepts(reply, subject) === true) void partition.watch(data, reply)
+  }
+
+  #report(report: Report): void {
+    this.#ports.transport.publish(subjectsOf(this.#options.cluster).placementReport, encodeControl(report))
+  }
+
+  #details(): MemberDetails {
+    const nowMs = this.#ports.clock.monotonic()
+    const statuses = this.partitions()
+    const turns = statuses.reduce((sum, { progress }) => sum + progress.turns, 0)
+    if (nowMs - this.#loadAtMs >= loadWindowMs) {
+      this.#load = Math.round((Math.max(0, turns - this.#turnsBefore) * 1_000) / (nowMs - this.#loadAtMs))
+      this.#turnsBefore = turns
+      this.#loadAtMs = nowMs
+    }
+    const { host, zone, version } = this.#options
+    const partitions = statuses.flatMap(({ partition, role, epoch, progress: { appliedSeq, lag, stateHash } }) =>
+      role === 'none'
+        ? []
+        : [{ partition, role: role === 'handing-off' ? ('owner' as const) : role, epoch, appliedSeq, headLag: lag, stateHash }],
+    )
+    const leaving = this.#membership?.alive().find((lease) => sameNode(lease, this.self))?.draining ?? false
+    return { host, zone, version, load: this.#load, leaving, partitions }
+  }
+}

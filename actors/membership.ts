@@ -1,0 +1,173 @@
+/**
+ * The membership actor: this process's place in the cluster, and its view of the others.
+ *
+ *   joining ──lease taken──▶ member ──leave──▶ leaving ──▶ gone
+ *      │ registry away: again   └──lease lost──▶ lost
+ *
+ * Three things run while it is a member: its own lease (src/membership/lease-keeper.ts), the watch over all leases
+ * (lease-watch.ts), and gossip (gossiper.ts). Leases decide who lives; gossip tells how they do.
+ */
+import { assign, createActor, fromCallback, fromPromise, setup, waitFor } from 'xstate'
+import type { MemberDetails } from '../src/core/membership.ts'
+import { Gossiper, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
+import { LeaseKeeper } from '../src/membership/lease-keeper.ts'
+import { LeaseWatch } from '../src/membership/lease-watch.ts'
+import type { NodeLease } from '../src/membership/lease.ts'
+import type { Clock } from '../src/ports/clock.ts'
+import type { Observer } from '../src/ports/observer.ts'
+import type { Random } from '../src/ports/random.ts'
+import type { Registry } from '../src/ports/registry.ts'
+import type { Transport } from '../src/ports/transport.ts'
+import { HoldfastError, isHoldfastError } from '../src/protocol/errors.ts'
+import type { NodeRef } from '../src/protocol/ids.ts'
+import type { Subjects } from '../src/protocol/subjects.ts'
+
+export interface MembershipOptions {
+  readonly self: NodeRef
+  readonly host: string
+  readonly zone: string
+  readonly weight: number
+  readonly registry: Registry
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly random: Random
+  readonly observer: Observer
+  readonly subjects: Subjects
+  readonly settings: MembershipSettings
+  readonly gossip: GossipSettings
+  readonly details: () => MemberDetails
+  /** Whose death this node may declare (O5). */
+  readonly mayDeclare: (lease: NodeLease) => boolean
+  /** Somebody joined, left, died, or drains. */
+  readonly onChange: () => void
+  /** This process is not a member any more: `dead`, it may come back as a new one; `replaced`, another goes by its id. */
+  readonly onLost: (how: 'dead' | 'replaced', reason: string) => void
+}
+
+export interface MembershipSettings {
+  /** Between two renewals of a lease, ms. */
+  readonly renewEveryMs: number
+  /** A lease that is not renewed for so long has expired, ms; the same on all nodes. */
+  readonly leaseTermMs: number
+}
+
+export const defaultMembershipSettings: MembershipSettings = { renewEveryMs: 500, leaseTermMs: 2_000 }
+
+export interface Membership {
+  /** Resolves once this process has its lease and sees the others'. Rejects with `CONFLICT` where others fight for its id. */
+  join(): Promise<void>
+  alive(): readonly NodeLease[]
+  members(): readonly SeenMember[]
+  /** Asks for all partitions to be moved away. */
+  drain(): Promise<void>
+  /** Gives the lease back. */
+  leave(): Promise<void>
+  /** Ends it without a word. */
+  close(): void
+}
+
+type Event = { readonly type: 'lost' } | { readonly type: 'leave' }
+
+interface Context {
+  readonly boot: number
+  readonly error: unknown
+}
+
+const joinAgainMs = 500
+
+export function createMembership(options: MembershipOptions): Membership {
+  const { self, host, zone, weight, registry, transport, clock, observer, settings } = options
+  const { renewEveryMs, leaseTermMs } = settings
+  const keeper = new LeaseKeeper({
+    registry,
+    clock,
+    renewEveryMs,
+    lease: { ...self, host, zone, weight, draining: false },
+    onLost: (how, reason) => {
+      actor.send({ type: 'lost' })
+      options.onLost(how, reason)
+    },
+  })
+  const watch = new LeaseWatch({
+    self: self.id,
+    registry,
+    transport,
+    clock,
+    observer,
+    settings: { termMs: leaseTermMs, stallMs: renewEveryMs, answerMs: leaseTermMs },
+    pollEveryMs: renewEveryMs,
+    judgeEveryMs: renewEveryMs / 5,
+    mayDeclare: options.mayDeclare,
+    onChange: options.onChange,
+  })
+  let gossiper: Gossiper | undefined
+
+  const machine = setup({
+    types: {} as { context: Context; events: Event },
+    actors: {
+      join: fromPromise<number>(() => keeper.join()),
+      live: fromCallback<Event, number>(({ input: boot }) => {
+        const seeds = () => watch.alive().map(({ id }) => id)
+        gossiper = new Gossiper({ ...options, boot, seeds, settings: options.gossip })
+        watch.start()
+        gossiper.start()
+        return () => {
+          watch.stop()
+          gossiper?.stop()
+        }
+      }),
+      leave: fromPromise<void>(() => keeper.leave()),
+    },
+    guards: { hopeless: (_, { error }: { error: unknown }) => isHoldfastError(error, 'CONFLICT') },
+    delays: { pause: joinAgainMs },
+  }).createMachine({
+    initial: 'joining',
+    context: { boot: 0, error: undefined },
+    states: {
+      joining: {
+        invoke: {
+          src: 'join',
+          onDone: { target: 'member', actions: assign({ boot: ({ event }) => event.output }) },
+          onError: [
+            {
+              guard: { type: 'hopeless', params: ({ event }) => event },
+              target: 'lost',
+              actions: assign({ error: ({ event }) => event.error }),
+            },
+            'waiting',
+          ],
+        },
+      },
+      waiting: { after: { pause: 'joining' } },
+      member: {
+        invoke: { src: 'live', input: ({ context }) => context.boot },
+        on: { lost: 'lost', leave: 'leaving' },
+      },
+      leaving: { invoke: { src: 'leave', onDone: 'gone', onError: 'gone' } },
+      lost: { type: 'final' },
+      gone: { type: 'final' },
+    },
+  })
+  const actor = createActor(machine, { clock })
+
+  return {
+    async join() {
+      actor.start()
+      const snapshot = await waitFor(actor, (s) => s.matches('member') || s.status === 'done', { timeout: Infinity })
+      if (!snapshot.matches('member')) throw snapshot.context.error ?? new HoldfastError('RETRY', 'the lease was lost at once')
+      await watch.refresh().catch(() => {})
+    },
+    alive: () => watch.alive(),
+    members: () => gossiper?.members() ?? [],
+    drain: () => keeper.drain(),
+    async leave() {
+      if (!actor.getSnapshot().matches('member')) return
+      actor.send({ type: 'leave' })
+      await waitFor(actor, (s) => s.status === 'done', { timeout: Infinity })
+    },
+    close() {
+      keeper.stop()
+      actor.stop()
+    },
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The node actor: one process's part in a cluster, from joining to leaving.
+ *
+ *   starting ─▶ running ──drain, close──▶ leaving ─▶ closed
+ *     ▲            │ declared dead          crash, from anywhere ─▶ crashed
+ *     └────────────┘ (as a new incarnation)
+ *
+ * N1. One incarnation at a time (O1). When its lease is lost, everything of it ends before the next one begins. Where another process goes
+ *     by this node's id, there is no next one: the node is `fenced`, and says so.
+ * N2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
+ * N3. It answers only to subjects under the inbox prefix.
+ */
+import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
+import type { ActorDefinition } from '../src/behaviour/definition.ts'
+import { defaultGossipSettings, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
+import type { ClusterSettings } from '../src/partition/provision.ts'
+import type { PartitionSettings } from '../src/partition/settings.ts'
+import type { Changelog } from '../src/ports/changelog.ts'
+import type { Clock } from '../src/ports/clock.ts'
+import type { Observer } from '../src/ports/observer.ts'
+import type { Random } from '../src/ports/random.ts'
+import type { Registry } from '../src/ports/registry.ts'
+import type { Stores } from '../src/ports/store.ts'
+import type { Transport } from '../src/ports/transport.ts'
+import { HoldfastError, isHoldfastError } from '../src/protocol/errors.ts'
+import type { NodeId } from '../src/protocol/ids.ts'
+import { Incarnation } from './incarnation.ts'
+import { defaultMembershipSettings, type MembershipSettings } from './membership.ts'
+import type { PartitionStatus } from './partition.ts'
+import { defaultPlacementSettings, type PlacementSettings } from './placement.ts'
+
+/** The world of a node. Whoever gives it closes it, after the node. */
+export interface NodePorts {
+  readonly transport: Transport
+  readonly changelog: Changelog
+  readonly registry: Registry
+  readonly stores: Stores
+  readonly clock: Clock
+  readonly random: Random
+  readonly observer: Observer
+}
+
+export interface NodeOptions {
+  readonly cluster: string
+  readonly id: NodeId
+  readonly host: string
+  readonly zone: string
+  readonly weight: number
+  /** Of the package, told to others. */
+  readonly version: string
+  readonly definitions: readonly ActorDefinition[]
+  /** Settings of the cluster that this node insists on. Default: what the cluster has, or the defaults where it is new. */
+  readonly clusterSettings?: Partial<Omit<ClusterSettings, 'format'>>
+  readonly settings?: Partial<NodeSettings>
+}
+
+export interface NodeSettings {
+  readonly partition: Partial<PartitionSettings>
+  readonly membership: MembershipSettings
+  readonly placement: PlacementSettings
+  readonly gossip: GossipSettings
+  /** Replies go only to subjects under it. Default `_INBOX`. */
+  readonly inboxPrefix: string
+}
+
+export interface NodeStatus {
+  readonly id: NodeId
+  readonly state: 'starting' | 'running' | 'leaving' | 'closed' | 'crashed' | 'fenced'
+  readonly incarnation: string
+  readonly leading: boolean
+  readonly partitions: readonly PartitionStatus[]
+  readonly members: readonly SeenMember[]
+}
+
+export interface Node {
+  /** Resolves when it is a member. Rejects with what makes that impossible. */
+  start(): Promise<void>
+  status(): NodeStatus
+  /** Moves every partition away, as far as there is another node to take it; resolves when it owns none. */
+  drain(): Promise<void>
+  /** Ends its ownerships, gives its lease back and ends everything. */
+  close(): Promise<void>
+  /** Ends everything at once: nothing is sent, flushed or said. */
+  crash(): Promise<void>
+}
+
+type Event =
+  | { readonly type: 'start' }
+  | { readonly type: 'lost'; readonly how: 'dead' | 'replaced'; readonly reason: string }
+  | { readonly type: 'close' }
+  | { readonly type: 'crash' }
+
+interface Context {
+  /** What ended the node, if something did. */
+  readonly error: unknown
+}
+
+const startAgainMs = 500
+
+function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSettings, lives: Lives) {
+  const { observer } = ports
+  const { id: node } = options
+  return setup({
+    types: {} as { context: Context; events: Event },
+    actors: {
+      start: fromPromise<void>(() => lives.begin(settings).start()),
+      end: fromPromise<void, { readonly leave: boolean }>(({ input }) => lives.current?.end(input.leave) ?? Promise.resolve()),
+      crash: fromPromise<void>(() => lives.current?.crash() ?? Promise.resolve()),
+    },
+    actions: {
+      started: () => observer.emit({ type: 'node.started', node, incarnation: lives.current?.self.incarnation ?? '' }),
+      lost: (_, { reason }: { reason: string }) => observer.emit({ type: 'node.fenced', node, reason }),
+      closed: () => observer.emit({ type: 'node.closed', node }),
+      crashed: () => observer.emit({ type: 'node.crashed', node }),
+      keepError: assign({ error: (_, { error }: { error: unknown }) => error }),
+      keepReason: assign({ error: (_, { reason }: { reason: string }) => new HoldfastError('CONFLICT', reason) }),
+    },
+    guards: {
+      replaced: (_, { how }: { how: string }) => how === 'replaced',
+      passing: (_, { error }: { error: unknown }) => isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'UNKNOWN'),
+    },
+    delays: { pause: startAgainMs },
+  }).createMachine({
+    initial: 'idle',
+    context: { error: undefined },
+    on: { crash: '.crashing' },
+    states: {
+      idle: { on: { start: 'active', close: 'closed' } },
+      active: {
+        initial: 'starting',
+        on: {
+          lost: [
+            {
+              guard: { type: 'replaced', params: ({ event }) => event },
+              target: 'fenced',
+              actions: [
+                { type: 'lost', params: ({ event }) => event },
+                { type: 'keepReason', params: ({ event }) => event },
+              ],
+            },
+            { target: 'beginningAgain', actions: { type: 'lost', params: ({ event }) => event } },
+          ],
+          close: 'leaving',
+        },
+        states: {
+          starting: {
+            invoke: {
+              src: 'start',
+              onDone: { target: 'running', actions: 'started' },
+              onError: [
+                { guard: { type: 'passing', params: ({ event }) => event }, target: '#beginningAgain' },
+                { target: '#failed', actions: { type: 'keepError', params: ({ event }) => event } },
+              ],
+            },
+          },
+          running: {},
+        },
+      },
+      beginningAgain: {
+        id: 'beginningAgain',
+        invoke: { src: 'end', input: { leave: false }, onDone: 'pausing', onError: 'pausing' },
+        on: { close: 'leaving' },
+      },
+      pausing: { after: { pause: 'active' }, on: { close: 'closed' } },
+      fenced: { invoke: { src: 'end', input: { leave: false }, onError: {} }, on: { close: 'closed' } },
+      failed: { id: 'failed', invoke: { src: 'end', input: { leave: true }, onDone: 'closed', onError: 'closed' } },
+      leaving: { invoke: { src: 'end', input: { leave: true }, onDone: 'closed', onError: 'closed' } },
+      crashing: { invoke: { src: 'crash', onDone: 'crashed', onError: 'crashed' } },
+      closed: { type: 'final', entry: 'closed' },
+      crashed: { type: 'final', entry: 'crashed' },
+    },
+  })
+}
+
+/** The incarnations of this process, one after the other (N1). */
+interface Lives {
+  current: Incarnation | undefined
+  begin(settings: NodeSettings): Incarnation
+}
+
+export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
+  const settings: NodeSettings = {
+    partition: {},
+    membership: defaultMembershipSettings,
+    placement: defaultPlacementSettings,
+    gossip: defaultGossipSettings,
+    inboxPrefix: '_INBOX',
+    ...options.settings,
+  }
+  const lives: Lives = {
+    current: undefined,
+    begin() {
+      const life = new Incarnation(ports, options, settings, (how, reason) => {
+        if (life === lives.current) actor.send({ type: 'lost', how, reason })
+      })
+      lives.current = life
+      return life
+    },
+  }
+  const actor = createActor(nodeMachine(ports, options, settings, lives), { clock: ports.clock })
+  actor.start()
+  const settled = (states: readonly string[]) =>
+    waitFor(actor, (snapshot) => states.includes(stateOf(snapshot.value)), { timeout: Infinity })
+
+  return {
+    async start() {
+      actor.send({ type: 'start' })
+      const snapshot = await settled(['running', 'fenced', 'closed', 'crashed'])
+      if (stateOf(snapshot.value) === 'running') return
+      throw snapshot.context.error ?? new HoldfastError('INVALID', 'the node was closed before it had started')
+    },
+    status: () => ({
+      id: options.id,
+      state: stateOf(actor.getSnapshot().value),
+      incarnation: lives.current?.self.incarnation ?? '',
+      leading: lives.current?.leading ?? false,
+      partitions: lives.current?.partitions() ?? [],
+      members: lives.current?.members() ?? [],
+    }),
+    async drain() {
+      await lives.current?.drain()
+    },
+    async close() {
+      actor.send({ type: 'close' })
+      await settled(['closed', 'crashed'])
+    },
+    async crash() {
+      actor.send({ type: 'crash' })
+      await settled(['closed', 'crashed'])
+    },
+  }
+}
+
+function stateOf(value: unknown): NodeStatus['state'] {
+  if (typeof value === 'object' && value !== null) return (value as { readonly active: 'starting' | 'running' }).active
+  return states[String(value)] ?? 'starting'
+}
+
+const states: Readonly<Record<string, NodeStatus['state']>> = {
+  fenced: 'fenced',
+  failed: 'leaving',
+  leaving: 'leaving',
+  crashing: 'leaving',
+  closed: 'closed',
+  crashed: 'crashed',
+}

@@ -1,0 +1,168 @@
+/**
+ * The logs of the embedded server: `<folder>/p<n>.log`, one frame file for each partition, its label the generation, its frames
+ * the records (C1–C5 of the Changelog port). A log is opened, and wholly checked, when it is first used.
+ *
+ * E1. The number check looks at what was given, durable or not: so a pipeline is answered in its order.
+ * E2. `info` and `read` speak of what is durable only, after what was under way is settled.
+ */
+import { join } from 'node:path'
+import type { AppendResult, Changelog, LogEntry, LogInfo, PartitionLog } from '../../ports/changelog.ts'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import { generation, partitionId, seq, type Generation, type PartitionId, type Seq } from '../../protocol/ids.ts'
+import { FrameFile } from './frame-file.ts'
+
+export interface EmbeddedChangelogOptions {
+  /** Must be there. */
+  readonly folder: string
+  /** Bytes that a record may have. */
+  readonly maxRecord: number
+}
+
+export class EmbeddedChangelog {
+  readonly #folder: string
+  readonly #maxRecord: number
+  /** Files that are open or being opened; null: there is none. */
+  readonly #files = new Map<PartitionId, Promise<FrameFile | null>>()
+  readonly #ready = new Map<PartitionId, FrameFile>()
+  /** Appends that wait for their file to be opened, so that they keep their order. */
+  #closed = false
+
+  constructor({ folder, maxRecord }: EmbeddedChangelogOptions) {
+    this.#folder = folder
+    this.#maxRecord = maxRecord
+  }
+
+  /** A node's handle. */
+  connect(): Changelog {
+    return new Handle(this)
+  }
+
+  async provision(partition: PartitionId, ofGeneration: Generation, genesis: Uint8Array): Promise<{ created: boolean }> {
+    const present = this.#file(partition)
+    const provisioned = present.then(async (file) => {
+      if (file !== null) return { file, created: false }
+      const path = this.#pathOf(partition)
+      await FrameFile.create(path, ofGeneration, [genesis])
+      return { file: await this.#open(partition), created: true }
+    })
+    // Whoever comes meanwhile waits for this.
+    this.#files.set(
+      partition,
+      provisioned.then(
+        ({ file }) => file,
+        () => present,
+      ),
+    )
+    const { created } = await provisioned
+    return { created }
+  }
+
+  async info(partition: PartitionId): Promise<LogInfo | null> {
+    const file = await this.#file(partition)
+    if (file === null) return null
+    await file.settled()
+    return { generation: generation(file.label), first: seq(1), last: seq(file.last) }
+  }
+
+  async append(partition: PartitionId, record: Uint8Array, expected: Seq): Promise<AppendResult> {
+    if (record.length > this.#maxRecord) {
+      return { kind: 'refused', reason: `the record has ${record.length} bytes, and the log takes at most ${this.#maxRecord}` }
+    }
+    try {
+      const ready = this.#ready.get(partition)
+      if (ready !== undefined) return await appendTo(ready, record, expected)
+      const taken = record.slice()
+      const file = await this.#file(partition)
+      if (file === null) return { kind: 'refused', reason: `partition ${partition} has no log` }
+      return await appendTo(file, taken, expected)
+    } catch (error) {
+      // It never reached the file.
+      return { kind: 'refused', reason: messageOf(error) }
+    }
+  }
+
+  async *read(partition: PartitionId, from: Seq, to: Seq): AsyncGenerator<LogEntry> {
+    const file = await this.#file(partition)
+    if (file === null) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
+    await file.settled()
+    if (from <= to && to > file.last) {
+      throw new HoldfastError('RETRY', `the log of partition ${partition} ends at ${file.last}, before ${to}: ask for its info again`)
+    }
+    for await (const frame of file.read(from, to)) yield { seq: seq(frame.seq), record: frame.body }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const files = await Promise.allSettled(this.#files.values())
+    this.#ready.clear()
+    await Promise.all(files.map((file) => (file.status === 'fulfilled' ? file.value?.close() : undefined)))
+  }
+
+  /** Once it failed, the next one who asks tries again. */
+  #file(partition: PartitionId): Promise<FrameFile | null> {
+    if (this.#closed) return Promise.reject(new HoldfastError('RETRY', 'the embedded server is closed: open it again'))
+    let file = this.#files.get(partition)
+    if (file === undefined) {
+      file = this.#open(partition)
+      this.#files.set(partition, file)
+      file.catch(() => this.#files.delete(partition))
+    }
+    return file
+  }
+
+  async #open(partition: PartitionId): Promise<FrameFile | null> {
+    const file = await FrameFile.open(this.#pathOf(partition))
+    if (file !== null) this.#ready.set(partition, file)
+    return file
+  }
+
+  #pathOf(partition: PartitionId): string {
+    return join(this.#folder, `p${partitionId(partition)}.log`)
+  }
+}
+
+async function appendTo(file: FrameFile, record: Uint8Array, expected: Seq): Promise<AppendResult> {
+  if (file.given !== expected) return { kind: 'refused', reason: `the last sequence is ${file.given}, not ${expected}` }
+  const outcome = await file.append(record)
+  if (outcome.kind === 'stored') return { kind: 'accepted', seq: seq(expected + 1), duplicate: false }
+  return { kind: outcome.kind === 'unknown' ? 'unknown' : 'refused', reason: outcome.reason }
+}
+
+class Handle implements Changelog {
+  readonly #server: EmbeddedChangelog
+  #closed = false
+
+  constructor(server: EmbeddedChangelog) {
+    this.#server = server
+  }
+
+  async provision(partition: PartitionId, ofGeneration: Generation, genesis: Uint8Array): Promise<{ created: boolean }> {
+    this.#refuseClosed()
+    return this.#server.provision(partition, ofGeneration, genesis.slice())
+  }
+
+  log(partition: PartitionId): PartitionLog {
+    return {
+      info: async () => {
+        this.#refuseClosed()
+        return this.#server.info(partition)
+      },
+      append: async (record, expected) => {
+        if (this.#closed) return { kind: 'refused', reason: 'this handle is closed' }
+        return this.#server.append(partition, record, expected)
+      },
+      read: (from, to) => {
+        this.#refuseClosed()
+        return this.#server.read(partition, from, to)
+      },
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new HoldfastError('RETRY', 'this handle of the changelog is closed: open another')
+  }
+}

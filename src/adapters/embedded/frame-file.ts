@@ -1,0 +1,300 @@
+/**
+ * An append-only file of frames (frame.ts), each numbered, on a real disk.
+ *
+ * A1. An append is settled after an `fdatasync` that began when it was written. One is in flight at a time and covers all
+ *     appends that were written before it; what arrives meanwhile goes together into the next.
+ * A2. A file appears whole or not at all: it is made under another name with its first frames, synced, and renamed.
+ * A3. On open a torn tail is cut: what follows the last whole frame and was never settled. Anything else that is not whole is
+ *     damage: `INTERNAL`, and the file stays as it is. (A last frame that was settled and damaged later, with nothing behind
+ *     it, cannot be told from a torn one.)
+ * A4. After a write that failed the file is cut back to what is durable, and the appends are `not-stored`. After a sync that failed
+ *     nobody knows what is on the disk: those appends are `unknown`, and the file takes nothing more until it is opened again.
+ * A5. Reads give durable frames only, and check each.
+ */
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import { fileFailure } from './failure.ts'
+import { decodeFileHeader, decodeFrame, decodeHead, encodeFileHeader, encodeFrame, fileHeader, frameHeader, nextMagic, type Frame } from './frame.ts'
+
+/** Bytes read at a time. */
+const windowSize = 1_048_576
+/** The place of every so many-th frame is kept in memory. */
+const indexEvery = 128
+const longestLabel = 65_535
+
+/** The part of a file handle that is used; tests put a failing one in its place. */
+export type FrameFileHandle = Pick<FileHandle, 'read' | 'write' | 'datasync' | 'truncate' | 'stat' | 'close'>
+
+export type AppendOutcome = { readonly kind: 'stored' } | { readonly kind: 'not-stored' | 'unknown'; readonly reason: string }
+
+export interface FrameFileOptions {
+  /** Opens an existing file for reading and writing. */
+  readonly openHandle?: (path: string) => Promise<FrameFileHandle>
+  /** Is called with each frame, in order, while the file is opened. */
+  readonly visit?: (frame: Frame) => void
+}
+
+interface Pending {
+  readonly frame: Buffer
+  readonly settle: (outcome: AppendOutcome) => void
+}
+
+export class FrameFile {
+  readonly path: string
+  /** What the file was made with. */
+  readonly label: string
+  readonly #handle: FrameFileHandle
+  /** Offsets of frames 1, 1 + indexEvery, … */
+  readonly #index: number[]
+  #durableSeq: number
+  #durableEnd: number
+  /** The last sequence given, and the end of the file with it. */
+  #givenSeq: number
+  #givenEnd: number
+  #pending: Pending[] = []
+  #flushing: Promise<void> | null = null
+  #broken: string | null = null
+
+  /** A2. Throws where there is such a file already only if the caller raced with itself. */
+  static async create(path: string, label: string, bodies: readonly Uint8Array[]): Promise<void> {
+    const header = encodeFileHeader(label.slice(0, longestLabel))
+    const frames = bodies.map((body, i) => encodeFrame(i + 1, 0, body))
+    const scratch = `${path}.new`
+    try {
+      await rm(scratch, { force: true })
+      const handle = await open(scratch, 'wx')
+      try {
+        await writeAll(handle, Buffer.concat([header, ...frames]), 0)
+        await handle.datasync()
+      } finally {
+        await handle.close()
+      }
+      await rename(scratch, path)
+      await syncFolder(dirname(path))
+    } catch (error) {
+      throw fileFailure(path, error)
+    }
+  }
+
+  /** Null: there is no such file. */
+  static async open(path: string, options: FrameFileOptions = {}): Promise<FrameFile | null> {
+    const { openHandle = (name) => open(name, 'r+'), visit } = options
+    let handle: FrameFileHandle
+    try {
+      handle = await openHandle(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw fileFailure(path, error)
+    }
+    try {
+      return await FrameFile.#scan(path, handle, visit)
+    } catch (error) {
+      await handle.close()
+      throw fileFailure(path, error)
+    }
+  }
+
+  static async #scan(path: string, handle: FrameFileHandle, visit: FrameFileOptions['visit']): Promise<FrameFile> {
+    const { size } = await handle.stat()
+    const header = decodeFileHeader(await readAt(handle, 0, Math.min(size, fileHeader + longestLabel)))
+    if (header === null) throw damaged(path, 0)
+    const index: number[] = []
+    let end = header.size
+    let last = 0
+    for await (const frame of wholeFrames(handle, end, size)) {
+      if (frame.seq !== last + 1) break
+      if (last % indexEvery === 0) index.push(end)
+      last = frame.seq
+      end += frame.size
+      visit?.(frame)
+    }
+    if (last === 0) throw damaged(path, end)
+    if (end < size) {
+      if (await provesDamage(handle, end, size, last)) throw damaged(path, end)
+      await handle.truncate(end)
+      await handle.datasync()
+    }
+    return new FrameFile(path, header.label, handle, index, last, end)
+  }
+
+  private constructor(path: string, label: string, handle: FrameFileHandle, index: number[], last: number, end: number) {
+    this.path = path
+    this.label = label
+    this.#handle = handle
+    this.#index = index
+    this.#durableSeq = this.#givenSeq = last
+    this.#durableEnd = this.#givenEnd = end
+  }
+
+  /** Sequence of the last durable frame. */
+  get last(): number {
+    return this.#durableSeq
+  }
+
+  /** Sequence of the last frame appended, durable or not yet. */
+  get given(): number {
+    return this.#givenSeq
+  }
+
+  /** Appends the frame `given + 1` (A1). */
+  append(body: Uint8Array): Promise<AppendOutcome> {
+    if (this.#broken !== null) return Promise.resolve({ kind: 'not-stored', reason: this.#broken })
+    const frame = encodeFrame(++this.#givenSeq, this.#durableEnd, body)
+    if ((this.#givenSeq - 1) % indexEvery === 0) this.#index.push(this.#givenEnd)
+    this.#givenEnd += frame.length
+    return new Promise((settle) => {
+      this.#pending.push({ frame, settle })
+      this.#flushing ??= this.#flush().finally(() => (this.#flushing = null))
+    })
+  }
+
+  /** Resolves when all that was appended before is settled; throws where the file is broken. */
+  async settled(): Promise<void> {
+    while (this.#givenSeq > this.#durableSeq && this.#flushing !== null) await this.#flushing
+    this.#refuseBroken()
+  }
+
+  /** Frames `from` … `to`, both included; ends early where fewer are durable. */
+  async *read(from: number, to: number): AsyncGenerator<Frame> {
+    this.#refuseBroken()
+    const end = this.#durableEnd
+    const last = Math.min(to, this.#durableSeq)
+    if (from > last) return
+    const slot = Math.floor((from - 1) / indexEvery)
+    let next = slot * indexEvery + 1
+    for await (const frame of wholeFrames(this.#handle, this.#index[slot]!, end)) {
+      if (frame.seq !== next) break
+      if (next >= from) yield frame
+      if (next++ === last) return
+    }
+    throw new HoldfastError('INTERNAL', `${this.path} is damaged at frame ${next}: restore it from a copy, or recover the cluster from its stores`)
+  }
+
+  /** Settles what is under way, and takes nothing more. */
+  async close(): Promise<void> {
+    this.#broken ??= `${this.path} is closed`
+    await this.#flushing
+    await this.#handle.close()
+  }
+
+  async #flush(): Promise<void> {
+    // Appends of the same tick go together.
+    await Promise.resolve()
+    while (this.#pending.length > 0) {
+      const batch = this.#pending
+      this.#pending = []
+      const bytes = batch.length === 1 ? batch[0]!.frame : Buffer.concat(batch.map(({ frame }) => frame))
+      const outcome = await this.#store(bytes)
+      if (outcome.kind === 'stored') {
+        this.#durableEnd += bytes.length
+        this.#durableSeq += batch.length
+      } else {
+        // What was appended behind it has lost its place.
+        batch.push(...this.#pending)
+        this.#pending = []
+        this.#givenSeq = this.#durableSeq
+        this.#givenEnd = this.#durableEnd
+        this.#index.length = Math.ceil(this.#durableSeq / indexEvery)
+      }
+      for (const { settle } of batch) settle(outcome)
+    }
+  }
+
+  async #store(bytes: Buffer): Promise<AppendOutcome> {
+    try {
+      await writeAll(this.#handle, bytes, this.#durableEnd)
+    } catch (error) {
+      return this.#cutBack(messageOf(error))
+    }
+    try {
+      await this.#handle.datasync()
+      return { kind: 'stored' }
+    } catch (error) {
+      return this.#break(messageOf(error))
+    }
+  }
+
+  async #cutBack(reason: string): Promise<AppendOutcome> {
+    try {
+      await this.#handle.truncate(this.#durableEnd)
+      await this.#handle.datasync()
+      return { kind: 'not-stored', reason }
+    } catch {
+      return this.#break(reason)
+    }
+  }
+
+  #break(reason: string): AppendOutcome {
+    this.#broken ??= `${this.path} cannot be written (${reason}): look after the disk, then restart`
+    return { kind: 'unknown', reason }
+  }
+
+  #refuseBroken(): void {
+    if (this.#broken !== null) throw new HoldfastError('INTERNAL', this.#broken)
+  }
+}
+
+/** Whole frames from `start` on, until one is not whole or the end is reached. */
+async function* wholeFrames(handle: FrameFileHandle, start: number, end: number): AsyncGenerator<Frame> {
+  let window: Buffer = Buffer.alloc(0)
+  for (let at = start; at < end; ) {
+    let frame = decodeFrame(window)
+    if (frame === null) {
+      const needed = decodeHead(window)?.size ?? frameHeader
+      window = await readAt(handle, at, Math.min(end - at, Math.max(windowSize, needed)))
+      const size = decodeHead(window)?.size ?? 0
+      if (size > window.length && size <= end - at) window = await readAt(handle, at, size)
+      frame = decodeFrame(window)
+    }
+    if (frame === null) return
+    window = window.subarray(frame.size)
+    at += frame.size
+    yield frame
+  }
+}
+
+/** True if a whole frame after `broken` was made when the file had been durable beyond that place (F2). */
+async function provesDamage(handle: FrameFileHandle, broken: number, end: number, last: number): Promise<boolean> {
+  for (let at = broken; at < end; at += windowSize) {
+    // Windows overlap by a header, so that none is missed between two.
+    const window = await readAt(handle, at, Math.min(end - at, windowSize + frameHeader))
+    for (let i = nextMagic(window, 0); i >= 0; i = nextMagic(window, i + 1)) {
+      const head = decodeHead(window.subarray(i))
+      if (head === null || head.seq <= last || head.durable <= broken || head.size > end - at - i) continue
+      if (decodeFrame(await readAt(handle, at + i, head.size)) !== null) return true
+    }
+  }
+  return false
+}
+
+async function readAt(handle: FrameFileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length)
+  let filled = 0
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
+  }
+  return buffer.subarray(0, filled)
+}
+
+async function writeAll(handle: Pick<FileHandle, 'write'>, bytes: Buffer, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written)
+    written += bytesWritten
+  }
+}
+
+/** So that a new name in it survives a power cut. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+const damaged = (path: string, at: number) =>
+  new HoldfastError('INTERNAL', `${path} is damaged at byte ${at}, and not only at its end: it is left as it is; restore it from a copy, or recover the cluster from its stores`)

@@ -1,0 +1,106 @@
+/**
+ * The Changelog port over JetStream: one stream for each partition (C1–C5, L7).
+ *
+ * Appends and questions go over one inbox. Nothing is cached here, and nothing is retried: what to do about a refusal or
+ * silence is decided above (L5).
+ */
+import type { Changelog, LogInfo, PartitionLog } from '../../ports/changelog.ts'
+import type { Generation, PartitionId, Seq } from '../../protocol/ids.ts'
+import type { AppendResult, LogEntry } from '../../protocol/log.ts'
+import { subjectsOf, type Subjects } from '../../protocol/subjects.ts'
+import { appendOverhead, expecting, resultOf } from './append.ts'
+import { JetStream } from './jetstream.ts'
+import type { Link } from './link.ts'
+import { provisionLog } from './provision.ts'
+import { LogReader } from './read.ts'
+import { Requests } from './requests.ts'
+import { checkReplicas, type LogSettings } from './settings.ts'
+import { generationOf, logStream } from './stream-settings.ts'
+
+export class NatsChangelog implements Changelog {
+  readonly #link: Link
+  readonly #hold: { close(): Promise<void> }
+  readonly #requests: Requests
+  readonly #jetstream: JetStream
+  readonly #subjects: Subjects
+  readonly #replicas: number
+
+  constructor(link: Link, settings: LogSettings) {
+    this.#subjects = subjectsOf(settings.cluster)
+    this.#replicas = checkReplicas(settings.replicas)
+    this.#link = link
+    this.#hold = link.hold()
+    this.#requests = new Requests(link, 'log', link.settings.requestTimeoutMs)
+    this.#jetstream = new JetStream(this.#requests)
+  }
+
+  async provision(
+    partition: PartitionId,
+    generation: Generation,
+    genesis: Uint8Array,
+  ): Promise<{ readonly created: boolean }> {
+    const { clock, observer } = this.#link.parts
+    const log = this.log(partition)
+    const created = await provisionLog({
+      jetstream: this.#jetstream,
+      clock,
+      stream: logStream(this.#subjects.cluster, partition),
+      subject: this.#subjects.log(partition),
+      replicas: this.#replicas,
+      generation,
+      genesis,
+      appendGenesis: () => log.append(genesis, 0 as Seq),
+    })
+    if (created) observer.emit({ type: 'log.provisioned', partition, generation })
+    return { created }
+  }
+
+  log(partition: PartitionId): PartitionLog {
+    const stream = logStream(this.#subjects.cluster, partition)
+    return new NatsLog(this.#link, this.#requests, this.#jetstream, stream, this.#subjects.log(partition))
+  }
+
+  async close(): Promise<void> {
+    this.#requests.close()
+    await this.#hold.close()
+  }
+}
+
+class NatsLog implements PartitionLog {
+  readonly #link: Link
+  readonly #requests: Requests
+  readonly #jetstream: JetStream
+  readonly #stream: string
+  readonly #subject: string
+
+  constructor(link: Link, requests: Requests, jetstream: JetStream, stream: string, subject: string) {
+    this.#link = link
+    this.#requests = requests
+    this.#jetstream = jetstream
+    this.#stream = stream
+    this.#subject = subject
+  }
+
+  async info(): Promise<LogInfo | null> {
+    const info = await this.#jetstream.streamInfo(this.#stream)
+    if (info === null) return null
+    return { generation: generationOf(info.config), first: info.first as Seq, last: info.last as Seq }
+  }
+
+  append(record: Uint8Array, expected: Seq): Promise<AppendResult> {
+    const { maxPayload, settings } = this.#link
+    const size = record.length + appendOverhead
+    if (size > maxPayload) {
+      const reason = `a record of ${record.length} bytes is ${size} on the wire, and the NATS server takes ${maxPayload} (max_payload)`
+      return Promise.resolve({ kind: 'refused', reason })
+    }
+    const question = { subject: this.#subject, headers: expecting(expected), timeoutMs: settings.appendTimeoutMs }
+    return new Promise((resolve) => {
+      this.#requests.send(question, record, (answer) => resolve(resultOf(answer, this.#stream)))
+    })
+  }
+
+  read(from: Seq, to: Seq): AsyncIterable<LogEntry> {
+    return new LogReader(this.#link, this.#jetstream, this.#stream).read(from, to)
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * How a composition root gets its ports over NATS: everything over one connection, which closes with the last of them.
+ */
+import type { Changelog } from '../../ports/changelog.ts'
+import type { Registry } from '../../ports/registry.ts'
+import type { Transport } from '../../ports/transport.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import { subjectsOf } from '../../protocol/subjects.ts'
+import { NatsChangelog } from './changelog.ts'
+import { apiErrors, failed, JetStream } from './jetstream.ts'
+import { Link, type NatsParts } from './link.ts'
+import { NatsRegistry } from './registry.ts'
+import { Requests } from './requests.ts'
+import { checkReplicas, type LogSettings, type NatsSettings } from './settings.ts'
+import { NatsTransport } from './transport.ts'
+
+export interface NatsPorts {
+  readonly transport: Transport
+  readonly changelog: Changelog
+  readonly registry: Registry
+  /** Creates the registry's bucket where there is none. Throws `INVALID` if the one there would lose what is written. */
+  provisionRegistry(): Promise<{ readonly created: boolean }>
+  /** Closes all three ports. */
+  close(): Promise<void>
+}
+
+/**
+ * For a node. Throws `RETRY` where no NATS server answers, `INVALID` for wrong settings, refused credentials, a server that is
+ * too old, and one without JetStream.
+ */
+export async function openNats(settings: NatsSettings & LogSettings, parts: NatsParts): Promise<NatsPorts> {
+  // Before any connection: what is wrong needs none to be found.
+  subjectsOf(settings.cluster)
+  checkReplicas(settings.replicas)
+  const link = await Link.connect(settings, parts)
+  const hold = link.hold()
+  try {
+    await checkJetStream(link)
+    const transport = new NatsTransport(link)
+    const changelog = new NatsChangelog(link, settings)
+    const registry = new NatsRegistry(link, settings)
+    return {
+      transport,
+      changelog,
+      registry,
+      provisionRegistry: () => registry.provision(),
+      async close() {
+        await Promise.all([registry.close(), changelog.close(), transport.close()])
+      },
+    }
+  } finally {
+    await hold.close()
+  }
+}
+
+/** For a client: no JetStream is needed. Throws like `openNats`. */
+export async function openNatsTransport(settings: NatsSettings, parts: NatsParts): Promise<Transport> {
+  return new NatsTransport(await Link.connect(settings, parts))
+}
+
+const betweenTriesMs = 200
+
+/** A server whose cluster elects its leader looks like one without JetStream: it is asked for a while. */
+async function checkJetStream(link: Link): Promise<void> {
+  const { clock } = link.parts
+  const requests = new Requests(link, 'check', link.settings.requestTimeoutMs)
+  const jetstream = new JetStream(requests)
+  const deadlineMs = clock.monotonic() + link.settings.connectTimeoutMs
+  try {
+    while (true) {
+      const trouble = await jetStreamTrouble(jetstream, link)
+      if (trouble === null) return
+      if (trouble.code !== 'RETRY' || clock.monotonic() > deadlineMs) throw trouble
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, betweenTriesMs))
+    }
+  } finally {
+    requests.close()
+  }
+}
+
+async function jetStreamTrouble(jetstream: JetStream, link: Link): Promise<HoldfastError | null> {
+  try {
+    const { error } = await jetstream.call('INFO')
+    if (error === undefined) return null
+    if (error.number !== apiErrors.notEnabled && error.number !== apiErrors.notEnabledForAccount) return failed('INFO', error)
+    return new HoldfastError(
+      'INVALID',
+      `the NATS server at ${link.server} has no JetStream for this user: enable it for the user's account`,
+    )
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error
+    if (link.offersJetStream || !link.up) return error
+    return new HoldfastError(
+      'INVALID',
+      `the NATS server at ${link.server} has no JetStream: start it with \`jetstream {}\` in its configuration, or with -js`,
+      { cause: error },
+    )
+  }
+}

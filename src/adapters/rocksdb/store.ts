@@ -1,0 +1,63 @@
+/** One partition's RocksDB database (S1, S2, S4 of the Store port), driven through the disk thread. */
+import type { Store, StoreOp } from '../../ports/store.ts'
+import type { Disk } from './disk.ts'
+import { pack, unpack } from './disk-protocol.ts'
+
+/** Numbers the ranges of this process. */
+let ranges = 0
+
+export class RocksDbStore implements Store {
+  readonly #disk: Disk
+  readonly #path: string
+  readonly #onClosed: () => void
+  #closing: Promise<void> | null = null
+
+  constructor(disk: Disk, path: string, onClosed: () => void) {
+    this.#disk = disk
+    this.#path = path
+    this.#onClosed = onClosed
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const path = this.#path
+    const packed = pack(keys)
+    const { rows } = await this.#disk.ask(path, { op: 'read', path, keys: packed }, [packed.bytes])
+    return unpack(rows!)
+  }
+
+  /** In the operating system's hands when it resolves (the log is what makes it durable), in the order of the calls. */
+  async write(batch: readonly StoreOp[]): Promise<void> {
+    const path = this.#path
+    const parts: (Uint8Array | null)[] = []
+    for (const { key, value } of batch) parts.push(key, value)
+    const packed = pack(parts)
+    await this.#disk.ask(path, { op: 'write', path, batch: packed }, [packed.bytes])
+  }
+
+  async *range(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    const path = this.#path
+    if (Buffer.compare(gte, lt) >= 0) {
+      // Also an empty range of a closed store has to fail.
+      await this.getMany([])
+      return
+    }
+    const range = ++ranges
+    await this.#disk.ask(path, { op: 'begin', path, range, gte, lt })
+    try {
+      for (let finished = false; !finished; ) {
+        const reply = await this.#disk.ask(path, { op: 'next', range })
+        finished = reply.finished
+        const rows = unpack(reply.rows!)
+        for (let i = 0; i < rows.length; i += 2) yield [rows[i]!, rows[i + 1]!]
+      }
+    } finally {
+      await this.#disk.ask(path, { op: 'end', range })
+    }
+  }
+
+  close(): Promise<void> {
+    const path = this.#path
+    this.#closing ??= this.#disk.ask(path, { op: 'close', path }).then(() => this.#onClosed())
+    return this.#closing
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The RocksDB databases of one node, in one directory: `<dataDir>/p<n>` for each partition, `<dataDir>/node` for the lock,
+ * `<dataDir>/set-aside` for what was taken out of use.
+ *
+ * B1. Who has `<dataDir>/node` open has the directory: RocksDB's own lock, which the system takes back when a process dies.
+ * B2. A folder that holds data is never opened as a new database, whatever of it is missing (S4).
+ * B3. All stores of a node share one budget of memory, divided evenly: the binding offers no common cache.
+ */
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Store, Stores } from '../../ports/store.ts'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import type { PartitionId } from '../../protocol/ids.ts'
+import { Disk } from './disk.ts'
+import type { DatabaseOptions } from './disk-protocol.ts'
+import { storeFailure } from './failure.ts'
+import { RocksDbStore } from './store.ts'
+
+export interface RocksDbStoresOptions {
+  /** Created if it is not there. One node at a time. */
+  readonly dataDir: string
+  /** Bytes for the write buffers and block caches of all stores. Default 256 MiB. */
+  readonly memoryBudget?: number
+  /** Stores that share the budget: give the cluster's number of partitions. More can be opened, above the budget. Default 16. */
+  readonly maxStores?: number
+}
+
+/** Smallest useful shares of one store, in bytes. */
+const leastMemtables = 1_048_576
+const leastCache = 524_288
+
+export class RocksDbStores implements Stores {
+  readonly #dataDir: string
+  readonly #disk: Disk
+  readonly #share: DatabaseOptions
+  /** Null while it is being opened. */
+  readonly #open = new Map<PartitionId, RocksDbStore | null>()
+  #closed = false
+
+  /** Takes the directory. Throws `CONFLICT` while another node has it, `INVALID` where permission is missing. */
+  static async open(options: RocksDbStoresOptions): Promise<RocksDbStores> {
+    const { dataDir, memoryBudget = 268_435_456, maxStores = 16 } = options
+    const perStore = memoryBudget / maxStores
+    const share: DatabaseOptions = {
+      createIfMissing: true,
+      compaction: 'universal',
+      memtableMemoryBudget: Math.max(leastMemtables, Math.floor(perStore * 0.4)),
+      cacheSize: Math.max(leastCache, Math.floor(perStore * 0.4)),
+      walCompression: false,
+    }
+    await mkdir(dataDir, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      throw storeFailure(dataDir, error.code ?? '', error.message)
+    })
+    const disk = new Disk()
+    try {
+      const path = join(dataDir, 'node')
+      const options = { ...share, memtableMemoryBudget: leastMemtables, cacheSize: leastCache }
+      await disk.ask(dataDir, { op: 'open', path, options })
+    } catch (error) {
+      await disk.close()
+      throw error
+    }
+    return new RocksDbStores(dataDir, disk, share)
+  }
+
+  private constructor(dataDir: string, disk: Disk, share: DatabaseOptions) {
+    this.#dataDir = dataDir
+    this.#disk = disk
+    this.#share = share
+  }
+
+  async open(partition: PartitionId): Promise<Store> {
+    this.#refuseOpen(partition)
+    this.#open.set(partition, null)
+    const path = this.#pathOf(partition)
+    try {
+      const options = { ...this.#share, createIfMissing: !(await holdsData(path)) }
+      await this.#disk.ask(path, { op: 'open', path, options })
+    } catch (error) {
+      this.#open.delete(partition)
+      throw error
+    }
+    const store = new RocksDbStore(this.#disk, path, () => this.#open.delete(partition))
+    this.#open.set(partition, store)
+    return store
+  }
+
+  async setAside(partition: PartitionId, reason: string): Promise<string | null> {
+    this.#refuseOpen(partition)
+    const from = this.#pathOf(partition)
+    const folder = join(this.#dataDir, 'set-aside')
+    try {
+      if ((await namesIn(from)) === null) return null
+      await mkdir(folder, { recursive: true })
+      const path = await freeName(folder, partition)
+      await rename(from, path)
+      await writeFile(join(path, 'reason.txt'), `${reason}\n`)
+      return path
+    } catch (cause) {
+      throw new HoldfastError('INTERNAL', `cannot move ${from} to ${folder} (${messageOf(cause)}): move it away by hand, then restart the node`, { cause })
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.all([...this.#open.values()].map((store) => store?.close()))
+    await this.#disk.ask(this.#dataDir, { op: 'close', path: join(this.#dataDir, 'node') })
+    await this.#disk.close()
+  }
+
+  #refuseOpen(partition: PartitionId): void {
+    if (this.#closed) throw new HoldfastError('INTERNAL', `the stores of ${this.#dataDir} are closed: open them again`)
+    if (this.#open.has(partition)) throw new HoldfastError('CONFLICT', `the store ${this.#pathOf(partition)} is open in this node: close it first`)
+  }
+
+  #pathOf(partition: PartitionId): string {
+    return join(this.#dataDir, `p${partition}`)
+  }
+}
+
+/** A database begins with a manifest and a write-ahead log: where files of data are, there was one (B2). */
+async function holdsData(path: string): Promise<boolean> {
+  let names: readonly string[] | null
+  try {
+    names = await namesIn(path)
+  } catch (error) {
+    throw storeFailure(path, 'code' in (error as Error) ? (error as NodeJS.ErrnoException).code! : '', messageOf(error))
+  }
+  return names !== null && names.some((name) => name === 'CURRENT' || name.endsWith('.log') || name.endsWith('.sst'))
+}
+
+/** Null: there is no such folder. */
+async function namesIn(path: string): Promise<readonly string[] | null> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+async function freeName(folder: string, partition: PartitionId): Promise<string> {
+  const taken = new Set(await readdir(folder))
+  const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')
+  let name = `p${partition}-${stamp}`
+  for (let i = 2; taken.has(name); i++) name = `p${partition}-${stamp}-${i}`
+  return join(folder, name)
+}

@@ -1,0 +1,58 @@
+/**
+ * Connects a client over given ports. Which adapters those are is for the composition root to say.
+ */
+import { HoldfastError } from '../protocol/errors.ts'
+import { subjectsOf } from '../protocol/subjects.ts'
+import { durationMs, type Duration } from './duration.ts'
+import { Holdfast } from './holdfast.ts'
+import { Session, type SessionPorts } from './session.ts'
+
+export interface ClientOptions {
+  /** Name of the cluster. */
+  readonly cluster: string
+  /** How long a call waits for its reply, attempts included, unless it says so itself. Default `'10s'`. */
+  readonly timeout?: Duration
+  /** How long to wait for the first node to answer. Default `'10s'`. */
+  readonly connectTimeout?: Duration
+  /** Most calls that may have no answer yet; those beyond are `OVERLOADED`. Default 65,536. */
+  readonly maxOutstanding?: number
+}
+
+export interface ClientPorts extends SessionPorts {
+  /** Called at `close`, and when connecting fails: closes what was opened for this client. Default: nothing. */
+  readonly release?: () => Promise<void>
+}
+
+/**
+ * Resolves once a node has told who owns what. Rejects with `TIMEOUT` when none does in time, and `INVALID` for options that cannot be.
+ */
+export async function connectOver(ports: ClientPorts, options: ClientOptions): Promise<Holdfast> {
+  try {
+    return await connected(ports, options)
+  } catch (error) {
+    await ports.release?.()
+    throw error
+  }
+}
+
+async function connected(ports: ClientPorts, options: ClientOptions): Promise<Holdfast> {
+  const { cluster, timeout = '10s', connectTimeout = '10s', maxOutstanding } = options
+  if (maxOutstanding !== undefined && (!Number.isSafeInteger(maxOutstanding) || maxOutstanding < 1)) {
+    throw new HoldfastError('INVALID', 'maxOutstanding is a whole number from 1')
+  }
+  const timeoutMs = durationMs(timeout, 'timeout')
+  const connectTimeoutMs = durationMs(connectTimeout, 'connectTimeout')
+  const subjects = subjectsOf(cluster)
+  const session = new Session(ports, { cluster, timeoutMs, ...(maxOutstanding === undefined ? {} : { maxOutstanding }) })
+  const { clock } = ports
+  const timer = clock.setTimeout(() => session.close(), connectTimeoutMs)
+  try {
+    await session.whenPlaced()
+  } catch (cause) {
+    const message = `no node of the cluster "${cluster}" answered within ${connectTimeoutMs} ms: is its name right, and does a node run?`
+    throw new HoldfastError('TIMEOUT', message, { cause })
+  } finally {
+    clock.clearTimeout(timer)
+  }
+  return new Holdfast({ ...ports, session, subjects })
+}

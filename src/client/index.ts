@@ -1,0 +1,6 @@
+export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'
+export type { Duration } from './duration.ts'
+export { Holdfast } from './holdfast.ts'
+export type { CallOptions, Reference, ResultOf } from './reference.ts'
+export { Session, addressOf, type RequestOptions, type SessionOptions, type SessionPorts } from './session.ts'
+export type { Change, Watch, WatchOptions } from './watch.ts'

@@ -1,0 +1,100 @@
+/**
+ * Which nodes look dead: an observer's judgement of the leases that nodes renew in the registry (O5). Who *is* dead the registry
+ * decides, by a CAS on the lease against the revision that is given here: a node that has renewed meanwhile lives.
+ *
+ * L1. Only the observer's own monotonic clock is used. A lease runs from when this observer first saw its revision.
+ * L2. A lease that did not change for a whole term has expired.
+ * L3. What the observer did not see proves nothing: after a failure of its watch, and when it was itself stopped (more than `stallMs`
+ *     between two judgements), all leases run anew.
+ * L4. Registry away, nobody dies: a judgement counts only if the registry answered this observer within `answerMs`. After a longer
+ *     silence all leases run anew from its first answer, because nobody could renew meanwhile.
+ * L5. If more than half of the leases have expired together, the observer waits one more term before it believes it: more likely
+ *     than the death of most is a cause that they share. The observer's own lease is one of the leases.
+ *
+ * Pure: `now` is monotonic, in ms. The caller judges on a tick, several times in a term.
+ */
+
+export interface LeaseSettings {
+  /** A lease that is not renewed for this long has expired. At least two intervals of renewal and `answerMs`. */
+  readonly termMs: number
+  /** Longest time between two judgements that is no stall of the observer. */
+  readonly stallMs: number
+  /** Longest time without an answer in which the registry is not away. */
+  readonly answerMs: number
+}
+
+export interface LeaseWatch {
+  readonly observed: ReadonlyMap<string, Observation>
+  /** Of the last judgement; undefined before the first. */
+  readonly judgedAt: number | undefined
+  /** When the registry last answered this observer; undefined before it did. */
+  readonly answeredAt: number | undefined
+  /** Since when most have expired together (L5). */
+  readonly massSince: number | undefined
+}
+
+interface Observation {
+  readonly revision: number
+  readonly since: number
+}
+
+/** A lease to be marked dead, if its revision is still this one. */
+export interface Verdict {
+  readonly key: string
+  readonly revision: number
+}
+
+export const beginLeaseWatch: LeaseWatch = {
+  observed: new Map(),
+  judgedAt: undefined,
+  answeredAt: undefined,
+  massSince: undefined,
+}
+
+/** A lease was read, or seen in a watch. An older revision than the known one is old news and changes nothing. */
+export function observeLease(watch: LeaseWatch, key: string, revision: number, now: number): LeaseWatch {
+  const known = watch.observed.get(key)
+  if (known !== undefined && known.revision >= revision) return watch
+  return { ...watch, observed: new Map(watch.observed).set(key, { revision, since: now }) }
+}
+
+/** A lease that is gone, marked dead, or given back: no longer judged. */
+export function dropLease(watch: LeaseWatch, key: string): LeaseWatch {
+  if (!watch.observed.has(key)) return watch
+  const observed = new Map(watch.observed)
+  observed.delete(key)
+  return { ...watch, observed }
+}
+
+/** The registry answered a read or a write of this observer. */
+export function registryAnswered(watch: LeaseWatch, now: number, settings: LeaseSettings): LeaseWatch {
+  const { answeredAt } = watch
+  const wasAway = answeredAt === undefined || now - answeredAt > settings.answerMs
+  return { ...(wasAway ? restarted(watch, now) : watch), answeredAt: now }
+}
+
+/** The watch failed or was opened anew (L3). */
+export const watchRestarted = (watch: LeaseWatch, now: number): LeaseWatch => restarted(watch, now)
+
+/** The leases that are to be marked dead now. The same ones come again until they are observed anew or dropped. */
+export function judgeLeases(
+  watch: LeaseWatch,
+  now: number,
+  settings: LeaseSettings,
+): readonly [LeaseWatch, readonly Verdict[]] {
+  const { judgedAt, answeredAt } = watch
+  const judged = { ...watch, judgedAt: now }
+  if (judgedAt !== undefined && now - judgedAt > settings.stallMs) return [restarted(judged, now), []]
+  if (answeredAt === undefined || now - answeredAt > settings.answerMs) return [judged, []]
+  const expired = [...watch.observed]
+    .filter(([, { since }]) => now - since >= settings.termMs)
+    .map(([key, { revision }]) => ({ key, revision }))
+  if (expired.length * 2 <= watch.observed.size) return [{ ...judged, massSince: undefined }, expired]
+  const massSince = watch.massSince ?? now
+  return [{ ...judged, massSince }, now - massSince >= settings.termMs ? expired : []]
+}
+
+function restarted(watch: LeaseWatch, now: number): LeaseWatch {
+  const observed = new Map([...watch.observed].map(([key, { revision }]) => [key, { revision, since: now }]))
+  return { ...watch, observed, massSince: undefined }
+}

@@ -1,0 +1,165 @@
+/**
+ * What this node sees of all leases, and the deaths that it declares. The judgement is core/leases.ts; a death is a CAS on the lease
+ * against the revision that was judged, so that a node that has renewed meanwhile lives (O5).
+ *
+ * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts.
+ */
+import {
+  beginLeaseWatch,
+  dropLease,
+  judgeLeases,
+  observeLease,
+  registryAnswered,
+  watchRestarted,
+  type LeaseSettings,
+  type LeaseWatch as Observations,
+  type Verdict,
+} from '../core/leases.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import type { Registry } from '../ports/registry.ts'
+import type { Subscription, Transport } from '../ports/transport.ts'
+import { isHoldfastError } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
+import { decodeLease, encodeLease, leasePrefix, type NodeLease } from './lease.ts'
+
+export interface LeaseWatchOptions {
+  readonly self: NodeId
+  readonly registry: Registry
+  /** Only its connection matters here: where it was lost, watches may have missed something. */
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly settings: LeaseSettings
+  /** Between two polls, ms. */
+  readonly pollEveryMs: number
+  /** Between two judgements, ms. */
+  readonly judgeEveryMs: number
+  /** Whose death this node may declare now. Not everybody declares everybody dead: the leader does, and who sees the leader go. */
+  readonly mayDeclare: (lease: NodeLease) => boolean
+  /** A lease is new, gone, or says something else than before but its renewal. */
+  readonly onChange: () => void
+}
+
+interface Seen {
+  readonly lease: NodeLease
+  readonly revision: number
+}
+
+export class LeaseWatch {
+  readonly #options: LeaseWatchOptions
+  readonly #leases = new Map<string, Seen>()
+  #observations: Observations = beginLeaseWatch
+  #subscriptions: Subscription[] = []
+  #timers: (Timer | undefined)[] = []
+  #declaring = false
+  #stopped = false
+
+  constructor(options: LeaseWatchOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    const { registry, transport, clock } = this.#options
+    this.#subscriptions = [
+      registry.watch(leasePrefix.slice(0, -1), ({ key, value, revision }) => this.#take(key, value, revision)),
+      transport.onStatus(() => {
+        this.#observations = watchRestarted(this.#observations, clock.monotonic())
+      }),
+    ]
+    this.#every(this.#options.pollEveryMs, 0, () => this.#poll())
+    this.#every(this.#options.judgeEveryMs, 1, () => this.#judge())
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const subscription of this.#subscriptions) subscription.close()
+    for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
+  }
+
+  /** Those who live, by id. */
+  alive(): readonly NodeLease[] {
+    const alive = [...this.#leases.values()].map(({ lease }) => lease).filter(({ state }) => state === 'alive')
+    return alive.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Reads all leases now. Rejects with `RETRY` while the registry is away. */
+  async refresh(): Promise<void> {
+    const { registry, clock, settings } = this.#options
+    const entries = await registry.list(leasePrefix.slice(0, -1))
+    this.#observations = registryAnswered(this.#observations, clock.monotonic(), settings)
+    for (const { key, value, revision } of entries) this.#take(key, value, revision)
+  }
+
+  #every(ms: number, slot: number, work: () => Promise<void>): void {
+    const next = () => {
+      if (this.#stopped) return
+      void work()
+        .catch((error: unknown) => {
+          if (!isHoldfastError(error)) this.#options.observer.emit({ type: 'handler.threw', where: 'leases', error })
+        })
+        .finally(() => {
+          if (!this.#stopped) this.#timers[slot] = this.#options.clock.setTimeout(next, ms)
+        })
+    }
+    next()
+  }
+
+  async #poll(): Promise<void> {
+    try {
+      await this.refresh()
+    } catch (error) {
+      this.#observations = watchRestarted(this.#observations, this.#options.clock.monotonic())
+      throw error
+    }
+  }
+
+  async #judge(): Promise<void> {
+    const { clock, settings } = this.#options
+    const [observations, verdicts] = judgeLeases(this.#observations, clock.monotonic(), settings)
+    this.#observations = observations
+    if (this.#declaring) return
+    this.#declaring = true
+    try {
+      for (const verdict of verdicts) await this.#declare(verdict)
+    } finally {
+      this.#declaring = false
+    }
+  }
+
+  async #declare({ key, revision }: Verdict): Promise<void> {
+    const { registry, self, mayDeclare, observer } = this.#options
+    const seen = this.#leases.get(key)
+    if (seen === undefined || seen.revision !== revision || seen.lease.id === self || !mayDeclare(seen.lease)) return
+    const dead: NodeLease = { ...seen.lease, state: 'dead', renewal: seen.lease.renewal + 1 }
+    const result = await registry.update(key, encodeLease(dead), revision)
+    if (result.kind === 'conflict') return
+    observer.emit({ type: 'member.died', node: dead.id, by: self })
+    this.#take(key, encodeLease(dead), result.revision)
+  }
+
+  #take(key: string, value: Uint8Array | null, revision: number): void {
+    const seen = this.#leases.get(key)
+    if (this.#stopped || (seen !== undefined && revision <= seen.revision)) return
+    if (value === null) {
+      this.#leases.delete(key)
+      this.#observations = dropLease(this.#observations, key)
+      if (seen !== undefined) this.#options.onChange()
+      return
+    }
+    const lease = decodeLease(value)
+    this.#leases.set(key, { lease, revision })
+    this.#observations =
+      lease.state === 'alive'
+        ? observeLease(this.#observations, key, revision, this.#options.clock.monotonic())
+        : dropLease(this.#observations, key)
+    if (!sameButRenewal(seen?.lease, lease)) this.#options.onChange()
+  }
+}
+
+const sameButRenewal = (a: NodeLease | undefined, b: NodeLease) =>
+  a !== undefined &&
+  a.incarnation === b.incarnation &&
+  a.state === b.state &&
+  a.draining === b.draining &&
+  a.weight === b.weight

@@ -1,0 +1,86 @@
+/**
+ * What the leader of placement and the nodes say to each other, as JSON: hand-off requests to a node's control subject, reports to
+ * the leader. A lost or repeated message does no harm: the table and the log decide.
+ */
+import { HoldfastError } from '../protocol/errors.ts'
+import { epoch, incarnation, isNodeId, partitionId, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+
+/** Leader to owner: hand the partition over. The reply is `{ "done": true }` once the hand-off record is committed. */
+export interface HandOffRequest {
+  readonly op: 'hand-off'
+  readonly partition: PartitionId
+  readonly epoch: Epoch
+  readonly to: NodeId
+}
+
+export type Report =
+  /** The node that placement named cannot use this epoch (any more): it asks for a higher one (O1). */
+  | { readonly op: 'epoch-spent'; readonly node: NodeRef; readonly partition: PartitionId; readonly epoch: Epoch }
+  /** It cannot open the partition (O6). */
+  | { readonly op: 'cannot-open'; readonly node: NodeRef; readonly partition: PartitionId; readonly epoch: Epoch; readonly reason: string }
+
+export const encodeControl = (message: HandOffRequest | Report | { readonly done: boolean }): Uint8Array =>
+  Buffer.from(JSON.stringify(message))
+
+/** Throws `INVALID`. */
+export function decodeHandOff(data: Uint8Array): HandOffRequest {
+  const message = parse(data)
+  if (message['op'] !== 'hand-off') throw invalid
+  return { op: 'hand-off', partition: partitionOf(message), epoch: epochOf(message), to: nodeIdOf(message['to']) }
+}
+
+/** Throws `INVALID`. */
+export function decodeReport(data: Uint8Array): Report {
+  const message = parse(data)
+  const from = message['node']
+  if (typeof from !== 'object' || from === null) throw invalid
+  const { id, incarnation: process } = from as Record<string, unknown>
+  if (typeof process !== 'string') throw invalid
+  const node: NodeRef = { id: nodeIdOf(id), incarnation: incarnation(process) }
+  const about = { node, partition: partitionOf(message), epoch: epochOf(message) }
+  switch (message['op']) {
+    case 'epoch-spent':
+      return { op: 'epoch-spent', ...about }
+    case 'cannot-open':
+      return { op: 'cannot-open', ...about, reason: String(message['reason']) }
+    default:
+      throw invalid
+  }
+}
+
+export const isDone = (reply: Uint8Array | null): boolean => {
+  if (reply === null) return false
+  try {
+    return parse(reply)['done'] === true
+  } catch {
+    return false
+  }
+}
+
+const invalid = new HoldfastError('INVALID', 'this is not a message between placement and a node')
+
+function parse(data: Uint8Array): Record<string, unknown> {
+  let message: unknown
+  try {
+    message = JSON.parse(Buffer.from(data).toString())
+  } catch {
+    throw invalid
+  }
+  if (typeof message !== 'object' || message === null) throw invalid
+  return message as Record<string, unknown>
+}
+
+function partitionOf({ partition }: Record<string, unknown>): PartitionId {
+  if (typeof partition !== 'number' || !Number.isSafeInteger(partition) || partition < 0) throw invalid
+  return partitionId(partition)
+}
+
+function epochOf({ epoch: value }: Record<string, unknown>): Epoch {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw invalid
+  return epoch(value)
+}
+
+function nodeIdOf(value: unknown): NodeId {
+  if (typeof value !== 'string' || !isNodeId(value)) throw invalid
+  return value
+}

@@ -1,0 +1,212 @@
+/**
+ * The leader's work while it leads: watches members and table, asks the planner, and carries its steps out.
+ *
+ * L1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
+ *     does not know yet that it was deposed can cost time, never data.
+ * L2. A move: note it in the table → have the owner hand off (2 s at most) → name the target at the next epoch. If the owner does not
+ *     answer in time, the target is named all the same and fences it (O6). If it says that it cannot, the note is taken back.
+ * L3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
+ * L4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
+ */
+import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
+import type { PlacementEntry, PlacementTable } from '../core/table.ts'
+import type { NodeLease } from '../membership/lease.ts'
+import { refOf } from '../membership/lease.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import type { Message, Subscription, Transport } from '../ports/transport.ts'
+import { isHoldfastError } from '../protocol/errors.ts'
+import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { ask } from './ask.ts'
+import { decodeReport, encodeControl, isDone, type Report } from './control.ts'
+import type { TableKeeper } from './table-keeper.ts'
+
+export interface LeaderOptions {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly subjects: Subjects
+  readonly tables: TableKeeper
+  /** Those whose lease is alive, as this node sees it. */
+  readonly alive: () => readonly NodeLease[]
+  /** Default 200 ms. */
+  readonly planEveryMs: number
+  /** How long one step of a move may take. Default 2,000 ms. */
+  readonly stepTimeoutMs: number
+  /** Moves under way at once, at most. Default 4. */
+  readonly maxMoves: number
+}
+
+const firstBackOffMs = 2_000
+const longestBackOffMs = 60_000
+
+interface Avoided {
+  readonly node: NodeRef
+  readonly partition: PartitionId
+  readonly backOffMs: number
+  readonly untilMs: number
+}
+
+export class Leader {
+  readonly #options: LeaderOptions
+  readonly #moving = new Set<PartitionId>()
+  #avoided: Avoided[] = []
+  #reports: Subscription | undefined
+  #timer: Timer | undefined
+  #turn: Promise<void> = Promise.resolve()
+  #stopped = false
+
+  constructor(options: LeaderOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    const { transport, subjects } = this.#options
+    this.#reports = transport.subscribe(subjects.placementReport, (message) => this.#onReport(message))
+    void this.#exclusively(() => this.#endFormerMoves())
+    this.#tick()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#reports?.close()
+    this.#options.clock.clearTimeout(this.#timer)
+  }
+
+  /** Members have changed: plans now, not at the next tick. */
+  hurry(): void {
+    if (!this.#stopped) void this.#exclusively(() => this.#plan())
+  }
+
+  #tick(): void {
+    if (this.#stopped) return
+    this.#timer = this.#options.clock.setTimeout(() => {
+      void this.#exclusively(() => this.#plan()).then(() => this.#tick())
+    }, this.#options.planEveryMs)
+  }
+
+  /** Changes of the table one after the other. Rejects never: without a registry nothing is decided, the next tick tries again. */
+  #exclusively(work: () => Promise<void>): Promise<void> {
+    this.#turn = this.#turn
+      .then(() => (this.#stopped ? undefined : work()))
+      .catch((error: unknown) => {
+        if (!isHoldfastError(error)) this.#options.observer.emit({ type: 'handler.threw', where: 'placement', error })
+      })
+    return this.#turn
+  }
+
+  async #plan(): Promise<void> {
+    const { tables, clock, alive } = this.#options
+    const table = await tables.refresh()
+    const nowMs = clock.monotonic()
+    this.#avoided = this.#avoided.filter(({ untilMs, backOffMs }) => nowMs < untilMs + backOffMs)
+    const members = alive().map((lease): PlanMember => {
+      const avoided = this.#avoided.filter((pair) => sameNode(pair.node, lease) && nowMs < pair.untilMs)
+      const { host, zone, weight, draining } = lease
+      return { ref: refOf(lease), host, zone, weight, draining, avoid: new Set(avoided.map(({ partition }) => partition)) }
+    })
+    const steps = plan(members, table)
+    await this.#assign(steps.filter((step) => step.kind === 'assign'))
+    for (const step of steps) {
+      if (step.kind === 'move' && this.#moving.size < this.#options.maxMoves && !this.#moving.has(step.partition)) {
+        this.#moving.add(step.partition)
+        void this.#move(step).finally(() => this.#moving.delete(step.partition))
+      }
+    }
+  }
+
+  async #assign(steps: readonly Extract<PlanStep, { kind: 'assign' }>[]): Promise<void> {
+    if (steps.length === 0) return
+    const targets = new Map(steps.map((step) => [step.partition as number, step.to]))
+    await this.#change((entry, partition) => {
+      const to = targets.get(partition)
+      return to === undefined ? entry : named(entry, to, nextEpoch(entry.epoch))
+    })
+  }
+
+  /** L2 */
+  async #move({ partition, from, to }: Extract<PlanStep, { kind: 'move' }>): Promise<void> {
+    const { tables, transport, clock, subjects, stepTimeoutMs, observer } = this.#options
+    const epoch = tables.table?.entries[partition]?.epoch
+    if (epoch === undefined) return
+    const still = (entry: PlacementEntry) => entry.epoch === epoch && sameNode(entry.owner, from)
+    const only = (change: (entry: PlacementEntry) => PlacementEntry) =>
+      this.#exclusively(() => this.#change((entry, p) => (p === partition && still(entry) ? change(entry) : entry)))
+    await only((entry) => ({ ...entry, moving: to }))
+    if (this.#stopped || !sameNode(tables.table?.entries[partition]?.moving, to)) return
+    observer.emit({ type: 'placement.moving', partition, from: from.id, to: to.id })
+    const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
+    const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
+    if (this.#stopped) return
+    const refused = reply !== null && !isDone(reply)
+    if (refused) this.#avoid(to, partition)
+    await only((entry) => (refused ? { ...entry, moving: null } : named(entry, to, nextEpoch(epoch))))
+  }
+
+  /** L3 */
+  async #endFormerMoves(): Promise<void> {
+    const { tables, alive } = this.#options
+    await tables.refresh()
+    const live = alive()
+    await this.#change((entry) => {
+      if (entry.moving === null) return entry
+      const to = [entry.moving, entry.owner].find((node) => node !== null && live.some((lease) => sameNode(lease, node)))
+      return to == null ? { ...entry, moving: null } : named(entry, to, nextEpoch(entry.epoch))
+    })
+  }
+
+  #onReport({ data, subject }: Message): void {
+    let report: Report
+    try {
+      report = decodeReport(data)
+    } catch {
+      this.#options.observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
+      return
+    }
+    const { partition, node, epoch } = report
+    void this.#exclusively(async () => {
+      await this.#options.tables.refresh()
+      const about = (entry: PlacementEntry, p: number) => p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch
+      if (report.op === 'epoch-spent') {
+        await this.#change((entry, p) => (about(entry, p) ? named(entry, node, nextEpoch(epoch)) : entry))
+        return
+      }
+      this.#avoid(node, partition)
+      await this.#change((entry, p) => (about(entry, p) ? { ...entry, owner: null, moving: null } : entry))
+      await this.#plan()
+    })
+  }
+
+  /** L4 */
+  #avoid(node: NodeRef, partition: PartitionId): void {
+    const former = this.#avoided.find((pair) => pair.partition === partition && sameNode(pair.node, node))
+    const backOffMs = former === undefined ? firstBackOffMs : Math.min(former.backOffMs * 2, longestBackOffMs)
+    this.#avoided = this.#avoided.filter((pair) => pair !== former)
+    this.#avoided.push({ node, partition, backOffMs, untilMs: this.#options.clock.monotonic() + backOffMs })
+  }
+
+  /** One CAS of the table, and the news of it. A conflict changes nothing: the next plan begins from what is there. */
+  async #change(entryOf: (entry: PlacementEntry, partition: number) => PlacementEntry): Promise<void> {
+    const { tables, observer } = this.#options
+    const before = tables.table
+    const changed = await tables.change((table): PlacementTable => {
+      const entries = table.entries.map(entryOf)
+      return entries.every((entry, p) => entry === table.entries[p]) ? table : { ...table, entries }
+    })
+    const after = tables.table
+    if (!changed || before === undefined || after === undefined || after === before) return
+    after.entries.forEach(({ epoch, owner }, p) => {
+      if (owner !== null && epoch !== before.entries[p]?.epoch) {
+        observer.emit({ type: 'placement.assigned', partition: p as PartitionId, owner: owner.id, epoch })
+      }
+    })
+  }
+}
+
+const named = (entry: PlacementEntry, owner: NodeRef, epoch: Epoch): PlacementEntry => ({
+  ...entry,
+  owner,
+  epoch,
+  moving: null,
+})

@@ -1,0 +1,121 @@
+/** Three servers, three replicas: what only a NATS cluster can show. */
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
+import { HoldfastError, isHoldfastError } from '../../src/protocol/errors.ts'
+import { generation, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
+import { bytes, text } from '../conformance/bytes.ts'
+import { entriesOf } from '../conformance/changelog.ts'
+import { startNatsServer, type TestServer } from '../support/nats-server.ts'
+import { ask, makeParts, quick } from './nats-world.ts'
+
+const names = ['n1', 'n2', 'n3']
+const servers: TestServer[] = []
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+beforeAll(async () => {
+  const ports = await Promise.all(names.map(freePort))
+  const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join(', ')
+  servers.push(
+    ...(await Promise.all(
+      names.map((name, i) =>
+        startNatsServer({
+          syncAlways: false,
+          config: `server_name: ${name}\ncluster { name: trio, listen: "127.0.0.1:${ports[i]}", routes: [ ${routes} ] }`,
+        }),
+      ),
+    )),
+  )
+})
+afterAll(() => Promise.all(servers.map((server) => server.stop())))
+
+const p0 = partitionId(0)
+const g1 = generation('generation123456789012')
+
+/** Asks again while the answer is `RETRY`: a cluster takes a moment to elect. */
+async function eventually<T>(question: () => Promise<T>): Promise<T> {
+  const { clock } = makeParts()
+  while (true) {
+    try {
+      return await question()
+    } catch (error) {
+      if (!isHoldfastError(error, 'RETRY')) throw error
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, 100))
+    }
+  }
+}
+
+const leaderOf = async ({ transport }: NatsPorts, stream: string) => {
+  const info = await ask(transport, `$JS.API.STREAM.INFO.${stream}`)
+  return (info['cluster'] as { leader: string }).leader
+}
+
+describe('a NATS cluster of three', { timeout: 60_000 }, () => {
+  it('keeps every accepted record and every write over the loss of the leader', async () => {
+    const settings = { servers: servers.map((server) => server.url), cluster: 'shop', replicas: 3, ...quick }
+    const [a, b] = await Promise.all(
+      [0, 1].map(() => eventually(() => openNats({ ...settings, connectTimeoutMs: 20_000 }, makeParts()))),
+    )
+    try {
+      await eventually(() => a!.provisionRegistry())
+      expect(await eventually(() => a!.changelog.provision(p0, g1, bytes('genesis')))).toEqual({ created: true })
+      const lease = await a!.registry.create('lease.n1', bytes('1'))
+      const log = a!.changelog.log(p0)
+      const accepted = ['1:genesis']
+      const append = async (from: Seq, name: string, count: number) => {
+        const results = await Promise.all(
+          Array.from({ length: count }, (_, i) => log.append(bytes(`${name}${i}`), seq(from + i))),
+        )
+        for (const [i, result] of results.entries()) {
+          if (result.kind === 'accepted') accepted.push(`${result.seq}:${name}${i}`)
+        }
+        return results
+      }
+      expect((await append(seq(1), 'before', 200)).every((result) => result.kind === 'accepted')).toBe(true)
+
+      const leader = await leaderOf(a!, 'shop_P0')
+      const killed = servers[names.indexOf(leader)]!
+      const kill = killed.kill()
+      const during = append(seq(201), 'during', 50)
+      await kill
+      await during
+
+      const info = await eventually(async () => (await b!.changelog.log(p0).info())!)
+      expect(info.generation).toBe(g1)
+      expect(info.last).toBeGreaterThanOrEqual(accepted.length)
+      const after = await eventually(async () => {
+        const last = (await log.info())!.last
+        const [result] = await append(last, 'after', 1)
+        return result!.kind === 'accepted' ? result! : Promise.reject(new HoldfastError('RETRY', 'not accepted yet'))
+      })
+      expect(after.kind).toBe('accepted')
+
+      await killed.restart()
+      const { last } = await eventually(async () => (await b!.changelog.log(p0).info())!)
+      for (let round = 0; round < 3; round++) {
+        // Each round has a consumer on some replica, the one that was away too.
+        const read = await eventually(() => entriesOf(b!.changelog.log(p0), 1, last))
+        const stored = read.map((entry) => `${entry.seq}:${text(entry.record)}`)
+        expect(stored).toHaveLength(last)
+        expect(stored).toEqual(expect.arrayContaining(accepted))
+      }
+
+      const entry = await eventually(() => b!.registry.get('lease.n1'))
+      expect(entry).toMatchObject({ revision: lease.kind === 'written' && lease.revision })
+      const renewed = await eventually(() => b!.registry.update('lease.n1', bytes('2'), entry!.revision))
+      expect(renewed.kind).toBe('written')
+      expect((await eventually(() => a!.registry.update('lease.n1', bytes('3'), entry!.revision))).kind).toBe('conflict')
+    } finally {
+      await Promise.all([a!.close(), b!.close()])
+    }
+  })
+})

@@ -1,0 +1,145 @@
+/** What the tests of the NATS adapters share: parts on the real clock, and a wire that can be cut. */
+import { once } from 'node:events'
+import { createServer, connect, type Server, type Socket } from 'node:net'
+import { SystemClock } from '../../src/adapters/system/clock.ts'
+import { SystemRandom } from '../../src/adapters/system/random.ts'
+import type { NatsParts } from '../../src/adapters/nats/link.ts'
+import type { HoldfastEvent } from '../../src/ports/observer.ts'
+import type { Transport, TransportStatus } from '../../src/ports/transport.ts'
+
+/** Short enough for a test, long enough for a busy machine. */
+export const quick = { reconnectWaitMs: 50, reconnectJitterMs: 0, connectTimeoutMs: 3_000 } as const
+
+export interface WatchedParts extends NatsParts {
+  readonly events: HoldfastEvent[]
+  /** Resolves with the first event, past or to come, that is meant. */
+  seen(meant: (event: HoldfastEvent) => boolean): Promise<HoldfastEvent>
+}
+
+export function makeParts(): WatchedParts {
+  const events: HoldfastEvent[] = []
+  const waiting = new Set<() => void>()
+  return {
+    clock: new SystemClock(),
+    random: new SystemRandom(),
+    events,
+    observer: {
+      emit(event) {
+        events.push(event)
+        for (const wake of waiting) wake()
+      },
+    },
+    async seen(meant) {
+      let found = events.find(meant)
+      while (found === undefined) {
+        await new Promise<void>((resolve) => {
+          const wake = () => {
+            waiting.delete(wake)
+            resolve()
+          }
+          waiting.add(wake)
+        })
+        found = events.find(meant)
+      }
+      return found
+    },
+  }
+}
+
+/** Resolves at the transport's next change to `status`, at once if it is there. */
+export async function becomes(transport: Transport, status: TransportStatus): Promise<void> {
+  if (transport.connected === (status === 'connected')) return
+  await new Promise<void>((resolve) => {
+    const watch = transport.onStatus((now) => {
+      if (now !== status) return
+      watch.close()
+      resolve()
+    })
+  })
+}
+
+/** Asks a server something that the adapters never ask. */
+export async function ask(transport: Transport, subject: string, body?: unknown): Promise<Record<string, unknown>> {
+  const inbox = transport.inbox()
+  const data = body === undefined ? new Uint8Array() : new TextEncoder().encode(JSON.stringify(body))
+  const answer = await new Promise<Uint8Array>((resolve) => {
+    const replies = transport.subscribe(inbox, (message) => {
+      replies.close()
+      resolve(message.data)
+    })
+    transport.publish(subject, data, { reply: inbox })
+  })
+  return JSON.parse(new TextDecoder().decode(answer)) as Record<string, unknown>
+}
+
+/** A port of its own that passes all bytes to a server, until told otherwise. */
+export class Wire {
+  readonly url: string
+  readonly #server: Server
+  readonly #target: number
+  readonly #sockets = new Set<Socket>()
+  #cut = false
+  #hung = false
+
+  private constructor(server: Server, target: number) {
+    this.#server = server
+    this.#target = target
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
+    this.url = `nats://127.0.0.1:${address.port}`
+    server.on('connection', (socket) => this.#pass(socket))
+  }
+
+  static async to(port: number): Promise<Wire> {
+    const server = createServer({ pauseOnConnect: false })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return new Wire(server, port)
+  }
+
+  /** Breaks the connections that there are, and refuses new ones. */
+  cut(): void {
+    this.#cut = true
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  mend(): void {
+    this.#cut = false
+    this.#hung = false
+    for (const socket of this.#sockets) socket.resume()
+  }
+
+  /** Connections stay, new ones are taken, and nothing passes. */
+  hang(): void {
+    this.#hung = true
+    for (const socket of this.#sockets) socket.pause()
+  }
+
+  async close(): Promise<void> {
+    this.cut()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  #pass(near: Socket): void {
+    if (this.#cut) {
+      near.destroy()
+      return
+    }
+    const far = connect({ host: '127.0.0.1', port: this.#target })
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      this.#sockets.add(from)
+      from.setNoDelay(true)
+      from.on('data', (data) => void to.write(data))
+      if (this.#hung) from.pause()
+      from.on('error', () => {})
+      from.on('close', () => {
+        this.#sockets.delete(from)
+        to.destroy()
+      })
+    }
+  }
+}

@@ -1,0 +1,532 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { parseCommandId } from '../../src/client/command-id.ts'
+import { addressOf, type RequestOptions, type Session } from '../../src/client/session.ts'
+import { isHoldfastError, type ErrorCode, type HoldfastError } from '../../src/protocol/errors.ts'
+import type { RequestKind } from '../../src/protocol/frames.ts'
+import type { Value } from '../../src/protocol/values.ts'
+import { failure, FakeCluster, moved, subjects, value, type Behave, type FakeClient } from './fake-cluster.ts'
+
+let clients: FakeClient[] = []
+afterEach(() => {
+  for (const { session } of clients) session.close()
+  clients = []
+})
+
+const ok: Behave = (request) => value(request.number)
+const silent: Behave = () => null
+
+async function start(behave: Behave, options: Parameters<FakeCluster['client']>[0] = {}, shape: ConstructorParameters<typeof FakeCluster>[0] = {}) {
+  const cluster = new FakeCluster(shape)
+  const node = cluster.node('n1', behave)
+  const client = cluster.client(options)
+  clients.push(client)
+  await cluster.clock.settle(client.session.whenPlaced(), 1_000)
+  return { cluster, node, client, clock: cluster.clock, session: client.session }
+}
+
+const call = (session: Session, key: string, options?: RequestOptions, kind: RequestKind = 'command') =>
+  session.request(kind, addressOf('t', key), 'do', null, options)
+
+/** The error that a promise rejects with; handled from now on. */
+function errorOf(promise: Promise<unknown>): Promise<HoldfastError> {
+  return promise.then(
+    () => Promise.reject(new Error('it was not rejected')),
+    (error: unknown) => (isHoldfastError(error) ? error : Promise.reject(error as Error)),
+  )
+}
+
+const codeOf = async (promise: Promise<unknown>): Promise<ErrorCode> => (await errorOf(promise)).code
+
+describe('frames', () => {
+  it('carry all requests of one tick to one node (S1)', async () => {
+    const { session, clock, node } = await start(ok)
+    const all = Promise.all(Array.from({ length: 100 }, (_, i) => call(session, `k${i}`)))
+    expect(await clock.settle(all, 1_000)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1))
+    expect(node.received.length).toBe(1)
+    expect(node.received[0]).toMatchObject({ subject: 'test.node.n1.frame', frame: { partitions: 4, session: session.id, low: 1 } })
+    expect(session.outstanding).toBe(0)
+  })
+
+  it('go to each owner, one each (S1)', async () => {
+    const cluster = new FakeCluster()
+    const nodes = [cluster.node('a', ok, [0, 1]), cluster.node('b', ok, [2, 3])]
+    const client = cluster.client()
+    clients.push(client)
+    await cluster.clock.settle(client.session.whenPlaced(), 1_000)
+    await cluster.clock.settle(Promise.all([0, 1, 2, 3, 0].map((p, i) => call(client.session, cluster.keyOf(p, `${i}-`)))), 1_000)
+    expect(nodes.map((node) => node.received.map(({ frame }) => frame.requests.length))).toEqual([[3], [2]])
+  })
+
+  it('go to the subject of a partition without a known owner', async () => {
+    const { session, clock, node, cluster } = await start(ok)
+    cluster.owners[2] = null
+    cluster.publishView(node)
+    await clock.advance(10)
+    await clock.settle(call(session, cluster.keyOf(2)), 1_000)
+    expect(node.received.map(({ subject }) => subject)).toEqual(['test.p.2'])
+  })
+
+  it('are split at the bound of requests', async () => {
+    const { session, clock, node } = await start(ok)
+    const address = addressOf('t', 'k')
+    const all = Promise.all(Array.from({ length: 8_193 }, () => session.request('command', address, 'x', null)))
+    await clock.settle(all, 1_000)
+    expect(node.received.map(({ frame }) => frame.requests.length)).toEqual([8_192, 1])
+  })
+
+  it('are split at half of what the transport takes', async () => {
+    const { session, clock, node } = await start(ok, {}, { maxPayload: 8_192 })
+    const input = 'x'.repeat(900)
+    const all = Promise.all(Array.from({ length: 10 }, (_, i) => session.request('command', addressOf('t', `k${i}`), 'x', input)))
+    await clock.settle(all, 1_000)
+    expect(node.received.map(({ frame }) => frame.requests.length)).toEqual([4, 4, 2])
+  })
+
+  it('take no request that is larger than a frame', async () => {
+    const { session, clock, node } = await start(ok, {}, { maxPayload: 8_192 })
+    const address = addressOf('t', 'k')
+    expect(await codeOf(session.request('command', address, 'x', 'x'.repeat(4_096)))).toBe('INVALID')
+    await clock.settle(session.request('command', address, 'x', 'x'.repeat(3_800)), 1_000)
+    expect(node.received.length).toBe(1)
+  })
+
+  it('tell what is left of the time', async () => {
+    const { session, clock, node } = await start(() => null, { attemptTimeoutMs: 300 })
+    const error = codeOf(call(session, 'k', { timeoutMs: 1_000 }))
+    expect(await clock.settle(error, 2_000)).toBe('UNKNOWN')
+    expect(node.requests.map(({ timeoutMs }) => Math.round(timeoutMs / 10) * 10)).toEqual([1_000, 700, 100])
+  })
+
+  it('are not sent for an input that is no value', async () => {
+    const { session, clock, node } = await start(ok)
+    expect(await codeOf(session.request('command', addressOf('t', 'k'), 'x', { f: () => 1 }))).toBe('INVALID')
+    await clock.advance(100)
+    expect(node.received).toEqual([])
+  })
+})
+
+describe('the lowest outstanding number (N2)', () => {
+  it('is that of a command or tell; queries do not hold it', async () => {
+    const { session, clock, node } = await start((request) => (request.name === 'do' ? null : value(1)))
+    const first = call(session, 'q', { timeoutMs: 60_000 }, 'query').catch(() => {})
+    const second = call(session, 'c', { timeoutMs: 60_000 }, 'tell').catch(() => {})
+    await clock.advance(10)
+    for (let i = 0; i < 3; i++) await clock.settle(session.request('command', addressOf('t', 'k'), 'quick', null), 100)
+    expect(node.received.map(({ frame }) => frame.low)).toEqual([2, 2, 2, 2])
+    session.close()
+    await Promise.all([first, second])
+  })
+
+  it('is the next number while nothing but queries is outstanding', async () => {
+    const { session, clock, node } = await start(ok)
+    for (let i = 0; i < 3; i++) await clock.settle(call(session, 'k'), 100)
+    await clock.settle(call(session, 'k', {}, 'query'), 100)
+    expect(node.received.map(({ frame }) => frame.low)).toEqual([1, 2, 3, 5])
+  })
+
+  it('is held by a command that ended UNKNOWN while it can be repeated, and not after (N3)', async () => {
+    const { session, clock, node } = await start((request) => (request.number === 1 ? null : value(1)))
+    expect(await clock.settle(codeOf(call(session, 'k', { timeoutMs: 500 })), 1_000)).toBe('UNKNOWN')
+    await clock.settle(call(session, 'k'), 100)
+    await clock.advance(88_000)
+    await clock.settle(call(session, 'k'), 100)
+    expect(node.received.at(-1)?.frame.low).toBe(1)
+    await clock.advance(2_000)
+    await clock.settle(call(session, 'k'), 100)
+    expect(node.received.at(-1)?.frame.low).toBe(4)
+  })
+})
+
+describe('attempts', () => {
+  const numbers = (node: { requests: readonly { number: number }[] }) => node.requests.map(({ number }) => number)
+
+  it('repeat the same number after RETRY, a little later each time (S4)', async () => {
+    let attempts = 0
+    const { session, clock, node } = await start(() => (++attempts < 6 ? failure('RETRY') : value('done')))
+    expect(await clock.settle(call(session, 'k'), 5_000)).toBe('done')
+    expect(numbers(node)).toEqual([1, 1, 1, 1, 1, 1])
+    const at = node.received.map(({ atMs }) => atMs)
+    const gaps = at.slice(1).map((ms, i) => ms - at[i]! - 0.5)
+    gaps.forEach((gap, i) => {
+      expect(gap).toBeGreaterThanOrEqual(5 * 2 ** i - 0.2)
+      expect(gap).toBeLessThanOrEqual(10 * 2 ** i + 4)
+    })
+  })
+
+  it.each(['FENCED', 'TIMEOUT', 'UNKNOWN'] as const)('go on after %s', async (code) => {
+    let attempts = 0
+    const { session, clock } = await start(() => (++attempts < 3 ? failure(code) : value('done')))
+    expect(await clock.settle(call(session, 'k'), 5_000)).toBe('done')
+    expect(attempts).toBe(3)
+  })
+
+  it('follow a move at once (S4)', async () => {
+    const { session, clock, cluster, node } = await start(() => moved('n2'))
+    const second = cluster.node('n2', ok, [])
+    expect(await clock.settle(call(session, 'k'), 5)).toBe(1)
+    expect([numbers(node), numbers(second)]).toEqual([[1], [1]])
+    expect(second.received[0]?.subject).toBe('test.node.n2.frame')
+    // And the next ones go there directly.
+    expect(await clock.settle(call(session, 'k'), 5)).toBe(2)
+    expect(numbers(node)).toEqual([1])
+  })
+
+  it('back off where two nodes name each other', async () => {
+    const { session, clock, cluster, node } = await start(() => moved('n2'))
+    const second = cluster.node('n2', () => moved('n1'), [])
+    const error = codeOf(call(session, 'k', { timeoutMs: 2_000 }))
+    expect(await clock.settle(error, 3_000)).toBe('RETRY')
+    expect(node.received.length + second.received.length).toBeGreaterThan(10)
+    expect(node.received.length + second.received.length).toBeLessThan(50)
+  })
+
+  it('ignore a move that is older than what is known (P2)', async () => {
+    const { session, clock, cluster, node } = await start((request) => (request.name === 'do' ? moved('n2', 5) : moved('n3', 4)))
+    const second = cluster.node('n2', ok, [])
+    const third = cluster.node('n3', ok, [])
+    const key = cluster.keyOf(1)
+    const all = Promise.all([call(session, key), session.request('command', addressOf('t', key), 'other', null)])
+    expect(await clock.settle(all, 1_000)).toEqual([1, 2])
+    expect([numbers(node), numbers(second), numbers(third)]).toEqual([[1, 2], [1, 2], []])
+  })
+
+  it('go by the partition where the owner is gone, and wait where nobody is there (S4)', async () => {
+    const { session, clock, cluster, node } = await start(ok)
+    node.leave()
+    await clock.advance(5)
+    const result = call(session, cluster.keyOf(3))
+    await clock.advance(300)
+    const next = cluster.node('n2', ok, [3])
+    expect(await clock.settle(result, 300)).toBe(1)
+    expect(next.received.map(({ subject }) => subject)).toEqual(['test.p.3'])
+  })
+
+  it('time out after 1 s, 2 s, 4 s, and go by the partition then (S4)', async () => {
+    const { session, clock, node } = await start(silent)
+    const error = codeOf(call(session, 'k'))
+    expect(await clock.settle(error, 11_000)).toBe('UNKNOWN')
+    expect(numbers(node)).toEqual([1, 1, 1, 1])
+    expect(node.received.map(({ atMs }) => Math.round((atMs - node.received[0]!.atMs) / 100) / 10)).toEqual([0, 1, 3, 7])
+    expect(node.received.map(({ subject }) => subject.split('.')[1])).toEqual(['node', 'p', 'p', 'p'])
+  })
+
+  it('move with the placement at once, without waiting for a time-out', async () => {
+    const { session, clock, cluster, node } = await start(silent)
+    const result = call(session, 'k')
+    await clock.advance(50)
+    const next = cluster.node('n2', ok)
+    cluster.publishView(next)
+    expect(await clock.settle(result, 10)).toBe(1)
+    expect([numbers(node), numbers(next)]).toEqual([[1], [1]])
+  })
+
+  it('are made again for everything outstanding after a reconnect (S3)', async () => {
+    const { session, clock, client, node } = await start((request, _frame) => (node.received.length === 1 ? null : value(request.number)))
+    const all = Promise.all([call(session, 'a'), call(session, 'b'), call(session, 'c', {}, 'query')])
+    await clock.advance(100)
+    client.process.cut()
+    await clock.advance(100)
+    client.process.heal()
+    expect(await clock.settle(all, 200)).toEqual([1, 2, 3])
+    expect(numbers(node)).toEqual([1, 2, 3, 1, 2, 3])
+    expect(node.received.map(({ frame }) => frame.session)).toEqual([session.id, session.id])
+  })
+
+  it('begin with the connection for requests made without one (S3)', async () => {
+    const { session, clock, client, node } = await start(ok)
+    client.process.cut()
+    await clock.advance(10)
+    const result = call(session, 'a')
+    await clock.advance(3_000)
+    expect(node.received).toEqual([])
+    client.process.heal()
+    expect(await clock.settle(result, 100)).toBe(1)
+    expect(numbers(node)).toEqual([1])
+  })
+
+  it('end when the id is too old, while the answer is still waited for (R3)', async () => {
+    let answer: (() => void) | undefined
+    const { session, clock, node } = await start((_request, _frame, reply) => {
+      answer ??= () => reply(value('late'))
+      return undefined
+    })
+    const result = call(session, 'k', { timeoutMs: 600_000 })
+    await clock.advance(300_000)
+    const last = node.received.at(-1)!.atMs - node.received[0]!.atMs
+    expect(node.received.length).toBeGreaterThan(3)
+    expect(last).toBeLessThan(90_000)
+    answer?.()
+    expect(await clock.settle(result, 100)).toBe('late')
+  })
+
+  it('end with RETRY when the id is too old and all were refused', async () => {
+    const { session, clock } = await start(() => failure('RETRY'))
+    const error = codeOf(call(session, 'k', { timeoutMs: 600_000 }))
+    expect(await clock.settle(error, 91_000)).toBe('RETRY')
+  })
+})
+
+describe('outcomes (R2, A3)', () => {
+  it('are the value, or the error of the handler, as the owner says', async () => {
+    const { session, clock } = await start((request) => (request.key === 'bad' ? failure('FAILED') : value({ n: 1n, d: new Date(5) })))
+    const [good, bad] = [call(session, 'good'), errorOf(call(session, 'bad'))]
+    expect(await clock.settle(good, 100)).toEqual({ n: 1n, d: new Date(5) })
+    expect(await clock.settle(bad, 100)).toMatchObject({ code: 'FAILED', message: 'told to say FAILED', id: undefined })
+  })
+
+  it('are undefined for a tell', async () => {
+    const { session, clock } = await start(ok)
+    expect(await clock.settle(call(session, 'k', {}, 'tell'), 100)).toBeUndefined()
+  })
+
+  /** What owners say to each attempt in turn, the last one for ever; what is reported when the 3 s are over. */
+  const table: [name: string, kind: RequestKind, answers: Value[], code: ErrorCode][] = [
+    ['every attempt refused', 'command', ['RETRY'], 'RETRY'],
+    ['every attempt fenced', 'command', ['FENCED'], 'FENCED'],
+    ['every attempt moved to nowhere', 'command', ['moved'], 'RETRY'],
+    ['no attempt answered', 'command', ['silence'], 'UNKNOWN'],
+    ['no attempt of a tell answered', 'tell', ['silence'], 'UNKNOWN'],
+    ['the first attempt unanswered, the others refused', 'command', ['silence', 'RETRY'], 'UNKNOWN'],
+    ['the first attempt unanswered, then overloaded', 'command', ['silence', 'OVERLOADED'], 'UNKNOWN'],
+    ['the first attempt refused, the others unanswered', 'command', ['RETRY', 'silence'], 'UNKNOWN'],
+    ['an owner that does not know itself', 'command', ['UNKNOWN', 'RETRY'], 'UNKNOWN'],
+    ['a query that nobody answers', 'query', ['silence'], 'RETRY'],
+    ['a query refused', 'query', ['RETRY'], 'RETRY'],
+    ['overload', 'command', ['OVERLOADED'], 'OVERLOADED'],
+    ['overload after a refusal', 'command', ['RETRY', 'OVERLOADED'], 'OVERLOADED'],
+    ['overload of a query', 'query', ['OVERLOADED'], 'OVERLOADED'],
+    ['no such command', 'command', ['NOT_FOUND'], 'NOT_FOUND'],
+  ]
+  it.each(table)('%s (%s): %s', async (_name, kind, answers, code) => {
+    let attempt = 0
+    const { session, clock } = await start(() => {
+      const answer = answers[Math.min(attempt++, answers.length - 1)]
+      if (answer === 'silence') return null
+      return answer === 'moved' ? moved(null) : failure(answer as 'RETRY')
+    })
+    const error = errorOf(call(session, 'k', { timeoutMs: 3_000 }, kind))
+    const { code: reported, id } = await clock.settle(error, 3_100)
+    expect(reported).toBe(code)
+    expect(id).toBe(code === 'UNKNOWN' ? `${session.id}:1` : undefined)
+  })
+
+  it('are OVERLOADED at once, with the time to wait', async () => {
+    const { session, clock, node } = await start(() => failure('OVERLOADED', 250))
+    const error = errorOf(call(session, 'k'))
+    expect(await clock.settle(error, 5)).toMatchObject({ code: 'OVERLOADED', retryAfterMs: 250 })
+    expect(node.received.length).toBe(1)
+  })
+
+  it('are RETRY where nobody ever listened', async () => {
+    const { session, clock, node } = await start(ok)
+    node.leave()
+    await clock.advance(5)
+    expect(await clock.settle(codeOf(call(session, 'k', { timeoutMs: 500 })), 600)).toBe('RETRY')
+  })
+
+  it.each(['command', 'tell', 'query'] as const)('are TIMEOUT for a %s that was never sent', async (kind) => {
+    const { session, clock, client, node } = await start(ok)
+    client.process.cut()
+    await clock.advance(1)
+    const error = errorOf(call(session, 'k', { timeoutMs: 3_000 }, kind))
+    const { code, message } = await clock.settle(error, 3_100)
+    expect(code).toBe('TIMEOUT')
+    expect(message).toContain('no connection')
+    expect(node.received).toEqual([])
+  })
+
+  it('are TIMEOUT where no node ever told the placement', async () => {
+    const cluster = new FakeCluster()
+    const client = cluster.client()
+    clients.push(client)
+    const { code, message } = await cluster.clock.settle(errorOf(call(client.session, 'k')), 10_100)
+    expect(code).toBe('TIMEOUT')
+    expect(message).toContain('who owns what')
+  })
+
+  it('are INTERNAL for an answer that is no value', async () => {
+    const { session, clock } = await start(() => ({ kind: 'value', value: new Uint8Array([0xc1]) }))
+    expect(await clock.settle(codeOf(call(session, 'k')), 100)).toBe('INTERNAL')
+    expect(session.outstanding).toBe(0)
+  })
+
+  it('are OVERLOADED beyond the bound of outstanding requests, and nothing is sent (N4)', async () => {
+    const { session, clock, node } = await start(silent, { maxOutstanding: 3 })
+    const held = [1, 2, 3].map((i) => call(session, `k${i}`).catch(() => {}))
+    expect(await errorOf(call(session, 'k'))).toMatchObject({ code: 'OVERLOADED', retryAfterMs: 100 })
+    await clock.advance(10)
+    expect(node.requests.length).toBe(3)
+    session.close()
+    await Promise.all(held)
+  })
+})
+
+describe('repeating an id', () => {
+  it('sends the same number of the same session, and gives its answer', async () => {
+    let deaf = true
+    const { session, clock, node } = await start((request) => (deaf ? null : value(`first of ${request.number}`)))
+    const { id } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
+    deaf = false
+    expect(await clock.settle(call(session, 'k', { id: parseCommandId(id!) }), 100)).toBe('first of 1')
+    expect(node.requests.map(({ number }) => number)).toEqual([1, 1])
+    expect(node.received.at(-1)?.frame).toMatchObject({ session: session.id, low: 1 })
+    // It has its answer now: the owner may forget it, so this client repeats it no more.
+    expect(await codeOf(call(session, 'k', { id: parseCommandId(id!) }))).toBe('INVALID')
+  })
+
+  it('is refused after 90 s, since owners may have forgotten it (R3)', async () => {
+    const { session, clock } = await start(silent)
+    const { id } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
+    await clock.advance(90_000)
+    expect(await codeOf(call(session, 'k', { id: parseCommandId(id!) }))).toBe('INVALID')
+  })
+
+  it('is never RETRY: the first call may have done it (A3)', async () => {
+    let deaf = true
+    const { session, clock } = await start(() => (deaf ? null : failure('RETRY')))
+    const { id } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
+    deaf = false
+    const again = () => errorOf(call(session, 'k', { id: parseCommandId(id!), timeoutMs: 500 }))
+    expect(await clock.settle(again(), 600)).toMatchObject({ code: 'UNKNOWN', id })
+    expect(await clock.settle(again(), 600)).toMatchObject({ code: 'UNKNOWN', id })
+  })
+
+  it("travels in a frame of its own with the other session's name, and says nothing of what that one has settled", async () => {
+    const { session, clock, node } = await start((request) => value(request.number))
+    const id = parseCommandId('othersession:7')
+    const all = Promise.all([call(session, 'k'), call(session, 'k', { id }), call(session, 'k')])
+    expect(await clock.settle(all, 100)).toEqual([1, 7, 2])
+    expect(node.received.map(({ frame }) => [frame.session, frame.low, frame.requests.map(({ number }) => number)])).toEqual([
+      [session.id, 1, [1]],
+      ['othersession', 0, [7]],
+      [session.id, 1, [2]],
+    ])
+  })
+
+  it("of a caller's own making is command 1 of a session of its own", async () => {
+    const { session, clock, node } = await start(silent)
+    const { code, id } = await clock.settle(errorOf(call(session, 'k', { id: parseCommandId('order-17'), timeoutMs: 500 })), 600)
+    expect([code, id]).toEqual(['UNKNOWN', 'order-17'])
+    expect(node.received[0]?.frame).toMatchObject({ session: 'x-order-17', low: 0 })
+    expect(node.requests[0]?.number).toBe(1)
+  })
+
+  it('joins the call that is still on its way', async () => {
+    const { session, clock, node } = await start((request, _frame, reply) => {
+      if (node.received.length === 1) setTimeoutOf(() => reply(value('once')), 50)
+      return undefined
+    })
+    const setTimeoutOf = (run: () => void, ms: number) => void clock.setTimeout(run, ms)
+    const id = parseCommandId('mine')
+    const all = Promise.all([call(session, 'k', { id }), call(session, 'k', { id })])
+    expect(await clock.settle(all, 200)).toEqual(['once', 'once'])
+    expect(node.requests.length).toBe(1)
+    expect(session.outstanding).toBe(0)
+  })
+
+  it('is INVALID for another command than its own', async () => {
+    const { session } = await start(silent)
+    const id = parseCommandId('mine')
+    const first = call(session, 'k', { id }).catch(() => {})
+    expect(await codeOf(call(session, 'other', { id }))).toBe('INVALID')
+    session.close()
+    await first
+  })
+})
+
+describe('late and strange replies', () => {
+  it('change nothing once a request is settled', async () => {
+    let late: (() => void) | undefined
+    const { session, clock, client, node } = await start((request, _frame, reply) => {
+      if (node.received.length > 1) return value('second')
+      late = () => reply(value('first'))
+      return null
+    })
+    expect(await clock.settle(call(session, 'k'), 2_000)).toBe('second')
+    late?.()
+    await clock.advance(10)
+    expect(client.events).toContainEqual(expect.objectContaining({ type: 'message.dropped', reason: 'settled' }))
+  })
+
+  it('that are no frames are dropped and told', async () => {
+    const { session, clock, client, node, cluster } = await start(silent)
+    const result = call(session, 'k')
+    const failed = codeOf(result)
+    await clock.advance(10)
+    const inbox = '_INBOX.client-1.1.1'
+    node.process.transport.publish(inbox, new Uint8Array([1, 2, 3]))
+    node.process.transport.publish('_INBOX.client-1.1.view', Buffer.from('{"version":1e99}'))
+    node.process.transport.publish(subjects.placement, Buffer.from('nonsense'))
+    await clock.advance(10)
+    expect(client.events.filter((event) => event.type === 'message.dropped' && event.reason === 'malformed').length).toBe(3)
+    expect(cluster.partitions).toBe(session.partitions)
+    session.close()
+    expect(await failed).toBe('UNKNOWN')
+  })
+})
+
+describe('aborting a call', () => {
+  it('rejects it with what is known: UNKNOWN once it was sent, RETRY before', async () => {
+    const { session, clock, node } = await start(silent)
+    const abort = new AbortController()
+    const sent = errorOf(call(session, 'k', { signal: abort.signal }))
+    await clock.advance(10)
+    const unsent = errorOf(call(session, 'k', { signal: abort.signal }))
+    const reason = new Error('enough')
+    abort.abort(reason)
+    expect(await sent).toMatchObject({ code: 'UNKNOWN', id: `${session.id}:1`, cause: reason })
+    expect(await unsent).toMatchObject({ code: 'RETRY', cause: reason })
+    expect(await errorOf(call(session, 'k', { signal: abort.signal }))).toMatchObject({ code: 'RETRY', cause: reason })
+    await clock.advance(5_000)
+    expect(node.requests.length).toBe(1)
+    expect(session.outstanding).toBe(0)
+  })
+
+  it('leaves others that wait for the same command alone', async () => {
+    const { session, clock, node } = await start((_request, _frame, reply) => {
+      clock.setTimeout(() => reply(value('done')), 50)
+      return undefined
+    })
+    const abort = new AbortController()
+    const id = parseCommandId('mine')
+    const one = errorOf(call(session, 'k', { id, signal: abort.signal }))
+    const other = call(session, 'k', { id })
+    await clock.advance(10)
+    abort.abort()
+    expect((await one).code).toBe('UNKNOWN')
+    expect(await clock.settle(other, 100)).toBe('done')
+    expect(node.requests.length).toBe(1)
+  })
+})
+
+describe('closing', () => {
+  it('ends what is outstanding as far as it is known, and takes nothing more', async () => {
+    const { session, clock, client, cluster, node } = await start((request) => (request.key === 'refused' ? failure('RETRY') : null))
+    const sent = errorOf(call(session, 'k'))
+    const refused = errorOf(call(session, 'refused'))
+    const query = errorOf(call(session, 'k', {}, 'query'))
+    await clock.advance(2)
+    const unsent = errorOf(call(session, 'k'))
+    session.close()
+    session.close()
+    expect(await sent).toMatchObject({ code: 'UNKNOWN', id: `${session.id}:1` })
+    expect([(await refused).code, (await query).code, (await unsent).code]).toEqual(['RETRY', 'RETRY', 'RETRY'])
+    expect(await codeOf(call(session, 'k'))).toBe('INVALID')
+    expect(await codeOf(session.whenPlaced())).toBe('INVALID')
+    const { fired } = clock
+    await clock.advance(60_000)
+    // Only what was under way already: no timer of the session is left.
+    expect(clock.fired - fired).toBeLessThan(10)
+    expect(node.requests.length).toBe(3)
+    expect(client.process.transport.connected).toBe(true)
+    expect(cluster.world.hub.listenersOf(client.process.transport, '_INBOX.client-1.1.5')).toEqual([])
+  })
+
+  it('ends the wait for a placement', async () => {
+    const cluster = new FakeCluster()
+    const { session } = cluster.client()
+    const waiting = codeOf(session.whenPlaced())
+    session.close()
+    expect(await waiting).toBe('INVALID')
+  })
+})

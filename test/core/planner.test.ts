@@ -1,0 +1,293 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { plan, type PlanMember, type PlanStep } from '../../src/core/planner.ts'
+import { initialTable, type PlacementEntry, type PlacementTable } from '../../src/core/table.ts'
+import { incarnation, nextEpoch, partitionId, sameNode, type NodeId, type NodeRef } from '../../src/protocol/ids.ts'
+
+const ref = (id: string, life = 'a'): NodeRef => ({ id: id as NodeId, incarnation: incarnation(life) })
+
+const member = (id: string, options: Partial<PlanMember> & { readonly life?: string } = {}): PlanMember => {
+  const { life, ...rest } = options
+  return { ref: ref(id, life), host: id, zone: 'z', weight: 1, draining: false, avoid: new Set(), ...rest }
+}
+
+const members = (count: number, from = 0) => Array.from({ length: count }, (_, i) => member(`n${i + from}`))
+
+/** The table after the steps were carried out to their end. */
+const carriedOut = (table: PlacementTable, steps: readonly PlanStep[]): PlacementTable => ({
+  version: table.version + 1,
+  entries: table.entries.map((entry, p) => {
+    const step = steps.find(({ partition }) => partition === p)
+    return step === undefined ? entry : { ...entry, epoch: nextEpoch(entry.epoch), owner: step.to, moving: null }
+  }),
+})
+
+/** Plans and carries out until there is nothing more to do. */
+const settled = (nodes: readonly PlanMember[], table: PlacementTable): PlacementTable => {
+  let current = table
+  for (let round = 0; round < 5; round++) {
+    const steps = plan(nodes, current)
+    if (steps.length === 0) return current
+    current = carriedOut(current, steps)
+  }
+  throw new Error('it plans for ever')
+}
+
+const countOf = (table: PlacementTable, node: PlanMember) =>
+  table.entries.filter(({ owner }) => sameNode(owner, node.ref)).length
+
+const tableOf = (entries: readonly Partial<PlacementEntry>[]): PlacementTable => ({
+  version: 1,
+  entries: entries.map((entry) => ({ ...initialTable(1).entries[0]!, ...entry })),
+})
+
+const partitions = fc.constantFrom(1, 2, 4, 8, 16, 32, 64, 128)
+const seeds = fc.infiniteStream(fc.nat())
+
+/** Any table: owners alive, dead, restarted or none, moves under way. */
+const anyTable = (ids: readonly string[]) =>
+  partitions.chain((count) =>
+    fc
+      .array(
+        fc.record(
+          {
+            owner: fc.option(fc.tuple(fc.constantFrom(...ids, 'gone'), fc.constantFrom('a', 'old')), { nil: null }),
+            moving: fc.option(fc.tuple(fc.constantFrom(...ids, 'gone'), fc.constantFrom('a', 'old')), {
+              nil: null,
+              freq: 4,
+            }),
+            standbys: fc.array(fc.tuple(fc.constantFrom(...ids, 'gone'), fc.constantFrom('a', 'old')), {
+              maxLength: 2,
+            }),
+          },
+          { noNullPrototype: true },
+        ),
+        { minLength: count, maxLength: count },
+      )
+      .map((entries) =>
+        tableOf(
+          entries.map(({ owner, moving, standbys }) => ({
+            owner: owner && ref(...owner),
+            moving: owner && moving && ref(...moving),
+            standbys: standbys.map((standby) => ref(...standby)),
+          })),
+        ),
+      ),
+  )
+
+const anyMembers = fc
+  .array(
+    fc.record(
+      {
+        weight: fc.constantFrom(0, 0.5, 1, 1, 1, 3),
+        draining: fc.constantFrom(false, false, false, true),
+        avoid: fc.array(fc.nat(15).map(partitionId), { maxLength: 3 }).map((list) => new Set(list)),
+      },
+      { noNullPrototype: true },
+    ),
+    { minLength: 1, maxLength: 6 },
+  )
+  .map((list) => list.map((options, i) => member(`n${i}`, options)))
+
+const anyCluster = anyMembers.chain((nodes) =>
+  anyTable(nodes.map(({ ref: { id } }) => id)).map((table) => ({ nodes, table })),
+)
+
+describe('a plan', () => {
+  it('gives each partition one live owner, and shares that differ by one at most (N1, N2)', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), partitions, (count, size) => {
+        const nodes = members(count)
+        const steps = plan(nodes, initialTable(size))
+        expect(steps.map(({ kind, partition }) => [kind, partition])).toEqual(
+          Array.from({ length: size }, (_, p) => ['assign', p]),
+        )
+        const counts = nodes.map((node) => countOf(carriedOut(initialTable(size), steps), node))
+        expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1)
+      }),
+    )
+  })
+
+  it('ends in a table where every partition has a live owner and equal nodes are level, whatever it began with (N1, N2)', () => {
+    fc.assert(
+      fc.property(
+        fc
+          .integer({ min: 1, max: 6 })
+          .chain((n) => fc.tuple(fc.constant(members(n)), anyTable(members(n).map(({ ref: { id } }) => id)))),
+        ([nodes, table]) => {
+          const unmoving = { ...table, entries: table.entries.map((entry) => ({ ...entry, moving: null })) }
+          const end = settled(nodes, unmoving)
+          for (const { owner } of end.entries) expect(nodes.some((node) => sameNode(node.ref, owner))).toBe(true)
+          const counts = nodes.map((node) => countOf(end, node))
+          expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1)
+        },
+      ),
+    )
+  })
+
+  it('is empty for a table that it has made, and for one that it made itself in several rounds (N2)', () => {
+    fc.assert(
+      fc.property(anyCluster, ({ nodes, table }) => {
+        expect(plan(nodes, settled(nodes, table))).toEqual([])
+      }),
+    )
+  })
+
+  it('gives nothing to a node that drains, is dead or is to be avoided, and touches each partition once (N4)', () => {
+    fc.assert(
+      fc.property(anyCluster, ({ nodes, table }) => {
+        const steps = plan(nodes, table)
+        for (const step of steps) {
+          const to = nodes.find((node) => sameNode(node.ref, step.to))!
+          expect(to.draining).toBe(false)
+          expect(to.avoid.has(step.partition)).toBe(false)
+          const { owner } = table.entries[step.partition]!
+          const ownerLives = nodes.some((node) => sameNode(node.ref, owner))
+          expect(step.kind).toBe(ownerLives ? 'move' : 'assign')
+          if (step.kind === 'move') {
+            expect(step.from).toEqual(owner)
+            expect(sameNode(step.from, step.to)).toBe(false)
+          }
+        }
+        const touched = steps.map(({ partition }) => partition)
+        expect(new Set(touched).size).toBe(touched.length)
+      }),
+    )
+  })
+
+  it('leaves no partition without a live owner while somebody can have it (N1, N4)', () => {
+    fc.assert(
+      fc.property(anyCluster, ({ nodes, table }) => {
+        const steps = plan(nodes, table)
+        table.entries.forEach(({ owner }, p) => {
+          const lives = nodes.some((node) => sameNode(node.ref, owner))
+          const possible = nodes.some((node) => !node.draining && !node.avoid.has(partitionId(p)))
+          if (!lives && possible)
+            expect(steps).toContainEqual(expect.objectContaining({ kind: 'assign', partition: p }))
+          else expect(steps).not.toContainEqual(expect.objectContaining({ kind: 'assign', partition: p }))
+        })
+      }),
+    )
+  })
+
+  it('is the same whatever the order of the members (N6)', () => {
+    fc.assert(
+      fc.property(anyCluster, seeds, ({ nodes, table }, seed) => {
+        const shuffled = nodes.map((node) => ({ node, at: seed.next().value as number })).sort((a, b) => a.at - b.at)
+        expect(
+          plan(
+            shuffled.map(({ node }) => node),
+            table,
+          ),
+        ).toEqual(plan(nodes, table))
+      }),
+    )
+  })
+
+  it('for a node that joins moves at most ⌈partitions / nodes⌉, all to it (N3)', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), partitions, (count, size) => {
+        const balanced = settled(members(count), initialTable(size))
+        const steps = plan(members(count + 1), balanced)
+        expect(steps.length).toBeLessThanOrEqual(Math.ceil(size / (count + 1)))
+        for (const step of steps) expect(step).toMatchObject({ kind: 'move', to: ref(`n${count}`) })
+        const after = carriedOut(balanced, steps)
+        expect(countOf(after, member(`n${count}`))).toBeGreaterThanOrEqual(Math.floor(size / (count + 1)))
+      }),
+    )
+  })
+
+  it('for a node that dies, or drains, touches only what it had (N3)', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 20 }), partitions, fc.nat(), fc.boolean(), (count, size, pick, drains) => {
+        const nodes = members(count)
+        const balanced = settled(nodes, initialTable(size))
+        const leaver = nodes[pick % count]!
+        const left = nodes.filter((node) => node !== leaver)
+        const steps = plan(drains ? [...left, { ...leaver, draining: true }] : left, balanced)
+        const had = balanced.entries.flatMap(({ owner }, p) => (sameNode(owner, leaver.ref) ? [p] : []))
+        expect(steps.map(({ partition }) => partition)).toEqual(had)
+        for (const { kind } of steps) expect(kind).toBe(drains ? 'move' : 'assign')
+        const counts = left.map((node) => countOf(carriedOut(balanced, steps), node))
+        expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1)
+      }),
+    )
+  })
+
+  it('goes by weights, within one of the exact share (N2)', () => {
+    const weights = fc.array(fc.constantFrom(0, 0.1, 0.5, 1, 2, 7), { minLength: 1, maxLength: 8 })
+    fc.assert(
+      fc.property(
+        weights.filter((list) => list.some((w) => w > 0)),
+        partitions,
+        (list, size) => {
+          const nodes = list.map((weight, i) => member(`n${i}`, { weight }))
+          const total = list.reduce((sum, w) => sum + w, 0)
+          const end = settled(nodes, initialTable(size))
+          nodes.forEach((node, i) => {
+            const exact = (size * list[i]!) / total
+            expect(Math.abs(countOf(end, node) - exact)).toBeLessThan(1)
+            if (list[i] === 0) expect(countOf(end, node)).toBe(0)
+          })
+        },
+      ),
+    )
+  })
+
+  it('moves everything away from a node whose weight becomes 0', () => {
+    const balanced = settled(members(3), initialTable(16))
+    const nodes = [member('n0', { weight: 0 }), member('n1'), member('n2')]
+    expect(countOf(settled(nodes, balanced), nodes[0]!)).toBe(0)
+  })
+
+  it('treats nodes as equals when all have weight 0', () => {
+    const nodes = [member('n0', { weight: 0 }), member('n1', { weight: 0 })]
+    expect(nodes.map((node) => countOf(settled(nodes, initialTable(8)), node))).toEqual([4, 4])
+  })
+
+  it('gives a restarted node its partitions back (N1)', () => {
+    const balanced = settled(members(3), initialTable(16))
+    const restarted = [member('n0'), member('n1', { life: 'b' }), member('n2')]
+    const had = balanced.entries.flatMap(({ owner }, p) => (owner?.id === 'n1' ? [p] : []))
+    expect(plan(restarted, balanced)).toEqual(
+      had.map((partition) => ({ kind: 'assign', partition, to: ref('n1', 'b') })),
+    )
+  })
+
+  it('prefers the target of a move, then a live standby in order, then the former node (N1)', () => {
+    const nodes = [member('n0', { life: 'b' }), ...members(3, 1)]
+    const standbys = [ref('n9'), ref('n3'), ref('n2')]
+    const one = (entry: Partial<PlacementEntry>) => plan(nodes, tableOf([entry]))[0]?.to.id
+    expect(one({ owner: ref('n0'), standbys, moving: ref('n1') })).toBe('n1')
+    expect(one({ owner: ref('n0'), standbys, moving: null })).toBe('n3')
+    expect(one({ owner: ref('n0'), standbys: [], moving: null })).toBe('n0')
+    expect(one({ owner: ref('n0'), standbys: [ref('n3', 'old')], moving: ref('n9') })).toBe('n0')
+  })
+
+  it('leaves a partition alone while it moves, and counts it where it goes (N5)', () => {
+    const nodes = members(2)
+    const table = tableOf([
+      { owner: ref('n0'), moving: ref('n1') },
+      { owner: ref('n0') },
+      { owner: ref('n0') },
+      { owner: ref('n1') },
+    ])
+    expect(plan(nodes, table)).toEqual([])
+  })
+
+  it('plans a move anew when its target is dead or draining, but not for a live owner that has its share (N5)', () => {
+    const toDead = tableOf([{ owner: ref('n0'), moving: ref('n9') }, { owner: ref('n1') }])
+    expect(plan(members(2), toDead)).toEqual([])
+    const crowded = tableOf([{ owner: ref('n0'), moving: ref('n9') }, { owner: ref('n0') }])
+    expect(plan(members(2), crowded)).toEqual([{ kind: 'move', partition: 0, from: ref('n0'), to: ref('n1') }])
+  })
+
+  it('does nothing where nobody can have anything (N4)', () => {
+    const balanced = settled(members(1), initialTable(4))
+    expect(plan([], balanced)).toEqual([])
+    expect(plan([member('n0', { draining: true })], balanced)).toEqual([])
+    const avoiding = member('n0', { avoid: new Set([partitionId(0)]) })
+    expect(plan([avoiding], initialTable(1))).toEqual([])
+    expect(plan([avoiding, member('n1')], initialTable(1))).toEqual([{ kind: 'assign', partition: 0, to: ref('n1') }])
+  })
+})
