@@ -1,11 +1,216 @@
-import type { Transport } from '../src/ports/transport.ts'
+/**
+ * The gateway actor: answers plain NATS clients, in JSON, for whatever node owns what they call.
+ *
+ *   open ──drain──▶ draining ──idle──▶ closed
+ *     └────────────── close ─────────────▲
+ *
+ * Z1. Each request has one reply: `{"ok":true,"value":…}`, or `{"ok":false,"error":{"code","message",…}}`. What is refused here is answered
+ *     at once.
+ * Z2. It speaks only to subjects under the inbox prefix. A request with another reply subject, or none, is dropped and told to the observer
+ *     before anything is done for it: this node's permissions are not the asker's.
+ * Z3. At most `maxInFlight` requests are on their way at a time; one more is `OVERLOADED`.
+ * Z4. It keeps nothing of a request once it is answered. Its session is the session of those who have none (R3); a request with `Hf-Id` is
+ *     command 1 of a session of its own, so that repeating it by any node takes effect once.
+ * Z5. Draining takes no new requests, and ends when those on their way are answered. After `close` nothing is sent.
+ */
+import { createActor, setup, waitFor } from 'xstate'
+import { parseCommandId } from '../src/client/command-id.ts'
+import { addressOf, type RequestOptions, type Session } from '../src/client/session.ts'
 import { encodeView, type PlacementView } from '../src/core/table.ts'
-import { subjectsOf } from '../src/protocol/subjects.ts'
-export interface Gateway { close(): void }
-export function createGateway(o: { transport: Transport; cluster: string; view: () => PlacementView | undefined; [k: string]: unknown }): Gateway {
-  const s = o.transport.subscribe(subjectsOf(o.cluster).placementGet, (m) => {
-    const v = o.view()
-    if (m.reply && v) o.transport.publish(m.reply, encodeView(v))
-  }, { queue: 'gateway' })
-  return { close: () => s.close() }
+import type { Clock } from '../src/ports/clock.ts'
+import type { Observer } from '../src/ports/observer.ts'
+import type { Headers, Message, Subscription, Transport } from '../src/ports/transport.ts'
+import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
+import type { RequestKind } from '../src/protocol/frames.ts'
+import { callKinds, headerNames, subjectsOf, type CallKind, type CallTarget } from '../src/protocol/subjects.ts'
+import { fromJson, toJson, type Value } from '../src/protocol/values.ts'
+
+export interface GatewayOptions {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly cluster: string
+  /** Carries the requests. Whoever gives it closes it, after the gateway. */
+  readonly session: Session
+  /** What `<cluster>.placement.get` is answered with; while it is undefined there is no answer. */
+  readonly view: () => PlacementView | undefined
+  /** First tokens of the subjects that may be answered, without the last dot. */
+  readonly inboxPrefix: string
+  /** Default 4,096. */
+  readonly maxInFlight?: number
 }
+
+export interface Gateway {
+  readonly state: 'open' | 'draining' | 'closed'
+  /** Takes nothing new; resolves when everything is answered, at the latest at the deadline of the last, or when it is closed. */
+  drain(): Promise<void>
+  /** Ends at once; what is on its way is not answered. Idempotent. */
+  close(): void
+}
+
+const queue = 'gateway'
+const overloadedForMs = 100
+const longestTimeoutMs = 3_600_000
+
+const requestKinds: Readonly<Record<CallKind, RequestKind>> = { call: 'command', tell: 'tell', query: 'query' }
+
+type Event = { readonly type: 'drain' } | { readonly type: 'idle' } | { readonly type: 'close' }
+
+/** Opens at once. */
+export function createGateway(options: GatewayOptions): Gateway {
+  const calls = new Calls(options, () => actor.send({ type: 'idle' }))
+  const machine = setup({
+    types: {} as { events: Event },
+    actions: { listen: () => calls.listen(), stopListening: () => calls.stopListening(), end: () => calls.end() },
+    guards: { idle: () => calls.inFlight === 0 },
+  }).createMachine({
+    initial: 'open',
+    states: {
+      open: { entry: 'listen', exit: 'stopListening', on: { drain: 'draining', close: 'closed' } },
+      draining: { always: { guard: 'idle', target: 'closed' }, on: { idle: 'closed', close: 'closed' } },
+      closed: { type: 'final', entry: 'end' },
+    },
+  })
+  const actor = createActor(machine, { clock: options.clock })
+  actor.start()
+  return {
+    get state() {
+      return actor.getSnapshot().value
+    },
+    async drain() {
+      if (actor.getSnapshot().value === 'open') actor.send({ type: 'drain' })
+      await waitFor(actor, (snapshot) => snapshot.status === 'done', { timeout: Infinity })
+    },
+    close() {
+      if (actor.getSnapshot().status === 'active') actor.send({ type: 'close' })
+    },
+  }
+}
+
+/** The requests of plain clients: from a message in to a message out. */
+class Calls {
+  inFlight = 0
+  readonly #options: GatewayOptions
+  readonly #onIdle: () => void
+  readonly #maxInFlight: number
+  readonly #subjects
+  #subscriptions: Subscription[] = []
+  #ended = false
+
+  constructor(options: GatewayOptions, onIdle: () => void) {
+    this.#options = options
+    this.#onIdle = onIdle
+    this.#maxInFlight = options.maxInFlight ?? 4_096
+    this.#subjects = subjectsOf(options.cluster)
+  }
+
+  listen(): void {
+    const { transport } = this.#options
+    this.#subscriptions = [
+      ...callKinds.map((kind) =>
+        transport.subscribe(this.#subjects.allCalls(kind), (message) => this.#onCall(message), { queue }),
+      ),
+      transport.subscribe(this.#subjects.placementGet, (message) => this.#onPlacementGet(message), { queue }),
+    ]
+  }
+
+  stopListening(): void {
+    for (const subscription of this.#subscriptions) subscription.close()
+    this.#subscriptions = []
+  }
+
+  end(): void {
+    this.#ended = true
+  }
+
+  #onPlacementGet({ reply, subject }: Message): void {
+    const view = this.#options.view()
+    if (this.#mayAnswer(reply, subject) && view !== undefined) this.#publish(reply, encodeView(view), subject)
+  }
+
+  #onCall(message: Message): void {
+    const { subject, reply } = message
+    if (!this.#mayAnswer(reply, subject)) return
+    if (this.inFlight >= this.#maxInFlight) {
+      const sentence = 'this node has as many requests on their way as it may; nothing happened, try again a little later'
+      return this.#publish(reply, failure(new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })), subject)
+    }
+    this.inFlight++
+    void this.#respond(message, reply)
+  }
+
+  async #respond(message: Message, reply: string): Promise<void> {
+    let data: Uint8Array
+    try {
+      data = this.#success(await this.#call(message))
+    } catch (error) {
+      data = failure(error)
+    }
+    this.inFlight--
+    if (this.#ended) return
+    this.#publish(reply, data, message.subject)
+    if (this.inFlight === 0 && this.#subscriptions.length === 0) this.#onIdle()
+  }
+
+  /** Async, so that what is wrong with the message rejects like what is wrong with the call. */
+  async #call({ subject, headers, data }: Message): Promise<Value | undefined> {
+    const { kind, type, key, name }: CallTarget = this.#subjects.parseCall(subject, headers)
+    return this.#options.session.request(requestKinds[kind], addressOf(type, key), name, inputOf(data), optionsOf(headers))
+  }
+
+  #success(value: Value | undefined): Uint8Array {
+    const data = jsonBytes({ ok: true, value: toJson(value ?? null) })
+    const { maxPayload } = this.#options.transport
+    if (data.length <= maxPayload) return data
+    throw new HoldfastError('INVALID', `it was done, but its result has ${data.length} bytes of JSON and a message at most ${maxPayload}: return less`)
+  }
+
+  /** Z2. */
+  #mayAnswer(reply: string | undefined, subject: string): reply is string {
+    if (reply?.startsWith(`${this.#options.inboxPrefix}.`) === true && !/[\s*>]|\.\.|\.$/.test(reply)) return true
+    this.#options.observer.emit({ type: 'message.dropped', subject, reason: reply === undefined ? 'no-reply' : 'reply-subject' })
+    return false
+  }
+
+  #publish(reply: string, data: Uint8Array, subject: string): void {
+    try {
+      this.#options.transport.publish(reply, data)
+    } catch {
+      // A subject that passed the check above, and that the transport will not have.
+      this.#options.observer.emit({ type: 'message.dropped', subject, reason: 'reply-subject' })
+    }
+  }
+}
+
+/** An empty payload is null. */
+function inputOf(data: Uint8Array): Value {
+  if (data.length === 0) return null
+  let json: unknown
+  try {
+    json = JSON.parse(utf8.decode(data))
+  } catch (cause) {
+    throw new HoldfastError('INVALID', 'the payload is not JSON: send one JSON value in UTF-8, or nothing', { cause })
+  }
+  return fromJson(json)
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+function optionsOf(headers: Headers | undefined): RequestOptions | undefined {
+  const id = headers?.[headerNames.id]
+  const timeout = headers?.[headerNames.timeout]
+  if (id === undefined && timeout === undefined) return undefined
+  const timeoutMs = timeout === undefined ? undefined : Number(timeout)
+  if (timeoutMs !== undefined && !(/^[0-9]{1,7}$/.test(timeout!) && timeoutMs >= 1 && timeoutMs <= longestTimeoutMs)) {
+    throw new HoldfastError('INVALID', `the header ${headerNames.timeout} is a whole number of milliseconds, 1 to ${longestTimeoutMs}`)
+  }
+  return { timeoutMs, id: id === undefined ? undefined : parseCommandId(id) }
+}
+
+function failure(error: unknown): Uint8Array {
+  if (!isHoldfastError(error)) return jsonBytes({ ok: false, error: { code: 'INTERNAL', message: messageOf(error) } })
+  const { code, message, id, retryAfterMs, path, cycle } = error
+  return jsonBytes({ ok: false, error: { code, message, id, retryAfterMs, path, cycle } })
+}
+
+const jsonBytes = (body: object): Uint8Array => Buffer.from(JSON.stringify(body))

@@ -14,7 +14,6 @@
  * C1. An unknown version or kind, or any other shape, is an error and never a guess: the log is then broken (L4).
  * C2. State, input and reply are opaque value bytes; hashes are over these stored bytes.
  */
-import { Packr, Unpackr } from 'msgpackr'
 import { HoldfastError } from './errors.ts'
 import {
   epoch,
@@ -34,6 +33,8 @@ import {
   type Seq,
   type SessionId,
 } from './ids.ts'
+import { readValue } from './value-reader.ts'
+import { writeValue } from './value-writer.ts'
 
 export const recordVersion = 1
 
@@ -105,15 +106,13 @@ export interface TurnRecord {
 
 const kinds = ['genesis', 'claim', 'commit', 'handoff'] as const satisfies readonly RecordKind[]
 const headerFields = 10
+const commitParts = 3
 const turnFields = 7
 /** In place of the state of an unchanged actor; bytes and nil mean themselves. */
 const unchanged = 0
 
-const packr = new Packr({ useRecords: false })
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
-
 export function encodeRecord(record: LogRecord): Uint8Array {
-  return packr.pack([
+  return writeValue([
     recordVersion,
     kinds.indexOf(record.kind),
     record.partition,
@@ -147,16 +146,16 @@ function encodeBody(record: LogRecord): unknown {
   }
 }
 
-/** Throws `INTERNAL` for anything that this version did not write (C1). */
+/** Throws `INTERNAL` for anything that this version did not write (C1). Bytes in the result are views of `bytes`. */
 export function decodeRecord(bytes: Uint8Array): LogRecord {
   let fields: unknown
   try {
-    fields = unpackr.unpack(bytes)
+    fields = readValue(bytes, true)
   } catch (cause) {
     throw undecodable('msgpack', cause)
   }
   if (!Array.isArray(fields) || fields.length !== headerFields) throw undecodable('shape')
-  if (fields[0] !== recordVersion) throw undecodable(`version ${String(fields[0])}`)
+  if (fields[0] !== recordVersion) throw undecodable(`version ${natural(fields[0])}`)
   const header: RecordHeader = {
     partition: partitionId(natural(fields[2])),
     epoch: epoch(natural(fields[3])),
@@ -167,7 +166,8 @@ export function decodeRecord(bytes: Uint8Array): LogRecord {
     stateHash: bytesOf(fields[8], stateHashBytes),
   }
   const body: unknown = fields[9]
-  switch (kinds[fields[1] as number]) {
+  const kind = natural(fields[1])
+  switch (kinds[kind]) {
     case 'genesis':
       return { kind: 'genesis', ...header, generation: generation(text(body)) }
     case 'claim':
@@ -177,12 +177,14 @@ export function decodeRecord(bytes: Uint8Array): LogRecord {
     case 'commit':
       return { kind: 'commit', ...header, ...decodeCommit(body) }
     default:
-      throw undecodable(`kind ${String(fields[1])}`)
+      throw undecodable(`kind ${kind}`)
   }
 }
 
 function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 'turns'> {
-  const [sessionFields, endedFields, turnList] = list(body)
+  const parts = list(body)
+  if (parts.length !== commitParts) throw undecodable('commit')
+  const [sessionFields, endedFields, turnList] = parts
   const sessions: SessionMark[] = []
   const pairs = list(sessionFields)
   if (pairs.length % 2 !== 0) throw undecodable('sessions')

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import type { NatsSettings } from '../../src/adapters/nats/settings.ts'
+import { checkStream, logConfig } from '../../src/adapters/nats/stream-settings.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { changelogConformance, entriesOf } from '../conformance/changelog.ts'
@@ -211,7 +212,6 @@ describe('a log over NATS, when its stream is not what it should be', () => {
     ['max_msgs', { max_msgs: 1_000 }],
     ['subjects', { subjects: ['elsewhere.log.0'] }],
     ['subject_transform', { subject_transform: { src: '>', dest: 'x.>' } }],
-    ['persist_mode', { persist_mode: 'async' }],
   ])('refuses to take a stream with another %s for a log, as INVALID', async (setting, different) => {
     const cluster = newCluster()
     const ports = await openNats({ servers: server.url, cluster }, makeParts())
@@ -236,6 +236,17 @@ describe('a log over NATS, when its stream is not what it should be', () => {
       await ports.close()
     }
   })
+
+  it.each(['persist_mode', 'mirror', 'allow_msg_ttl', 'first_seq'])(
+    'refuses %s in what the server says of it, as INVALID',
+    (setting) => {
+      const asked = logConfig('c_P0', 'c.log.0', g1, 1)
+      expect(() => checkStream(asked, asked, true)).not.toThrow()
+      expect(() => checkStream({ ...asked, [setting]: 'async' }, asked, true)).toThrow(
+        expect.objectContaining({ code: 'INVALID', message: expect.stringContaining(setting) }),
+      )
+    },
+  )
 
   it('refuses a log on a subject that another stream has, as INVALID', async () => {
     const cluster = newCluster()

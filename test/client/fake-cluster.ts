@@ -85,7 +85,7 @@ export class FakeNode {
   readonly name: string
   readonly received: Received[] = []
   behave: Behave
-  answersPlacement = true
+  readonly #placement: { close(): void }
   readonly #cluster: FakeCluster
   readonly #subscriptions: { close(): void }[] = []
 
@@ -99,15 +99,14 @@ export class FakeNode {
       this.#subscriptions.push(transport.subscribe(subject, (m) => this.#onFrame(m), queue === undefined ? {} : { queue }))
     listen(subjects.nodeFrame(name as NodeId))
     for (const p of owns) listen(subjects.partition(partitionId(p)), 'owner')
-    this.#subscriptions.push(
-      transport.subscribe(
-        subjects.placementGet,
-        (m) => {
-          if (this.answersPlacement) transport.publish(m.reply!, cluster.view())
-        },
-        { queue: 'gateway' },
-      ),
-    )
+    const onGet = ({ reply }: Message) => transport.publish(reply!, cluster.view())
+    this.#placement = transport.subscribe(subjects.placementGet, onGet, { queue: 'gateway' })
+    this.#subscriptions.push(this.#placement)
+  }
+
+  /** Leaves questions for the placement to others. */
+  keepPlacement(): void {
+    this.#placement.close()
   }
 
   /** All requests that came, in their order. */

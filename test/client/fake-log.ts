@@ -74,6 +74,8 @@ export class FakeWatchOwner {
   limit = 1_000
   /** Called when a page is cut and before it is sent. */
   beforeSending: () => void = () => {}
+  /** Sends the changes of the page that was to be late. */
+  sendLate: () => void = () => {}
   readonly #log: FakeLog
   readonly #subscriptions: { close(): void }[]
 
@@ -117,7 +119,7 @@ export class FakeWatchOwner {
     const text = (at: { seq: number; index: number }) => this.#text(partition, at)
     this.beforeSending()
     if (mood === 'late') {
-      this.process.clock.setTimeout(() => this.#send(page, inbox), 2_100)
+      this.sendLate = () => this.#send(page, inbox)
       return
     }
     page.forEach((change, i) => {

@@ -194,8 +194,8 @@ describe('a watch of one keyed actor', () => {
     for (let i = 0; i < 20; i++) log.commit(n(i))
     let times = 0
     owner.mood = () => (times++ === 0 ? 'late' : undefined)
-    // The late ones come in the middle of the second page.
-    owner.beforeSending = () => void (times === 2 && clock.setTimeout(() => {}, 0))
+    // The late ones come while the second page is awaited.
+    owner.beforeSending = () => owner.sendLate()
     const got = collect(hf.actor(Cart, 'a').watch({ from: 'start' }))
     await clock.advance(2_500)
     expect(got.changes.map(({ rev }) => rev)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))

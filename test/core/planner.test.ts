@@ -222,7 +222,7 @@ describe('a plan', () => {
         partitions,
         (list, size) => {
           const nodes = list.map((weight, i) => member(`n${i}`, { weight }))
-          const total = list.reduce((sum, w) => sum + w, 0)
+          const total = list.reduce<number>((sum, w) => sum + w, 0)
           const end = settled(nodes, initialTable(size))
           nodes.forEach((node, i) => {
             const exact = (size * list[i]!) / total

@@ -23,8 +23,6 @@ export class EmbeddedChangelog {
   readonly #maxRecord: number
   /** Files that are open or being opened; null: there is none. */
   readonly #files = new Map<PartitionId, Promise<FrameFile | null>>()
-  readonly #ready = new Map<PartitionId, FrameFile>()
-  /** Appends that wait for their file to be opened, so that they keep their order. */
   #closed = false
 
   constructor({ folder, maxRecord }: EmbeddedChangelogOptions) {
@@ -38,23 +36,17 @@ export class EmbeddedChangelog {
   }
 
   async provision(partition: PartitionId, ofGeneration: Generation, genesis: Uint8Array): Promise<{ created: boolean }> {
-    const present = this.#file(partition)
-    const provisioned = present.then(async (file) => {
+    const provisioned = this.#file(partition).then(async (file) => {
       if (file !== null) return { file, created: false }
-      const path = this.#pathOf(partition)
-      await FrameFile.create(path, ofGeneration, [genesis])
+      await FrameFile.create(this.#pathOf(partition), ofGeneration, [genesis])
       return { file: await this.#open(partition), created: true }
     })
     // Whoever comes meanwhile waits for this.
-    this.#files.set(
+    this.#remember(
       partition,
-      provisioned.then(
-        ({ file }) => file,
-        () => present,
-      ),
+      provisioned.then(({ file }) => file),
     )
-    const { created } = await provisioned
-    return { created }
+    return { created: (await provisioned).created }
   }
 
   async info(partition: PartitionId): Promise<LogInfo | null> {
@@ -69,8 +61,6 @@ export class EmbeddedChangelog {
       return { kind: 'refused', reason: `the record has ${record.length} bytes, and the log takes at most ${this.#maxRecord}` }
     }
     try {
-      const ready = this.#ready.get(partition)
-      if (ready !== undefined) return await appendTo(ready, record, expected)
       const taken = record.slice()
       const file = await this.#file(partition)
       if (file === null) return { kind: 'refused', reason: `partition ${partition} has no log` }
@@ -94,26 +84,23 @@ export class EmbeddedChangelog {
   async close(): Promise<void> {
     this.#closed = true
     const files = await Promise.allSettled(this.#files.values())
-    this.#ready.clear()
     await Promise.all(files.map((file) => (file.status === 'fulfilled' ? file.value?.close() : undefined)))
   }
 
-  /** Once it failed, the next one who asks tries again. */
   #file(partition: PartitionId): Promise<FrameFile | null> {
     if (this.#closed) return Promise.reject(new HoldfastError('RETRY', 'the embedded server is closed: open it again'))
-    let file = this.#files.get(partition)
-    if (file === undefined) {
-      file = this.#open(partition)
-      this.#files.set(partition, file)
-      file.catch(() => this.#files.delete(partition))
-    }
+    return this.#files.get(partition) ?? this.#remember(partition, this.#open(partition))
+  }
+
+  /** Once it failed, the next one who asks tries again. */
+  #remember(partition: PartitionId, file: Promise<FrameFile | null>): Promise<FrameFile | null> {
+    this.#files.set(partition, file)
+    file.catch(() => this.#files.get(partition) === file && this.#files.delete(partition))
     return file
   }
 
-  async #open(partition: PartitionId): Promise<FrameFile | null> {
-    const file = await FrameFile.open(this.#pathOf(partition))
-    if (file !== null) this.#ready.set(partition, file)
-    return file
+  #open(partition: PartitionId): Promise<FrameFile | null> {
+    return FrameFile.open(this.#pathOf(partition))
   }
 
   #pathOf(partition: PartitionId): string {

@@ -54,6 +54,7 @@ export class FrameFile {
   #givenEnd: number
   #pending: Pending[] = []
   #flushing: Promise<void> | null = null
+  #lastAppend: Promise<AppendOutcome> | null = null
   #broken: string | null = null
 
   /** A2. Throws where there is such a file already only if the caller raced with itself. */
@@ -143,15 +144,14 @@ export class FrameFile {
     const frame = encodeFrame(++this.#givenSeq, this.#durableEnd, body)
     if ((this.#givenSeq - 1) % indexEvery === 0) this.#index.push(this.#givenEnd)
     this.#givenEnd += frame.length
-    return new Promise((settle) => {
-      this.#pending.push({ frame, settle })
-      this.#flushing ??= this.#flush().finally(() => (this.#flushing = null))
-    })
+    this.#lastAppend = new Promise((settle) => this.#pending.push({ frame, settle }))
+    this.#flushing ??= this.#flush()
+    return this.#lastAppend
   }
 
   /** Resolves when all that was appended before is settled; throws where the file is broken. */
   async settled(): Promise<void> {
-    while (this.#givenSeq > this.#durableSeq && this.#flushing !== null) await this.#flushing
+    if (this.#givenSeq > this.#durableSeq) await this.#lastAppend
     this.#refuseBroken()
   }
 
@@ -163,10 +163,14 @@ export class FrameFile {
     if (from > last) return
     const slot = Math.floor((from - 1) / indexEvery)
     let next = slot * indexEvery + 1
-    for await (const frame of wholeFrames(this.#handle, this.#index[slot]!, end)) {
-      if (frame.seq !== next) break
-      if (next >= from) yield frame
-      if (next++ === last) return
+    try {
+      for await (const frame of wholeFrames(this.#handle, this.#index[slot]!, end)) {
+        if (frame.seq !== next) break
+        if (next >= from) yield frame
+        if (next++ === last) return
+      }
+    } catch (error) {
+      throw fileFailure(this.path, error)
     }
     throw new HoldfastError('INTERNAL', `${this.path} is damaged at frame ${next}: restore it from a copy, or recover the cluster from its stores`)
   }
@@ -199,6 +203,7 @@ export class FrameFile {
       }
       for (const { settle } of batch) settle(outcome)
     }
+    this.#flushing = null
   }
 
   async #store(bytes: Buffer): Promise<AppendOutcome> {

@@ -19,6 +19,8 @@ import { crc32 } from 'node:zlib'
 
 const frameMagic = Buffer.from('HFR1')
 export const frameHeader = 28
+/** A length above it is not one. */
+const longestBody = 67_108_864
 const fileMagic = Buffer.from('HOLDFAST')
 export const fileHeader = fileMagic.length + 6
 
@@ -47,10 +49,12 @@ export function encodeFrame(seq: number, durable: number, body: Uint8Array): Buf
 /** What a frame's first bytes say, unproven; null where there are too few, or where they begin no frame. */
 export function decodeHead(bytes: Buffer): FrameHead | null {
   if (bytes.length < frameHeader || bytes.compare(frameMagic, 0, 4, 0, 4) !== 0) return null
+  const length = bytes.readUInt32LE(4)
+  if (length > longestBody) return null
   return {
     seq: Number(bytes.readBigUInt64LE(12)),
     durable: Number(bytes.readBigUInt64LE(20)),
-    size: frameHeader + bytes.readUInt32LE(4),
+    size: frameHeader + length,
   }
 }
 

@@ -22,7 +22,7 @@ interface Log {
 }
 
 export interface MemoryChangelogOptions {
-  /** Bytes that a record may have. Default 512 KiB: half of what a NATS server takes by default. */
+  /** Bytes that a record may have. Default 1 MiB less 1,024: what a NATS server takes by default. */
   readonly maxRecord?: number
 }
 
@@ -40,7 +40,7 @@ export class MemoryChangelog {
   readonly maxRecord: number
   readonly #logs = new Map<PartitionId, Log>()
 
-  constructor({ maxRecord = 524_288 }: MemoryChangelogOptions = {}) {
+  constructor({ maxRecord = 1_047_552 }: MemoryChangelogOptions = {}) {
     this.maxRecord = maxRecord
   }
 

@@ -5,7 +5,6 @@
  * H2. A message's bytes are copied once, when it is published; receivers share them and must not write into them.
  * H3. A connection that broke has no interest until it is back; all its subscriptions are in force before it learns that it is.
  */
-import type { Clock } from '../../ports/clock.ts'
 import { silent, type Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Message } from '../../ports/transport.ts'
@@ -26,8 +25,6 @@ export interface HubConnectOptions {
   readonly name: string
   /** First token of inboxes. Default `_INBOX`. */
   readonly inboxPrefix?: string
-  /** The clock of the node that connects. */
-  readonly clock: Clock
   /** Is told what handlers throw, and when the connection breaks and comes back. */
   readonly observer?: Observer
 }
@@ -42,8 +39,8 @@ export class MemoryHub {
     this.maxPayload = maxPayload
   }
 
-  connect({ link, name, inboxPrefix = '_INBOX', clock, observer = silent }: HubConnectOptions): MemoryTransport {
-    return new MemoryTransport({ hub: this, link, inbox: `${inboxPrefix}.${name}`, clock, observer })
+  connect({ link, name, inboxPrefix = '_INBOX', observer = silent }: HubConnectOptions): MemoryTransport {
+    return new MemoryTransport({ hub: this, link, inbox: `${inboxPrefix}.${name}`, observer })
   }
 
   /** For `MemoryTransport`, at the hub's side of its link. */

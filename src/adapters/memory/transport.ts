@@ -1,7 +1,6 @@
 /**
  * One connection to a `MemoryHub` (T1–T6 of the Transport port).
  */
-import type { Clock } from '../../ports/clock.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Message, PublishOptions, SubscribeOptions, Subscription, Transport, TransportStatus } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
@@ -22,7 +21,6 @@ export interface MemoryTransportOptions {
   readonly hub: MemoryHub
   readonly link: Link
   readonly inbox: string
-  readonly clock: Clock
   readonly observer: Observer
 }
 

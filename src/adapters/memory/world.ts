@@ -50,7 +50,7 @@ export class MemoryWorld {
       random: options.random.fork('hub'),
       ...(options.maxPayload === undefined ? {} : { maxPayload: options.maxPayload }),
     })
-    this.changelog = new MemoryChangelog({ maxRecord: Math.floor(this.hub.maxPayload / 2) })
+    this.changelog = new MemoryChangelog({ maxRecord: this.hub.maxPayload - 1_024 })
   }
 
   /** Starts a process by this name (a node, or a client that needs no disk), connected to everything. */
@@ -97,7 +97,7 @@ export class MemoryProcess {
         ...(latencyMs === undefined ? {} : { latencyMs }),
       })
     this.links = { hub: link('hub'), changelog: link('changelog'), registry: link('registry') }
-    this.transport = world.hub.connect({ link: this.links.hub, name: life, clock: this.clock, observer })
+    this.transport = world.hub.connect({ link: this.links.hub, name: life, observer })
     this.changelog = world.changelog.connect({
       link: this.links.changelog,
       clock: this.clock,

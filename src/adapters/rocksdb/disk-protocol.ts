@@ -14,6 +14,10 @@ export interface DatabaseOptions {
   readonly walCompression: boolean
 }
 
+/** Smallest useful shares of one store, in bytes. */
+export const leastMemtables = 1_048_576
+export const leastCache = 524_288
+
 export interface Packed {
   readonly bytes: Uint8Array
   readonly lengths: Int32Array

@@ -1,8 +1,8 @@
 /**
- * The RocksDB databases of one node, in one directory: `<dataDir>/p<n>` for each partition, `<dataDir>/node` for the lock,
+ * The RocksDB databases of one node, in one directory: `<dataDir>/p<n>` for each partition, and
  * `<dataDir>/set-aside` for what was taken out of use.
  *
- * B1. Who has `<dataDir>/node` open has the directory: RocksDB's own lock, which the system takes back when a process dies.
+ * B1. Who holds the directory's lock has all of it.
  * B2. A folder that holds data is never opened as a new database, whatever of it is missing (S4).
  * B3. All stores of a node share one budget of memory, divided evenly: the binding offers no common cache.
  */
@@ -11,8 +11,8 @@ import { join } from 'node:path'
 import type { Store, Stores } from '../../ports/store.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { PartitionId } from '../../protocol/ids.ts'
-import { Disk } from './disk.ts'
-import type { DatabaseOptions } from './disk-protocol.ts'
+import { DirectoryLock } from './directory-lock.ts'
+import { leastCache, leastMemtables, type DatabaseOptions } from './disk-protocol.ts'
 import { storeFailure } from './failure.ts'
 import { RocksDbStore } from './store.ts'
 
@@ -25,13 +25,9 @@ export interface RocksDbStoresOptions {
   readonly maxStores?: number
 }
 
-/** Smallest useful shares of one store, in bytes. */
-const leastMemtables = 1_048_576
-const leastCache = 524_288
-
 export class RocksDbStores implements Stores {
   readonly #dataDir: string
-  readonly #disk: Disk
+  readonly #lock: DirectoryLock
   readonly #share: DatabaseOptions
   /** Null while it is being opened. */
   readonly #open = new Map<PartitionId, RocksDbStore | null>()
@@ -48,24 +44,13 @@ export class RocksDbStores implements Stores {
       cacheSize: Math.max(leastCache, Math.floor(perStore * 0.4)),
       walCompression: false,
     }
-    await mkdir(dataDir, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-      throw storeFailure(dataDir, error.code ?? '', error.message)
-    })
-    const disk = new Disk()
-    try {
-      const path = join(dataDir, 'node')
-      const options = { ...share, memtableMemoryBudget: leastMemtables, cacheSize: leastCache }
-      await disk.ask(dataDir, { op: 'open', path, options })
-    } catch (error) {
-      await disk.close()
-      throw error
-    }
-    return new RocksDbStores(dataDir, disk, share)
+    const lock = await DirectoryLock.take(dataDir)
+    return new RocksDbStores(dataDir, lock, share)
   }
 
-  private constructor(dataDir: string, disk: Disk, share: DatabaseOptions) {
+  private constructor(dataDir: string, lock: DirectoryLock, share: DatabaseOptions) {
     this.#dataDir = dataDir
-    this.#disk = disk
+    this.#lock = lock
     this.#share = share
   }
 
@@ -75,12 +60,12 @@ export class RocksDbStores implements Stores {
     const path = this.#pathOf(partition)
     try {
       const options = { ...this.#share, createIfMissing: !(await holdsData(path)) }
-      await this.#disk.ask(path, { op: 'open', path, options })
+      await this.#lock.disk.ask(path, { op: 'open', path, options })
     } catch (error) {
       this.#open.delete(partition)
       throw error
     }
-    const store = new RocksDbStore(this.#disk, path, () => this.#open.delete(partition))
+    const store = new RocksDbStore(this.#lock.disk, path, () => this.#open.delete(partition))
     this.#open.set(partition, store)
     return store
   }
@@ -105,8 +90,7 @@ export class RocksDbStores implements Stores {
     if (this.#closed) return
     this.#closed = true
     await Promise.all([...this.#open.values()].map((store) => store?.close()))
-    await this.#disk.ask(this.#dataDir, { op: 'close', path: join(this.#dataDir, 'node') })
-    await this.#disk.close()
+    await this.#lock.release()
   }
 
   #refuseOpen(partition: PartitionId): void {

@@ -1,0 +1,54 @@
+/**
+ * One holder of a directory at a time, in this process or in another.
+ *
+ * The lock is that of a tiny RocksDB database `<directory>/node`: the operating system takes it back when the process dies,
+ * however it dies, and RocksDB itself guards it within a process.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Disk } from './disk.ts'
+import { leastCache, leastMemtables } from './disk-protocol.ts'
+import { storeFailure } from './failure.ts'
+
+export class DirectoryLock {
+  /** The thread that holds the lock; it may open stores in the directory. */
+  readonly disk: Disk
+  readonly #path: string
+
+  /** Makes the directory if need be. Throws `CONFLICT` while another holds it, `INVALID` where permission is missing. */
+  static async take(directory: string): Promise<DirectoryLock> {
+    await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      throw storeFailure(directory, error.code ?? '', error.message)
+    })
+    const disk = new Disk()
+    const path = join(directory, 'node')
+    try {
+      await disk.ask(directory, {
+        op: 'open',
+        path,
+        options: {
+          createIfMissing: true,
+          compaction: 'universal',
+          memtableMemoryBudget: leastMemtables,
+          cacheSize: leastCache,
+          walCompression: false,
+        },
+      })
+    } catch (error) {
+      await disk.close()
+      throw error
+    }
+    return new DirectoryLock(disk, path)
+  }
+
+  private constructor(disk: Disk, path: string) {
+    this.disk = disk
+    this.#path = path
+  }
+
+  /** Close what was opened with `disk` before. */
+  async release(): Promise<void> {
+    await this.disk.ask(this.#path, { op: 'close', path: this.#path })
+    await this.disk.close()
+  }
+}

@@ -1,0 +1,146 @@
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { createNodeActor, type Node, type NodePorts, type NodeStatus } from '../../actors/node.ts'
+import { EmbeddedServer } from '../adapters/embedded/server.ts'
+import { openNats } from '../adapters/nats/open.ts'
+import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
+import { SystemClock } from '../adapters/system/clock.ts'
+import { SystemRandom } from '../adapters/system/random.ts'
+import { silent } from '../ports/observer.ts'
+import { defaultPartitions } from '../protocol/partitioning.ts'
+import { version } from '../version.ts'
+import { nodeIdFor } from './node-id.ts'
+import {
+  checkNodeOptions,
+  clusterSettingsOf,
+  defaultCluster,
+  type CreateNodeOptions,
+  type EmbeddedNodeOptions,
+  type NatsNodeOptions,
+} from './options.ts'
+
+/** A node of a cluster, in this process. */
+export interface HoldfastNode {
+  readonly id: string
+  /** The local server that this node runs on, for further nodes and clients of the process; `undefined` on NATS. */
+  readonly embedded: EmbeddedServer | undefined
+  status(): NodeStatus
+  /** Moves every partition to other nodes, as far as there are any; resolves when this one owns none. It can still be closed only. */
+  drain(): Promise<void>
+  /** Ends what it owns, leaves the cluster, and releases everything. Idempotent. */
+  close(): Promise<void>
+  /** As if the process were killed: nothing more is sent, written or said; handles are released. For tests and demonstrations. */
+  crash(): Promise<void>
+}
+
+/**
+ * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. Rejects with `INVALID` for options that
+ * cannot be, `CONFLICT` where another node has the directory or the id, `RETRY` where no NATS server answers.
+ */
+export async function createNode(options: CreateNodeOptions): Promise<HoldfastNode> {
+  checkNodeOptions(options)
+  const world = await openWorld(options)
+  const { cluster = defaultCluster, host = hostname(), zone = '', weight = 1, actors, settings } = options
+  let node: Node
+  try {
+    const id = await nodeIdFor(options.nodeId, options.dataDir, world.ports.random)
+    node = createNodeActor(world.ports, {
+      cluster,
+      id,
+      host,
+      zone,
+      weight,
+      version,
+      definitions: actors,
+      clusterSettings: clusterSettingsOf(options),
+      ...(settings === undefined ? {} : { settings }),
+    })
+    await node.start()
+  } catch (error) {
+    await world.close()
+    throw error
+  }
+  let ended: Promise<void> | undefined
+  const end = (how: () => Promise<void>) => (ended ??= how().finally(() => world.close()))
+  return {
+    id: node.status().id,
+    embedded: world.embedded,
+    status: () => node.status(),
+    drain: () => node.drain(),
+    close: () => end(() => node.close()),
+    crash: () =>
+      end(() => {
+        void world.ports.transport.close()
+        return node.crash()
+      }),
+  }
+}
+
+interface World {
+  readonly ports: NodePorts
+  readonly embedded: EmbeddedServer | undefined
+  close(): Promise<void>
+}
+
+async function openWorld(options: CreateNodeOptions): Promise<World> {
+  const { dataDir, observer = silent, storeMemory, partitions = defaultPartitions } = options
+  const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
+  const stores = await RocksDbStores.open({
+    dataDir,
+    maxStores: partitions,
+    ...(storeMemory === undefined ? {} : { memoryBudget: storeMemory }),
+  })
+  try {
+    const server = await (options.embedded === undefined ? openNatsServer(options, parts) : openEmbedded(options, parts))
+    return {
+      ports: { ...parts, ...server.ports, stores },
+      embedded: server.embedded,
+      close: async () => {
+        await Promise.all([stores.close(), server.close()])
+      },
+    }
+  } catch (error) {
+    await stores.close()
+    throw error
+  }
+}
+
+type Parts = Pick<NodePorts, 'clock' | 'random' | 'observer'>
+
+interface Server {
+  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry'>
+  readonly embedded: EmbeddedServer | undefined
+  close(): Promise<void>
+}
+
+async function openNatsServer(options: NatsNodeOptions, parts: Parts): Promise<Server> {
+  const { cluster = defaultCluster } = options
+  const { transport, changelog, registry, provisionRegistry, close } = await openNats({ ...options, cluster }, parts)
+  try {
+    await provisionRegistry()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { ports: { transport, changelog, registry }, embedded: undefined, close }
+}
+
+/** How many nodes of this process run on a local server; the last one closes it. */
+const nodesOn = new WeakMap<EmbeddedServer, number>()
+
+async function openEmbedded(options: EmbeddedNodeOptions, parts: Parts): Promise<Server> {
+  const { embedded: given, dataDir } = options
+  const embedded = given === true ? await EmbeddedServer.open({ dataDir: join(dataDir, 'server'), ...parts }) : given
+  nodesOn.set(embedded, (nodesOn.get(embedded) ?? 0) + 1)
+  const ports = embedded.connect(parts.observer)
+  return {
+    ports,
+    embedded,
+    async close() {
+      await Promise.all([ports.transport.close(), ports.changelog.close(), ports.registry.close()])
+      const left = nodesOn.get(embedded)! - 1
+      nodesOn.set(embedded, left)
+      if (left === 0) await embedded.close()
+    },
+  }
+}
