@@ -132,8 +132,13 @@ class Calls {
     const { subject, reply } = message
     if (!this.#mayAnswer(reply, subject)) return
     if (this.inFlight >= this.#maxInFlight) {
-      const sentence = 'this node has as many requests on their way as it may; nothing happened, try again a little later'
-      return this.#publish(reply, failure(new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })), subject)
+      const sentence =
+        'this node has as many requests on their way as it may; nothing happened, try again a little later'
+      return this.#publish(
+        reply,
+        failure(new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })),
+        subject,
+      )
     }
     this.inFlight++
     void this.#respond(message, reply)
@@ -155,20 +160,33 @@ class Calls {
   /** Async, so that what is wrong with the message rejects like what is wrong with the call. */
   async #call({ subject, headers, data }: Message): Promise<Value | undefined> {
     const { kind, type, key, name }: CallTarget = this.#subjects.parseCall(subject, headers)
-    return this.#options.session.request(requestKinds[kind], addressOf(type, key), name, inputOf(data), optionsOf(headers))
+    return this.#options.session.request(
+      requestKinds[kind],
+      addressOf(type, key),
+      name,
+      inputOf(data),
+      optionsOf(headers),
+    )
   }
 
   #success(value: Value | undefined): Uint8Array {
     const data = jsonBytes({ ok: true, value: toJson(value ?? null) })
     const { maxPayload } = this.#options.transport
     if (data.length <= maxPayload) return data
-    throw new HoldfastError('INVALID', `it was done, but its result has ${data.length} bytes of JSON and a message at most ${maxPayload}: return less`)
+    throw new HoldfastError(
+      'INVALID',
+      `it was done, but its result has ${data.length} bytes of JSON and a message at most ${maxPayload}: return less`,
+    )
   }
 
   /** Z2. */
   #mayAnswer(reply: string | undefined, subject: string): reply is string {
     if (reply?.startsWith(`${this.#options.inboxPrefix}.`) === true && !/[\s*>]|\.\.|\.$/.test(reply)) return true
-    this.#options.observer.emit({ type: 'message.dropped', subject, reason: reply === undefined ? 'no-reply' : 'reply-subject' })
+    this.#options.observer.emit({
+      type: 'message.dropped',
+      subject,
+      reason: reply === undefined ? 'no-reply' : 'reply-subject',
+    })
     return false
   }
 
@@ -202,7 +220,10 @@ function optionsOf(headers: Headers | undefined): RequestOptions | undefined {
   if (id === undefined && timeout === undefined) return undefined
   const timeoutMs = timeout === undefined ? undefined : Number(timeout)
   if (timeoutMs !== undefined && !(/^[0-9]{1,7}$/.test(timeout!) && timeoutMs >= 1 && timeoutMs <= longestTimeoutMs)) {
-    throw new HoldfastError('INVALID', `the header ${headerNames.timeout} is a whole number of milliseconds, 1 to ${longestTimeoutMs}`)
+    throw new HoldfastError(
+      'INVALID',
+      `the header ${headerNames.timeout} is a whole number of milliseconds, 1 to ${longestTimeoutMs}`,
+    )
   }
   return { timeoutMs, id: id === undefined ? undefined : parseCommandId(id) }
 }

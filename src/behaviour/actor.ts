@@ -40,8 +40,11 @@ export interface ActorOptions<State, C, Q> {
   readonly version: number
   /** The state of a key that was never written, or was destroyed. */
   readonly state: () => State
-  readonly commands: C & Without<C, ReservedName, 'this name is reserved'>
-  readonly queries?: Q & Queries<State> & Without<Q, ReservedName, 'this name is reserved'> & Without<Q, keyof C, 'a command has this name'>
+  readonly commands: C & Commands<State> & Without<C, ReservedName, 'this name is reserved'>
+  readonly queries?: Q &
+    Queries<State> &
+    Without<Q, ReservedName, 'this name is reserved'> &
+    Without<Q, keyof C, 'a command has this name'>
 }
 
 /**
@@ -64,10 +67,13 @@ export function actor<State, C extends Commands<State>, Q extends Queries<State>
 ): Actor<State, C, Q> {
   if (typeof type !== 'string') throw invalid('the type of an actor is a text: actor("cart", { … })')
   checkName(type, 'type')
-  if (!isPlainObject(options)) throw invalid(`actor "${type}": its second argument is an object with version, state and commands`)
+  if (!isPlainObject(options))
+    throw invalid(`actor "${type}": its second argument is an object with version, state and commands`)
   const { version, state } = options
-  if (!Number.isSafeInteger(version) || version < 1) throw invalid(`actor "${type}": its version is a whole number from 1`)
-  if (typeof state !== 'function') throw invalid(`actor "${type}": its state is a function that returns the first state`)
+  if (!Number.isSafeInteger(version) || version < 1)
+    throw invalid(`actor "${type}": its version is a whole number from 1`)
+  if (typeof state !== 'function')
+    throw invalid(`actor "${type}": its state is a function that returns the first state`)
   const commands = handlersOf<CommandHandler>(options.commands, type, 'commands')
   const queries = handlersOf<QueryHandler>(options.queries ?? {}, type, 'queries')
   for (const name of Object.keys(queries)) {

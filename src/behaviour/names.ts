@@ -26,7 +26,10 @@ const name = /^[A-Za-z0-9_$-]+$/
 /** Throws `INVALID` unless `text` can name a command or a query of the actor type `type`. */
 export function checkMethodName(text: string, type: string): void {
   if ((reservedNames as readonly string[]).includes(text)) {
-    throw new HoldfastError('INVALID', `actor "${type}": the name "${text}" is reserved, choose another for this command or query`)
+    throw new HoldfastError(
+      'INVALID',
+      `actor "${type}": the name "${text}" is reserved, choose another for this command or query`,
+    )
   }
   // `$` takes three bytes of a subject token.
   if (!name.test(text) || text.replaceAll('$', '=24').length > maxTokenBytes) {

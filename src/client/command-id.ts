@@ -20,7 +20,7 @@ export const formatCommandId = ({ session, number }: CommandId): string =>
   number === 1 && session.startsWith('x-') ? session.slice(2) : `${session}:${number}`
 
 /** Throws `INVALID` for a text that is no id. */
-export function parseCommandId(text: string): CommandId {
+export function parseCommandId(text: unknown): CommandId {
   if (typeof text === 'string') {
     if (own.test(text)) return { session: sessionId(`x-${text}`), number: 1 }
     const match = numbered.exec(text)

@@ -43,7 +43,11 @@ async function connected(ports: ClientPorts, options: ClientOptions): Promise<Ho
   const timeoutMs = durationMs(timeout, 'timeout')
   const connectTimeoutMs = durationMs(connectTimeout, 'connectTimeout')
   const subjects = subjectsOf(cluster)
-  const session = new Session(ports, { cluster, timeoutMs, ...(maxOutstanding === undefined ? {} : { maxOutstanding }) })
+  const session = new Session(ports, {
+    cluster,
+    timeoutMs,
+    ...(maxOutstanding === undefined ? {} : { maxOutstanding }),
+  })
   const { clock } = ports
   const timer = clock.setTimeout(() => session.close(), connectTimeoutMs)
   try {

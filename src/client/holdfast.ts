@@ -66,7 +66,12 @@ export class Holdfast {
       return session.partitions
     }
     const onClose = (closed: ChangeWatch<unknown>) => this.#watches.delete(closed)
-    const watch = new ChangeWatch<unknown>({ transport, clock, random, subjects, partitions, onClose }, type, key, options)
+    const watch = new ChangeWatch<unknown>(
+      { transport, clock, random, subjects, partitions, onClose },
+      type,
+      key,
+      options,
+    )
     if (options.signal?.aborted !== true) this.#watches.add(watch)
     return watch
   }

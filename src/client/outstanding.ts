@@ -39,7 +39,10 @@ export class Outstanding {
 
   /** Whether one more request of this kind may begin (N4). */
   hasRoom(kind: RequestKind): boolean {
-    return this.size < this.#limit && (kind === 'query' || this.#next - this.#low < spanLimit || this.#next - this.low() < spanLimit)
+    return (
+      this.size < this.#limit &&
+      (kind === 'query' || this.#next - this.#low < spanLimit || this.#next - this.low() < spanLimit)
+    )
   }
 
   /** A number that nobody had (N1). */

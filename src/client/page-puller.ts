@@ -16,7 +16,13 @@ import type { Message, Transport } from '../ports/transport.ts'
 import { compareCursors, parseCursor } from '../protocol/cursor.ts'
 import { HoldfastError, type ErrorCode } from '../protocol/errors.ts'
 import type { PartitionId } from '../protocol/ids.ts'
-import { decodePageMessage, encodeWatchRequest, type PageChange, type PageEnd, type PageMessage } from '../protocol/watch.ts'
+import {
+  decodePageMessage,
+  encodeWatchRequest,
+  type PageChange,
+  type PageEnd,
+  type PageMessage,
+} from '../protocol/watch.ts'
 
 export interface Page {
   readonly partition: PartitionId

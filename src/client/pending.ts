@@ -57,7 +57,7 @@ export class Pending implements Request, Waiter {
   state: PendingState = 'queued'
   readonly startMs: number
   deadlineMs: number
-  /** When something is to be done about it, at the latest its deadline. */
+  /** When something is to be done about it, at the latest its deadline. All times of a request are whole milliseconds. */
   dueMs: number
   /** Of the attempt that is sent next, for its frame. */
   timeoutMs = 0
@@ -100,7 +100,7 @@ export class Pending implements Request, Waiter {
     this.resolve = waiter.resolve
     this.reject = waiter.reject
     this.startMs = nowMs
-    this.deadlineMs = nowMs + timeoutMs
+    this.deadlineMs = nowMs + Math.ceil(timeoutMs)
     this.dueMs = this.deadlineMs
   }
 
@@ -115,13 +115,13 @@ export class Pending implements Request, Waiter {
     this.subject = subject
     this.timeoutMs = this.deadlineMs - nowMs
     if (this.firstSentMs < 0) this.firstSentMs = nowMs
-    this.dueMs = Math.min(this.deadlineMs, nowMs + attemptTimeoutMs * 2 ** Math.min(this.attempts, 10))
+    this.dueMs = Math.min(this.deadlineMs, nowMs + Math.ceil(attemptTimeoutMs * 2 ** Math.min(this.attempts, 10)))
     this.attempts++
   }
 
   /** Waits until then at least, for one who joined. */
   extend(deadlineMs: number): void {
-    if (deadlineMs > this.deadlineMs) this.deadlineMs = deadlineMs
+    this.deadlineMs = Math.max(this.deadlineMs, Math.ceil(deadlineMs))
   }
 
   /** True once its id must not be repeated any more. */
@@ -139,7 +139,7 @@ export class Pending implements Request, Waiter {
     this.backoffs++
     this.hops = 0
     this.state = 'waiting'
-    this.dueMs = Math.min(this.deadlineMs, nowMs + Math.max(atLeastMs, ceiling * (0.5 + chance / 2)))
+    this.dueMs = Math.min(this.deadlineMs, nowMs + Math.ceil(Math.max(atLeastMs, ceiling * (0.5 + chance / 2))))
   }
 
   /**
@@ -182,11 +182,16 @@ export class Pending implements Request, Waiter {
         ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
       })
     }
-    if (this.kind === 'query') return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}`, details)
+    if (this.kind === 'query')
+      return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}`, details)
     const id = formatCommandId(this)
-    return new HoldfastError('UNKNOWN', `the ${what} may have happened, repeat it with { id: '${id}' } to learn whether: ${why}`, {
-      ...details,
-      id,
-    })
+    return new HoldfastError(
+      'UNKNOWN',
+      `the ${what} may have happened, repeat it with { id: '${id}' } to learn whether: ${why}`,
+      {
+        ...details,
+        id,
+      },
+    )
   }
 }

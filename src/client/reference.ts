@@ -82,7 +82,11 @@ interface Prototypes {
 
 const prototypesOf = new WeakMap<ActorDefinition, Prototypes>()
 
-export function referenceTo<A extends ActorDefinition>(host: ReferenceHost, definition: A, address: Address): Reference<A> {
+export function referenceTo<A extends ActorDefinition>(
+  host: ReferenceHost,
+  definition: A,
+  address: Address,
+): Reference<A> {
   let prototypes = prototypesOf.get(definition)
   if (prototypes === undefined) prototypesOf.set(definition, (prototypes = makePrototypes(definition)))
   return make({ host, address, options: undefined, prototypes }) as Reference<A>

@@ -19,7 +19,13 @@ import type { Observer } from '../ports/observer.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import { decodeReplyFrame, encodeRequestFrame, type Reply, type ReplyFrame, type RequestKind } from '../protocol/frames.ts'
+import {
+  decodeReplyFrame,
+  encodeRequestFrame,
+  type Reply,
+  type ReplyFrame,
+  type RequestKind,
+} from '../protocol/frames.ts'
 import { sessionId, type SessionId } from '../protocol/ids.ts'
 import { fnv1a32 } from '../protocol/partitioning.ts'
 import { encodeToken, subjectsOf } from '../protocol/subjects.ts'
@@ -123,7 +129,8 @@ export class Session {
   /** Resolves once the placement is known; rejects with `INVALID` if the session is closed before. */
   async whenPlaced(): Promise<void> {
     if (this.#closed) throw closedError()
-    if (this.#routing.partitions === 0) await new Promise<void>((resolve, reject) => this.#placed.push({ resolve, reject }))
+    if (this.#routing.partitions === 0)
+      await new Promise<void>((resolve, reject) => this.#placed.push({ resolve, reject }))
   }
 
   /** Takes in a placement view; a node may know one before it is broadcast. */
@@ -133,7 +140,8 @@ export class Session {
     for (const pending of this.#outstanding.all()) {
       pending.viaPartition = false
       const { subject } = this.#routing.batchFor(pending.hash, false)
-      if (pending.state !== 'queued' && (pending.state !== 'sent' || pending.subject !== subject)) this.#enqueue(pending)
+      if (pending.state !== 'queued' && (pending.state !== 'sent' || pending.subject !== subject))
+        this.#enqueue(pending)
     }
   }
 
@@ -141,12 +149,18 @@ export class Session {
    * Sends a request and resolves to its result: a command's or a query's value, `undefined` of a tell. `input` must be a value.
    * Rejects with a `HoldfastError`.
    */
-  request(kind: RequestKind, address: Address, name: string, input: unknown, options?: RequestOptions): Promise<Value | undefined> {
+  request(
+    kind: RequestKind,
+    address: Address,
+    name: string,
+    input: unknown,
+    options?: RequestOptions,
+  ): Promise<Value | undefined> {
     let bytes: Uint8Array
     try {
       bytes = encodeValue(input)
     } catch (error) {
-      return Promise.reject(error as HoldfastError)
+      return Promise.reject(error)
     }
     return new Promise((resolve, reject) => {
       const error = this.#begin(kind, address, name, bytes, options, { resolve, reject })
@@ -161,7 +175,8 @@ export class Session {
     for (const subscription of this.#subscriptions) subscription.close()
     this.#alarm.clear()
     for (const { reject } of this.#placed.splice(0)) reject(closedError())
-    for (const pending of this.#outstanding.all()) this.#fail(pending, pending.unanswered('the client was closed', false))
+    for (const pending of this.#outstanding.all())
+      this.#fail(pending, pending.unanswered('the client was closed', false))
     this.#queue = []
   }
 
@@ -186,7 +201,7 @@ export class Session {
       const message = `nothing was sent of the ${kind} ${name}: ${outstanding.size} requests of this client have no answer yet, send fewer at a time`
       return new HoldfastError('OVERLOADED', message, { retryAfterMs: overloadedForMs })
     }
-    const nowMs = this.#ports.clock.monotonic()
+    const nowMs = this.#nowMs()
     const timeoutMs = options?.timeoutMs ?? this.timeoutMs
     const repeatedAtMs = id?.session === this.id ? outstanding.takeKept(id.number, nowMs) : undefined
     if (id?.session === this.id && repeatedAtMs === undefined) return notRepeatable(id)
@@ -209,6 +224,11 @@ export class Session {
     return undefined
   }
 
+  /** Whole, as all due times are: a field that holds a fraction costs an allocation each time that it is set. */
+  #nowMs(): number {
+    return Math.floor(this.#ports.clock.monotonic())
+  }
+
   #find(id: CommandId): Pending | undefined {
     return id.session === this.id ? this.#outstanding.get(id.number) : this.#outstanding.getForeign(formatCommandId(id))
   }
@@ -222,12 +242,17 @@ export class Session {
     options: RequestOptions | undefined,
     waiter: Waiter,
   ): HoldfastError | undefined {
-    if (pending.kind !== kind || pending.type !== address.type || pending.key !== address.key || pending.name !== name) {
+    if (
+      pending.kind !== kind ||
+      pending.type !== address.type ||
+      pending.key !== address.key ||
+      pending.name !== name
+    ) {
       const message = `the id ${formatCommandId(pending)} is that of the ${pending.kind} ${pending.name} of ${pending.type}/${pending.key}: take another`
       return new HoldfastError('INVALID', message)
     }
     ;(pending.joined ??= []).push(waiter)
-    pending.extend(this.#ports.clock.monotonic() + (options?.timeoutMs ?? this.timeoutMs))
+    pending.extend(this.#nowMs() + (options?.timeoutMs ?? this.timeoutMs))
     if (options?.signal !== undefined) this.#watchSignal(options.signal, pending, waiter)
     return undefined
   }
@@ -260,7 +285,7 @@ export class Session {
     const queue = this.#queue
     this.#queue = []
     const sendable = this.#ports.transport.connected && this.#routing.partitions > 0
-    const nowMs = this.#ports.clock.monotonic()
+    const nowMs = this.#nowMs()
     const filled: Batch[] = []
     for (const pending of queue) {
       if (pending.state !== 'queued') continue
@@ -329,7 +354,8 @@ export class Session {
     if (reply.kind === 'value') return this.#succeed(pending, reply.value)
     if (reply.kind === 'error') {
       const { error } = reply
-      if (pending.judge(error) === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
+      if (pending.judge(error) === 'final')
+        return this.#fail(pending, new HoldfastError(error.code, error.message, error))
       if (error.code === 'FENCED') this.#refresh()
       return this.#later(pending, error.retryAfterMs)
     }
@@ -361,7 +387,7 @@ export class Session {
   #later(pending: Pending, atLeastMs?: number): void {
     // It may be on its way again already, by another answer or a new placement.
     if (pending.state !== 'sent') return
-    pending.backOff(this.#ports.clock.monotonic(), this.#ports.random.next(), atLeastMs)
+    pending.backOff(this.#nowMs(), this.#ports.random.next(), atLeastMs)
     this.#alarm.set(pending.dueMs)
   }
 
@@ -384,8 +410,8 @@ export class Session {
   }
 
   #refresh(): void {
-    const { clock, transport } = this.#ports
-    const nowMs = clock.monotonic()
+    const { transport } = this.#ports
+    const nowMs = this.#nowMs()
     if (!transport.connected || nowMs - this.#refreshedMs < refreshEveryMs) return
     this.#refreshedMs = nowMs
     transport.publish(this.#placementGet, nothing, { reply: `${this.#inbox}.view` })
@@ -393,8 +419,8 @@ export class Session {
 
   /** Looks for what is due, not more often than is cheap. */
   #sweep(): void {
-    const nowMs = this.#ports.clock.monotonic()
-    const gapMs = 2 + this.#outstanding.size / 2_048
+    const nowMs = this.#nowMs()
+    const gapMs = 2 + Math.floor(this.#outstanding.size / 2_048)
     const soonestMs = this.#sweptMs + gapMs
     if (nowMs < soonestMs) return this.#alarm.set(soonestMs)
     this.#sweptMs = nowMs
@@ -418,7 +444,8 @@ export class Session {
   }
 
   #stopRepeating(pending: Pending): void {
-    if (pending.refusedThroughout) return this.#fail(pending, pending.unanswered('it is too old to be sent again', true))
+    if (pending.refusedThroughout)
+      return this.#fail(pending, pending.unanswered('it is too old to be sent again', true))
     pending.state = 'sent'
     this.#alarm.set(pending.dueMs)
   }
@@ -446,7 +473,8 @@ export class Session {
 
   #fail(pending: Pending, error: HoldfastError): void {
     this.#settle(pending)
-    if (error.code === 'UNKNOWN' && pending.session === this.id) this.#outstanding.keep(pending.number, pending.firstSentMs)
+    if (error.code === 'UNKNOWN' && pending.session === this.id)
+      this.#outstanding.keep(pending.number, pending.firstSentMs)
     pending.reject(error)
     if (pending.joined !== undefined) for (const waiter of pending.joined) waiter.reject(error)
   }

@@ -8,7 +8,8 @@ import { parseCursor } from '../protocol/cursor.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { maxPartitions } from '../protocol/partitioning.ts'
 
-export const formatVector = (positions: readonly string[]): string => Buffer.from(positions.join(',')).toString('base64url')
+export const formatVector = (positions: readonly string[]): string =>
+  Buffer.from(positions.join(',')).toString('base64url')
 
 /** Throws `INVALID` for a text that `formatVector` does not write. */
 export function parseVector(text: string): readonly string[] {
@@ -16,12 +17,17 @@ export function parseVector(text: string): readonly string[] {
   try {
     if (positions.length === 0 || positions.length > maxPartitions) throw new RangeError('not one for each partition')
     positions.forEach((position, partition) => {
-      if (position !== 'start' && parseCursor(position).partition !== partition) throw new RangeError('partitions out of order')
+      if (position !== 'start' && parseCursor(position).partition !== partition)
+        throw new RangeError('partitions out of order')
     })
   } catch (cause) {
-    throw new HoldfastError('INVALID', 'this is not the cursor of a watch over a type: pass one that came with a change, as it is', {
-      cause,
-    })
+    throw new HoldfastError(
+      'INVALID',
+      'this is not the cursor of a watch over a type: pass one that came with a change, as it is',
+      {
+        cause,
+      },
+    )
   }
   return positions
 }

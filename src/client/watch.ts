@@ -258,7 +258,10 @@ export class ChangeWatch<State> implements Watch<State> {
     if (this.#key !== undefined) return { ...told, cursor }
     const positions = this.#positions.slice()
     // Made when it is asked for: it is long, and most are not kept.
-    return Object.defineProperty(told as Change<State>, 'cursor', { enumerable: true, get: () => formatVector(positions) })
+    return Object.defineProperty(told as Change<State>, 'cursor', {
+      enumerable: true,
+      get: () => formatVector(positions),
+    })
   }
 
   #slot(partition: number): number {

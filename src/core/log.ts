@@ -95,11 +95,12 @@ export function judge(position: LogPosition, seq: Seq, bytes: Uint8Array): Verdi
     case 'genesis':
       return broken(`record ${seq} is a second genesis`)
     case 'claim':
-      if (record.epoch <= position.epoch) return passOver(position, seq, `claim of epoch ${record.epoch} after ${position.epoch}`)
+      if (record.epoch < position.epoch) return passOver(position, seq, `claim of epoch ${record.epoch} after ${position.epoch}`)
       if (!links) return broken(`the claim at ${seq} does not link to record ${position.validSeq}`)
       return valid(position, seq, bytes, record)
     case 'commit':
     case 'handoff':
+      if (position.epoch === 0) return passOver(position, seq, `${record.kind} before the first claim`)
       if (record.epoch !== position.epoch || record.incarnation !== position.incarnation) {
         return passOver(position, seq, `${record.kind} of epoch ${record.epoch} in epoch ${position.epoch}`)
       }

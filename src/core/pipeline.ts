@@ -9,19 +9,22 @@
  */
 import { nextSeq, type Seq } from '../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../protocol/log.ts'
+import type { LogRecord } from '../protocol/record.ts'
 import { recordHash, sameBytes } from './hashing.ts'
 import { judge, type LogPosition } from './log.ts'
 
 interface Sent<T> {
   readonly bytes: Uint8Array
   readonly hash: Uint8Array
-  readonly time: number
-  readonly published: Seq
+  readonly record: SentRecord
   /** Monotonic ms at the first sending: from there a lease may run (O3). */
   readonly sentAtMs: number
   readonly item: T
   acknowledged: boolean
 }
+
+/** What a record says that its readers keep in their position. */
+export type SentRecord = Pick<LogRecord, 'kind' | 'time' | 'published'>
 
 /** Names one sending of one record; answers to former sendings are told apart by it. */
 export interface Ticket {
@@ -76,9 +79,9 @@ export class Pipeline<T> {
     return this.#sent.at(-1)?.hash ?? this.#position.validHash
   }
 
-  push(bytes: Uint8Array, time: number, published: Seq, sentAtMs: number, item: T): Ticket {
+  push(bytes: Uint8Array, record: SentRecord, sentAtMs: number, item: T): Ticket {
     const expected = nextSeq(this.#position.seq, this.#sent.length)
-    this.#sent.push({ bytes, hash: recordHash(bytes), time, published, sentAtMs, item, acknowledged: false })
+    this.#sent.push({ bytes, hash: recordHash(bytes), record, sentAtMs, item, acknowledged: false })
     return { attempt: this.#attempt, expected }
   }
 
@@ -136,16 +139,18 @@ export class Pipeline<T> {
   }
 
   #commitFirst(seq: Seq): Committed<T> {
-    const record = this.#sent.shift()
-    if (record === undefined) throw new Error('nothing was sent that could be committed')
+    const first = this.#sent.shift()
+    if (first === undefined) throw new Error('nothing was sent that could be committed')
+    const { bytes, hash, record, sentAtMs, item } = first
     this.#position = {
       ...this.#position,
       seq,
       validSeq: seq,
-      validHash: record.hash,
+      validHash: hash,
+      handedOff: record.kind === 'handoff',
       time: record.time,
       published: record.published,
     }
-    return { seq, bytes: record.bytes, sentAtMs: record.sentAtMs, item: record.item }
+    return { seq, bytes, sentAtMs, item }
   }
 }

@@ -94,8 +94,7 @@ function share(takers: readonly Taker[], partitions: number): void {
   let left = partitions
   const rounded = takers.map((taker) => {
     const exact = total > 0 ? (partitions * taker.member.weight) / total : partitions / takers.length
-    // What is a whole number but for the arithmetic must not be rounded down.
-    taker.share = Math.floor(exact + 1e-9)
+    taker.share = Math.floor(exact)
     left -= taker.share
     return { taker, exact, has: taker.count > taker.share, rest: exact - taker.share, id: taker.member.ref.id }
   })

@@ -34,8 +34,13 @@ export interface PlacementView {
 
 /** The table of a cluster in which nobody has ever owned anything. */
 export function initialTable(partitions: number): PlacementTable {
-  const entry: PlacementEntry = { epoch: epoch(0), owner: null, standbys: [], moving: null }
-  return { version: 0, entries: new Array<PlacementEntry>(partitions).fill(entry) }
+  const entries = Array.from({ length: partitions }, () => ({
+    epoch: epoch(0),
+    owner: null,
+    standbys: [],
+    moving: null,
+  }))
+  return { version: 0, entries }
 }
 
 export const viewOf = (table: PlacementTable): PlacementView => ({

@@ -214,8 +214,7 @@ export class Committer {
 
   #send(item: Item): void {
     const bytes = encodeRecord(item.record)
-    const { time, published } = item.record
-    const ticket = this.#pipeline.push(bytes, time, published, this.#options.clock.monotonic(), item)
+    const ticket = this.#pipeline.push(bytes, item.record, this.#options.clock.monotonic(), item)
     this.#append(bytes, ticket)
   }
 

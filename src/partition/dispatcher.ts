@@ -3,7 +3,7 @@
  *
  * Y1. A frame that cannot be decoded, or whose reply subject is not an inbox, is dropped and counted: it is never half done.
  * Y2. The sender's count of partitions is checked (O6): routed by another count, everything is answered `moved`.
- * Y3. A session's name is `[A-Za-z0-9_-]{1,64}`, types and keys are what subjects can hold; else `INVALID`.
+ * Y3. A session's name is `[A-Za-z0-9_-]{1,66}`, types and keys are what subjects can hold; else `INVALID`.
  */
 import type { Observer } from '../ports/observer.ts'
 import type { Message } from '../ports/transport.ts'
@@ -23,7 +23,7 @@ export interface DispatcherOptions {
   readonly submit: (partition: PartitionId, incoming: Incoming) => void
 }
 
-const sessionPattern = /^[A-Za-z0-9_-]{1,64}$/
+const sessionPattern = /^[A-Za-z0-9_-]{1,66}$/
 const movedElsewhere: Answer = { kind: 'moved', owner: null, epoch: 0 as Epoch }
 
 export class Dispatcher {

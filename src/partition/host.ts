@@ -18,6 +18,7 @@ import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
+import { encodePageError } from '../protocol/watch.ts'
 import { Owner, type Incoming } from './owner.ts'
 import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
@@ -143,8 +144,7 @@ export class PartitionHost {
     const { partition, generation, transport } = this.#options
     const history = this.#owner?.history
     if (history === undefined) {
-      const error = { code: 'RETRY', message: 'this node does not own the partition, or not yet; ask again' }
-      transport.publish(inbox, Buffer.from(JSON.stringify({ error })))
+      transport.publish(inbox, encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again'))
       return
     }
     await sendPage({ partition, generation, history, transport }, request, inbox)

@@ -246,7 +246,10 @@ export class Owner {
 
   #onProgress(position: LogPosition, voids: readonly Seq[], sentAtMs: number): void {
     const { replica } = this.#options
-    for (const at of voids) replica.noteVoid(at)
+    for (const at of voids) {
+      replica.noteVoid(at)
+      this.#options.observer.emit({ type: 'partition.void-record', partition: position.partition, seq: at })
+    }
     replica.advance(position)
     this.#lease.extend(sentAtMs)
     let due = 0

@@ -93,7 +93,7 @@ export async function catchUp(replica: Replica, options: TakeoverOptions): Promi
       } else {
         replica.noteVoid(entry.seq)
         replica.advance(verdict.position)
-        observer.emit({ type: 'partition.void-record', partition, seq: entry.seq, reason: verdict.reason })
+        observer.emit({ type: 'partition.void-record', partition, seq: entry.seq })
       }
       records++
       bytes += entry.record.length

@@ -34,7 +34,7 @@ export type HoldfastEvent =
   | { readonly type: 'partition.trouble'; readonly partition: PartitionId; readonly reason: string }
   | { readonly type: 'partition.recovered'; readonly partition: PartitionId; readonly committed: number; readonly appendedAgain: number }
   | { readonly type: 'partition.stopped'; readonly partition: PartitionId; readonly reason: string }
-  | { readonly type: 'partition.void-record'; readonly partition: PartitionId; readonly seq: Seq; readonly reason: string }
+  | { readonly type: 'partition.void-record'; readonly partition: PartitionId; readonly seq: Seq }
   | { readonly type: 'partition.hash-mismatch'; readonly partition: PartitionId; readonly seq: Seq; readonly expected: string; readonly actual: string }
   | { readonly type: 'store.set-aside'; readonly partition: PartitionId; readonly reason: string; readonly path: string | null }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }

@@ -9,7 +9,13 @@ import { failure, FakeCluster, subjects, value, type Behave } from '../client/fa
 interface JsonReply {
   readonly ok: boolean
   readonly value?: unknown
-  readonly error?: { readonly code: string; readonly message: string; readonly id?: string; readonly retryAfterMs?: number; readonly path?: string }
+  readonly error?: {
+    readonly code: string
+    readonly message: string
+    readonly id?: string
+    readonly retryAfterMs?: number
+    readonly path?: string
+  }
 }
 
 let gateways: Gateway[] = []
@@ -18,7 +24,11 @@ afterEach(() => {
   gateways = []
 })
 
-async function start(behave: Behave, options: Partial<GatewayOptions> = {}, shape: ConstructorParameters<typeof FakeCluster>[0] = {}) {
+async function start(
+  behave: Behave,
+  options: Partial<GatewayOptions> = {},
+  shape: ConstructorParameters<typeof FakeCluster>[0] = {},
+) {
   const cluster = new FakeCluster(shape)
   const { clock } = cluster
   const node = cluster.node('n1', behave)
@@ -27,7 +37,14 @@ async function start(behave: Behave, options: Partial<GatewayOptions> = {}, shap
   node.keepPlacement()
   const observer = { emit: (event: HoldfastEvent) => void events.push(event) }
   const gateway = createGateway({
-    ...{ transport: process.transport, clock: process.clock, observer, cluster: 'test', session, inboxPrefix: '_INBOX' },
+    ...{
+      transport: process.transport,
+      clock: process.clock,
+      observer,
+      cluster: 'test',
+      session,
+      inboxPrefix: '_INBOX',
+    },
     view: () => decodeView(cluster.view()),
     ...options,
   })
@@ -36,7 +53,12 @@ async function start(behave: Behave, options: Partial<GatewayOptions> = {}, shap
   await clock.advance(10)
 
   /** A request of a plain client: what comes to its inbox within `withinMs`. */
-  const ask = async (subject: string, payload: string | Uint8Array = '', headers?: Headers, withinMs = 3_500): Promise<JsonReply> => {
+  const ask = async (
+    subject: string,
+    payload: string | Uint8Array = '',
+    headers?: Headers,
+    withinMs = 3_500,
+  ): Promise<JsonReply> => {
     const inbox = plain.inbox()
     const replies: Uint8Array[] = []
     const subscription = plain.subscribe(inbox, ({ data, noResponders }) => {
@@ -57,7 +79,9 @@ const echo: Behave = ({ input }) => ({ kind: 'value', value: input })
 
 describe('a plain client', () => {
   it('calls, tells and queries in JSON (Z1)', async () => {
-    const { ask, node } = await start(({ kind, key, name, input }) => value({ kind, key, name, input: decodeValue(input) }))
+    const { ask, node } = await start(({ kind, key, name, input }) =>
+      value({ kind, key, name, input: decodeValue(input) }),
+    )
     expect(await ask('test.call.cart.c1.add', '{"n":[1,"zwei",null]}')).toEqual({
       ok: true,
       value: { kind: 'command', key: 'c1', name: 'add', input: { n: [1, 'zwei', null] } },
@@ -78,7 +102,11 @@ describe('a plain client', () => {
 
   it('sends and gets the values that JSON has no form for', async () => {
     const { ask, node } = await start(echo)
-    const input = { big: { $bigint: '12345678901234567890' }, at: { $date: '2026-01-31T12:00:00.000Z' }, b: { $bytes: 'AAEC' } }
+    const input = {
+      big: { $bigint: '12345678901234567890' },
+      at: { $date: '2026-01-31T12:00:00.000Z' },
+      b: { $bytes: 'AAEC' },
+    }
     expect(await ask('test.call.cart.c1.add', JSON.stringify(input))).toEqual({ ok: true, value: input })
     expect(decodeValue(node.requests[0]!.input)).toEqual({
       big: 12345678901234567890n,
@@ -94,8 +122,14 @@ describe('a plain client', () => {
     const long = 'x'.repeat(300)
     await ask(subjects.call('call', 'cart', long, 'add'), '', { 'Hf-Key': long })
     expect(node.requests.map((request) => request.key)).toEqual([key, long])
-    expect(await ask(subjects.call('call', 'cart', long, 'add'), '', { 'Hf-Key': `${long}y` })).toMatchObject({ ok: false, error: { code: 'INVALID' } })
-    expect(await ask(subjects.call('call', 'cart', long, 'add'))).toMatchObject({ ok: false, error: { code: 'INVALID' } })
+    expect(await ask(subjects.call('call', 'cart', long, 'add'), '', { 'Hf-Key': `${long}y` })).toMatchObject({
+      ok: false,
+      error: { code: 'INVALID' },
+    })
+    expect(await ask(subjects.call('call', 'cart', long, 'add'))).toMatchObject({
+      ok: false,
+      error: { code: 'INVALID' },
+    })
     expect(node.requests.length).toBe(2)
   })
 
@@ -125,15 +159,24 @@ describe('a plain client', () => {
 
   it('is told INVALID for subjects that no type, key or command has', async () => {
     const { ask, node } = await start(echo)
-    for (const subject of ['test.call.cart.c=2f.add', 'test.call.cart.c1.=h' + '0'.repeat(64), 'test.call.=FF.c1.add']) {
+    for (const subject of [
+      'test.call.cart.c=2f.add',
+      'test.call.cart.c1.=h' + '0'.repeat(64),
+      'test.call.=FF.c1.add',
+    ]) {
       expect(await ask(subject)).toMatchObject({ ok: false, error: { code: 'INVALID' } })
     }
     expect(node.requests).toEqual([])
   })
 
   it("hears the owner's errors as they are", async () => {
-    const { ask } = await start(({ name }) => failure(name === 'busy' ? 'OVERLOADED' : 'NOT_FOUND', name === 'busy' ? 250 : undefined))
-    expect(await ask('test.call.nothing.c1.add')).toEqual({ ok: false, error: { code: 'NOT_FOUND', message: 'told to say NOT_FOUND' } })
+    const { ask } = await start(({ name }) =>
+      failure(name === 'busy' ? 'OVERLOADED' : 'NOT_FOUND', name === 'busy' ? 250 : undefined),
+    )
+    expect(await ask('test.call.nothing.c1.add')).toEqual({
+      ok: false,
+      error: { code: 'NOT_FOUND', message: 'told to say NOT_FOUND' },
+    })
     expect(await ask('test.call.cart.c1.busy')).toMatchObject({ error: { code: 'OVERLOADED', retryAfterMs: 250 } })
   })
 
@@ -151,7 +194,9 @@ describe('a plain client', () => {
     const { ask, node } = await start(echo)
     await ask('test.call.cart.c1.add', '1', { 'Hf-Id': 'order-17' })
     await ask('test.call.cart.c1.add', '1', { 'Hf-Id': 'order-17' })
-    expect(node.received.map(({ frame }) => [frame.session, frame.low, frame.requests.map(({ number }) => number)])).toEqual([
+    expect(
+      node.received.map(({ frame }) => [frame.session, frame.low, frame.requests.map(({ number }) => number)]),
+    ).toEqual([
       ['x-order-17', 0, [1]],
       ['x-order-17', 0, [1]],
     ])
@@ -188,9 +233,12 @@ describe('bounds', () => {
     const { ask, plain, clock, node } = await start(later, { maxInFlight: 3 })
     const heard: unknown[] = []
     plain.subscribe('_INBOX.mine', ({ data }) => heard.push(JSON.parse(Buffer.from(data).toString())))
-    for (const key of ['a', 'b', 'c']) plain.publish(`test.call.cart.${key}.add`, new Uint8Array(), { reply: '_INBOX.mine' })
+    for (const key of ['a', 'b', 'c'])
+      plain.publish(`test.call.cart.${key}.add`, new Uint8Array(), { reply: '_INBOX.mine' })
     await clock.advance(10)
-    expect(await ask('test.call.cart.d.add', '', undefined, 10)).toMatchObject({ error: { code: 'OVERLOADED', retryAfterMs: 100 } })
+    expect(await ask('test.call.cart.d.add', '', undefined, 10)).toMatchObject({
+      error: { code: 'OVERLOADED', retryAfterMs: 100 },
+    })
     expect(node.requests.length).toBe(3)
     for (const reply of replies) reply()
     await clock.advance(10)
@@ -201,29 +249,41 @@ describe('bounds', () => {
 })
 
 describe('reply subjects (Z2)', () => {
-  it.each(['test.log.3', '$JS.API.STREAM.DELETE.test_P3', 'test.gossip.n1', 'test.node.n1.control', '_INBOX', '_INBOXES.a', 'x._INBOX.a'])(
-    '%s is not answered: nothing is done, and it is told',
-    async (reply) => {
-      const { plain, clock, node, events, cluster } = await start(echo)
-      const heard: string[] = []
-      const spy = cluster.world.start('spy').transport
-      spy.subscribe('>', ({ subject }) => heard.push(subject))
-      await clock.advance(10)
-      for (const subject of ['test.call.cart.c1.add', 'test.tell.cart.c1.add', 'test.query.cart.c1.add', 'test.placement.get']) {
-        plain.publish(subject, new Uint8Array(), { reply })
-      }
-      await clock.advance(4_000)
-      expect(heard.filter((subject) => subject === reply)).toEqual([])
-      expect(node.requests).toEqual([])
-      expect(events.filter((event) => event.type === 'message.dropped')).toEqual(
-        ['test.call.cart.c1.add', 'test.tell.cart.c1.add', 'test.query.cart.c1.add', 'test.placement.get'].map((subject) => ({
+  it.each([
+    'test.log.3',
+    '$JS.API.STREAM.DELETE.test_P3',
+    'test.gossip.n1',
+    'test.node.n1.control',
+    '_INBOX',
+    '_INBOXES.a',
+    'x._INBOX.a',
+  ])('%s is not answered: nothing is done, and it is told', async (reply) => {
+    const { plain, clock, node, events, cluster } = await start(echo)
+    const heard: string[] = []
+    const spy = cluster.world.start('spy').transport
+    spy.subscribe('>', ({ subject }) => heard.push(subject))
+    await clock.advance(10)
+    for (const subject of [
+      'test.call.cart.c1.add',
+      'test.tell.cart.c1.add',
+      'test.query.cart.c1.add',
+      'test.placement.get',
+    ]) {
+      plain.publish(subject, new Uint8Array(), { reply })
+    }
+    await clock.advance(4_000)
+    expect(heard.filter((subject) => subject === reply)).toEqual([])
+    expect(node.requests).toEqual([])
+    expect(events.filter((event) => event.type === 'message.dropped')).toEqual(
+      ['test.call.cart.c1.add', 'test.tell.cart.c1.add', 'test.query.cart.c1.add', 'test.placement.get'].map(
+        (subject) => ({
           type: 'message.dropped',
           subject,
           reason: 'reply-subject',
-        })),
-      )
-    },
-  )
+        }),
+      ),
+    )
+  })
 
   it('that are missing are no requests', async () => {
     const { plain, clock, node, events } = await start(echo)
@@ -254,7 +314,9 @@ describe('ending', () => {
       return undefined
     })
     const heard: unknown[] = []
-    plain.subscribe('_INBOX.mine', ({ data, noResponders }) => heard.push(noResponders || JSON.parse(Buffer.from(data).toString())))
+    plain.subscribe('_INBOX.mine', ({ data, noResponders }) =>
+      heard.push(noResponders || JSON.parse(Buffer.from(data).toString())),
+    )
     plain.publish('test.call.cart.c1.add', new Uint8Array(), { reply: '_INBOX.mine' })
     await clock.advance(10)
     const drained = gateway.drain()

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import type { NatsSettings } from '../../src/adapters/nats/settings.ts'
 import { checkStream, logConfig } from '../../src/adapters/nats/stream-settings.ts'
+import type { PartitionLog } from '../../src/ports/changelog.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { changelogConformance, entriesOf } from '../conformance/changelog.ts'
@@ -49,9 +50,18 @@ changelogConformance(
 const p0 = partitionId(0)
 const g1 = generation('generation123456789012')
 
+/** Appends up to sequence `to` behind the genesis record, or the stream's beginning. */
+async function fill(log: PartitionLog, from: number, to: number, record: (seq: number) => Uint8Array): Promise<void> {
+  const numbers = Array.from({ length: to - from + 1 }, (_, i) => from + i)
+  const results = await Promise.all(numbers.map((n) => log.append(record(n), seq(n - 1))))
+  expect(results.map((result) => (result.kind === 'accepted' ? result.seq : result))).toEqual(numbers)
+}
+
 async function withLog(
   settings: Partial<NatsSettings> & { readonly servers: string },
-  test: (ports: NatsPorts & { readonly cluster: string; readonly parts: ReturnType<typeof makeParts> }) => Promise<void>,
+  test: (
+    ports: NatsPorts & { readonly cluster: string; readonly parts: ReturnType<typeof makeParts> },
+  ) => Promise<void>,
 ): Promise<void> {
   const cluster = newCluster()
   const parts = makeParts()
@@ -85,6 +95,27 @@ describe('a log over NATS, when the connection or the server fails', () => {
       expect(await log.append(bytes('again'), last)).toMatchObject({ kind: 'accepted', seq: last + 1 })
     })
     await wire.close()
+  })
+
+  it('says unknown at once where the server does not let this user publish', async () => {
+    const own = await startNatsServer({
+      config: `authorization { users: [
+        { user: a, password: p }
+        { user: b, password: p, permissions: { publish: { deny: "*.log.>" } } } ] }`,
+    })
+    const settings = { servers: own.url, cluster: newCluster(), password: 'p', appendTimeoutMs: 60_000 }
+    const owner = await openNats({ ...settings, user: 'a' }, makeParts())
+    const parts = makeParts()
+    const stranger = await openNats({ ...settings, user: 'b' }, parts)
+    await owner.changelog.provision(p0, g1, bytes('genesis'))
+    const results = await Promise.all([1, 2].map((n) => stranger.changelog.log(p0).append(bytes('x'), seq(n))))
+    for (const result of results) {
+      expect(result).toEqual({ kind: 'unknown', reason: expect.stringContaining('the server refuses') })
+    }
+    expect(await owner.changelog.log(p0).info()).toMatchObject({ last: 1 })
+    expect(parts.events).toContainEqual({ type: 'transport.error', reason: expect.stringContaining('.log.0') })
+    await Promise.all([owner.close(), stranger.close()])
+    await own.stop()
   })
 
   it('says unknown after the time-out where the server is silent', async () => {
@@ -134,7 +165,7 @@ describe('a log over NATS, when the connection or the server fails', () => {
     const wire = await Wire.to(server.port)
     await withLog({ servers: wire.url }, async ({ changelog }) => {
       const log = changelog.log(p0)
-      await Promise.all(Array.from({ length: 600 }, (_, i) => log.append(pattern(100, i), seq(i + 1))))
+      await fill(log, 2, 601, (n) => pattern(100, n))
       const read: number[] = []
       await expect(
         (async () => {
@@ -151,6 +182,30 @@ describe('a log over NATS, when the connection or the server fails', () => {
   })
 })
 
+describe('a long read over NATS, when what the consumer delivers is wrong', () => {
+  const withRewrite = async (rewrite: (text: string) => string, message: string) => {
+    const wire = await Wire.to(server.port)
+    await withLog({ servers: wire.url }, async ({ changelog }) => {
+      const log = changelog.log(p0)
+      await fill(log, 2, 300, (n) => bytes(n === 300 ? 'needle'.repeat(100) : `r${n}`))
+      expect(await entriesOf(log, 1, 300)).toHaveLength(300)
+      wire.rewrite(rewrite)
+      await expect(entriesOf(log, 1, 300)).rejects.toMatchObject({
+        code: 'RETRY',
+        message: expect.stringContaining(message),
+      })
+    })
+    await wire.close()
+  }
+
+  it('throws RETRY where the last record is not the one that the leader has (D5)', () =>
+    withRewrite((text) => text.replaceAll('needle', 'noodle'), 'another record 300 than its leader'))
+
+  it('throws RETRY where a message was lost on its way (D1)', () =>
+    // The consumer's own count, in the reply subjects.
+    withRewrite((text) => text.replace(/\.1\.15(\d)\.15\1\./g, '.1.15$1.95$1.'), 'lost on its way'))
+})
+
 describe('a log over NATS, when its stream is not what it should be', () => {
   it('has no info and no records any more when the stream was deleted', async () => {
     await withLog({ servers: server.url }, async ({ changelog, transport, cluster }) => {
@@ -165,7 +220,7 @@ describe('a log over NATS, when its stream is not what it should be', () => {
   it('leaves out what was trimmed, in short reads and in long ones', async () => {
     await withLog({ servers: server.url }, async ({ changelog, transport, cluster }) => {
       const log = changelog.log(p0)
-      await Promise.all(Array.from({ length: 299 }, (_, i) => log.append(bytes(`r${i + 2}`), seq(i + 1))))
+      await fill(log, 2, 300, (n) => bytes(`r${n}`))
       await ask(transport, `$JS.API.STREAM.PURGE.${cluster}_P0`, { seq: 101 })
       expect(await log.info()).toEqual({ generation: g1, first: 101, last: 300 })
       const expected = Array.from({ length: 200 }, (_, i) => i + 101)
@@ -177,13 +232,13 @@ describe('a log over NATS, when its stream is not what it should be', () => {
 
   it('leaves out what is missing in the middle, and at the end, of short reads and long ones', async () => {
     const cluster = newCluster()
-    const ports = await openNats({ servers: server.url, cluster }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
     const stream = `${cluster}_P0`
     try {
       // Without deny_delete, or nothing could be missing.
       await ask(ports.transport, `$JS.API.STREAM.CREATE.${stream}`, { name: stream, subjects: [`${cluster}.log.0`] })
       const log = ports.changelog.log(p0)
-      await Promise.all(Array.from({ length: 200 }, (_, i) => log.append(bytes(`r${i + 1}`), seq(i))))
+      await fill(log, 1, 200, (n) => bytes(`r${n}`))
       for (const gone of [50, 51, 180, 200]) {
         await ask(ports.transport, `$JS.API.STREAM.MSG.DELETE.${stream}`, { seq: gone })
       }
@@ -214,7 +269,7 @@ describe('a log over NATS, when its stream is not what it should be', () => {
     ['subject_transform', { subject_transform: { src: '>', dest: 'x.>' } }],
   ])('refuses to take a stream with another %s for a log, as INVALID', async (setting, different) => {
     const cluster = newCluster()
-    const ports = await openNats({ servers: server.url, cluster }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
     const stream = `${cluster}_P0`
     try {
       const config = {
@@ -250,7 +305,7 @@ describe('a log over NATS, when its stream is not what it should be', () => {
 
   it('refuses a log on a subject that another stream has, as INVALID', async () => {
     const cluster = newCluster()
-    const ports = await openNats({ servers: server.url, cluster }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
     await ask(ports.transport, `$JS.API.STREAM.CREATE.other`, { name: 'other', subjects: [`${cluster}.>`] })
     await expect(ports.changelog.provision(p0, g1, bytes('genesis'))).rejects.toMatchObject({ code: 'INVALID' })
     await ask(ports.transport, `$JS.API.STREAM.DELETE.other`)
@@ -259,7 +314,7 @@ describe('a log over NATS, when its stream is not what it should be', () => {
 
   it('completes what a provisioner of the same generation has left half done, and nothing else (Q2)', async () => {
     const cluster = newCluster()
-    const ports = await openNats({ servers: server.url, cluster }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
     const { changelog, transport } = ports
     try {
       await changelog.provision(p0, g1, bytes('genesis'))
@@ -281,7 +336,9 @@ describe('a log over NATS, when its stream is not what it should be', () => {
 describe('a log over NATS', () => {
   it('is provisioned once by many provisioners of one generation and genesis record', async () => {
     const cluster = newCluster()
-    const nodes = await Promise.all([1, 2, 3].map(() => openNats({ servers: server.url, cluster }, makeParts())))
+    const nodes = await Promise.all(
+      [1, 2, 3].map(() => openNats({ servers: server.url, cluster, ...quick }, makeParts())),
+    )
     const results = await Promise.all(nodes.map((node) => node.changelog.provision(p0, g1, bytes('genesis'))))
     expect(results.filter((result) => result.created)).toHaveLength(1)
     expect(await nodes[0]!.changelog.log(p0).info()).toEqual({ generation: g1, first: 1, last: 1 })
@@ -290,7 +347,7 @@ describe('a log over NATS', () => {
 
   it('is left as it is by a provisioner of the same generation, also when its beginning was trimmed', async () => {
     await withLog({ servers: server.url }, async ({ changelog, transport, cluster }) => {
-      await Promise.all([1, 2, 3].map((n) => changelog.log(p0).append(bytes(`r${n}`), seq(n))))
+      await fill(changelog.log(p0), 2, 4, (n) => bytes(`r${n}`))
       await ask(transport, `$JS.API.STREAM.PURGE.${cluster}_P0`, { seq: 3 })
       expect(await changelog.provision(p0, g1, bytes('genesis'))).toEqual({ created: false })
       expect(await changelog.log(p0).info()).toEqual({ generation: g1, first: 3, last: 4 })
@@ -303,16 +360,16 @@ describe('a log over NATS', () => {
       const overhead = 'NATS/1.0\r\nNats-Expected-Last-Sequence: 9007199254740991\r\n\r\n'.length
       const largest = pattern(transport.maxPayload - overhead)
       expect(await log.append(pattern(largest.length + 1), seq(1))).toMatchObject({ kind: 'refused' })
-      const results = await Promise.all(Array.from({ length: 20 }, (_, i) => log.append(largest, seq(i + 1))))
-      expect(results.every((result) => result.kind === 'accepted')).toBe(true)
-      await Promise.all(Array.from({ length: 80 }, (_, i) => log.append(bytes(`small ${i}`), seq(i + 21))))
+      await fill(log, 2, 21, () => largest)
+      await fill(log, 22, 101, (n) => bytes(`small ${n}`))
       for (const [from, to] of [
         [15, 25],
         [1, 101],
       ] as const) {
         const read = await entriesOf(log, from, to)
         expect(read).toHaveLength(to - from + 1)
-        for (const entry of read.filter(({ seq }) => seq > 1 && seq <= 21)) expect(same(entry.record, largest)).toBe(true)
+        for (const entry of read.filter(({ seq }) => seq > 1 && seq <= 21))
+          expect(same(entry.record, largest)).toBe(true)
       }
     })
   })
@@ -320,7 +377,7 @@ describe('a log over NATS', () => {
   it('leaves no consumer behind, also of a read that was left in its middle', async () => {
     await withLog({ servers: server.url }, async ({ changelog, transport, cluster }) => {
       const log = changelog.log(p0)
-      await Promise.all(Array.from({ length: 400 }, (_, i) => log.append(bytes('x'), seq(i + 1))))
+      await fill(log, 2, 401, () => bytes('x'))
       await entriesOf(log, 1, 400)
       for await (const entry of log.read(seq(1), seq(400))) if (entry.seq === 200) break
       // Deletions go out before this question, and the server takes them in order.
@@ -333,7 +390,7 @@ describe('a log over NATS', () => {
   it('reads at the pace of the reader: of a long log only a bounded part waits', async () => {
     await withLog({ servers: server.url }, async ({ changelog, transport, cluster }) => {
       const log = changelog.log(p0)
-      await Promise.all(Array.from({ length: 2_000 }, (_, i) => log.append(pattern(1_000, i), seq(i + 1))))
+      await fill(log, 2, 2_000, (n) => pattern(1_000, n))
       const reading = log.read(seq(1), seq(2_000))[Symbol.asyncIterator]()
       await reading.next()
       await transport.flush()
@@ -351,7 +408,7 @@ describe('a log over NATS', () => {
   it('gives records whose slices are copies, as those of any Uint8Array', async () => {
     await withLog({ servers: server.url }, async ({ changelog }) => {
       const log = changelog.log(p0)
-      await Promise.all(Array.from({ length: 100 }, (_, i) => log.append(bytes('abc'), seq(i + 1))))
+      await fill(log, 2, 101, () => bytes('abc'))
       for (const span of [3, 100]) {
         const [, { record }] = (await entriesOf(log, 1, span)) as [unknown, { record: Uint8Array }]
         record.slice().fill(0)

@@ -113,7 +113,9 @@ describe('a NATS cluster of three', { timeout: 60_000 }, () => {
       expect(entry).toMatchObject({ revision: lease.kind === 'written' && lease.revision })
       const renewed = await eventually(() => b!.registry.update('lease.n1', bytes('2'), entry!.revision))
       expect(renewed.kind).toBe('written')
-      expect((await eventually(() => a!.registry.update('lease.n1', bytes('3'), entry!.revision))).kind).toBe('conflict')
+      expect((await eventually(() => a!.registry.update('lease.n1', bytes('3'), entry!.revision))).kind).toBe(
+        'conflict',
+      )
     } finally {
       await Promise.all([a!.close(), b!.close()])
     }

@@ -147,7 +147,12 @@ describe('authentication with NATS', () => {
   const other = new TextDecoder().decode(nkeys.createUser().getSeed())
 
   it.each([
-    ['a user and a password', () => '{ user: "u@x", password: "p:w" }', { user: 'u@x', password: 'p:w' }, { user: 'u@x', password: 'no' }],
+    [
+      'a user and a password',
+      () => '{ user: "u@x", password: "p:w" }',
+      { user: 'u@x', password: 'p:w' },
+      { user: 'u@x', password: 'no' },
+    ],
     ['an nkey', () => `{ users: [ { nkey: ${user.getPublicKey()} } ] }`, { nkey: seed }, { nkey: other }],
     ['a token', () => '{ token: "t0ken" }', { token: 't0ken' }, { token: 'wrong' }],
   ])('by %s works; a wrong one and none at all are INVALID', async (_, authorization, right, wrong) => {

@@ -43,7 +43,9 @@ registryConformance(
 describe('the registry over NATS', () => {
   it('is created once, by whoever comes first', async () => {
     const cluster = newCluster()
-    const nodes = await Promise.all([1, 2, 3].map(() => openNats({ servers: server.url, cluster }, makeParts())))
+    const nodes = await Promise.all(
+      [1, 2, 3].map(() => openNats({ servers: server.url, cluster, ...quick }, makeParts())),
+    )
     await Promise.all(nodes.map((node) => node.provisionRegistry()))
     expect(await nodes[0]!.provisionRegistry()).toEqual({ created: false })
     expect((await nodes[1]!.registry.create('settings', bytes('x'))).kind).toBe('written')
@@ -54,7 +56,7 @@ describe('the registry over NATS', () => {
 
   it('is not taken from a bucket that forgets, as INVALID', async () => {
     const cluster = newCluster()
-    const ports = await openNats({ servers: server.url, cluster }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
     const bucket = {
       name: `KV_${cluster}_registry`,
       subjects: [`$KV.${cluster}_registry.>`],
@@ -66,7 +68,7 @@ describe('the registry over NATS', () => {
   })
 
   it('that is missing says so with RETRY: nothing was written', async () => {
-    const ports = await openNats({ servers: server.url, cluster: newCluster() }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster: newCluster(), ...quick }, makeParts())
     const { registry } = ports
     const retry = { code: 'RETRY' }
     await expect(registry.get('k')).rejects.toMatchObject(retry)
@@ -99,7 +101,7 @@ describe('the registry over NATS', () => {
   })
 
   it('refuses a value above the limit and a revision that is none, as INVALID', async () => {
-    const ports = await openNats({ servers: server.url, cluster: newCluster() }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster: newCluster(), ...quick }, makeParts())
     await ports.provisionRegistry()
     const invalid = { code: 'INVALID' }
     await expect(ports.registry.create('k', pattern(ports.transport.maxPayload))).rejects.toMatchObject(invalid)
@@ -112,7 +114,7 @@ describe('the registry over NATS', () => {
   })
 
   it('lists more keys than it asks for at once', async () => {
-    const ports = await openNats({ servers: server.url, cluster: newCluster() }, makeParts())
+    const ports = await openNats({ servers: server.url, cluster: newCluster(), ...quick }, makeParts())
     await ports.provisionRegistry()
     const keys = Array.from({ length: 75 }, (_, i) => `lease.n${i}`)
     await Promise.all(keys.map((key) => ports.registry.create(key, bytes(key))))
@@ -125,7 +127,7 @@ describe('the registry over NATS', () => {
   it('tells a watch what it missed while the connection was away, and nothing twice (W1, W2)', async () => {
     const cluster = newCluster()
     const wire = await Wire.to(server.port)
-    const near = await openNats({ servers: server.url, cluster }, makeParts())
+    const near = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
     const far = await openNats({ servers: wire.url, cluster, ...quick }, makeParts())
     await near.provisionRegistry()
     const written: number[] = []
@@ -160,7 +162,12 @@ describe('the registry over NATS', () => {
       ['before', 'lost', 'lost gone', 'meanwhile', 'after'].toSorted(),
     )
     expect(heard.find((change) => change.value === null)!.revision).toBe(gone.kind === 'written' && gone.revision)
-    expect(heard.filter((change) => change.value !== null).map((change) => change.revision).toSorted((a, b) => a - b)).toEqual(written)
+    expect(
+      heard
+        .filter((change) => change.value !== null)
+        .map((change) => change.revision)
+        .toSorted((a, b) => a - b),
+    ).toEqual(written)
     await near.close()
     await far.close()
     await wire.close()
@@ -169,7 +176,7 @@ describe('the registry over NATS', () => {
   it('begins a watch before there is a registry, and goes on where the listener throws', async () => {
     const cluster = newCluster()
     const parts = makeParts()
-    const ports = await openNats({ servers: server.url, cluster }, parts)
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, parts)
     const error = new Error('thrown by a test')
     const heard = new Promise<RegistryChange>((resolve) => {
       ports.registry.watch('k', (change) => {

@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNatsTransport } from '../../src/adapters/nats/open.ts'
 import type { Transport } from '../../src/ports/transport.ts'
@@ -124,6 +127,55 @@ describe('the transport over NATS', () => {
     await collector.count(1)
     expect(collector.texts).toEqual(['x'])
     await b!.close()
+  })
+
+  it('can be closed while the server is away, and while it hangs', async () => {
+    for (const trouble of ['cut', 'hang'] as const) {
+      const wire = await Wire.to(server.port)
+      const transport = await openNatsTransport({ servers: wire.url, ...quick }, makeParts())
+      await transport.flush()
+      wire[trouble]()
+      if (trouble === 'cut') await becomes(transport, 'disconnected')
+      const unanswered = transport.flush().catch((error: unknown) => error)
+      await transport.close()
+      expect(await unanswered).toMatchObject({ code: 'RETRY' })
+      await wire.close()
+    }
+  })
+
+  it('lets the process end by itself after it was closed', async () => {
+    const open = fileURLToPath(new URL('../../src/adapters/nats/open.ts', import.meta.url))
+    const system = fileURLToPath(new URL('../../src/adapters/system/', import.meta.url))
+    const script = `
+      import { openNats } from ${JSON.stringify(open)}
+      import { SystemClock } from ${JSON.stringify(`${system}clock.ts`)}
+      import { SystemRandom } from ${JSON.stringify(`${system}random.ts`)}
+      const parts = { clock: new SystemClock(), random: new SystemRandom(), observer: { emit() {} } }
+      const ports = await openNats({ servers: ${JSON.stringify(server.url)}, cluster: 'exit' }, parts)
+      await ports.provisionRegistry()
+      ports.registry.watch('', () => {})
+      ports.transport.subscribe('x', () => {})
+      void ports.changelog.log(0).append(new Uint8Array(1), 0)
+      await ports.close()
+      console.log('closed')`
+    const node = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      timeout: 15_000,
+    })
+    let said = ''
+    node.stdout.on('data', (data: Buffer) => (said += data.toString()))
+    const [code] = (await once(node, 'close')) as [number | null]
+    expect({ said, code }).toEqual({ said: 'closed\n', code: 0 })
+  })
+
+  it('gives data as plain bytes, not as a Buffer', async () => {
+    const transport = await openNatsTransport({ servers: server.url }, makeParts())
+    const collector = new Collector()
+    transport.subscribe('s.x', collector.handler)
+    transport.publish('s.x', bytes('x'), { headers: { A: 'b' } })
+    const [message] = await collector.count(1)
+    expect(Object.getPrototypeOf(message!.data)).toBe(Uint8Array.prototype)
+    await transport.close()
   })
 
   it('has all its inboxes under the prefix that is set', async () => {

@@ -7,8 +7,14 @@ import type { NatsParts } from '../../src/adapters/nats/link.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Transport, TransportStatus } from '../../src/ports/transport.ts'
 
-/** Short enough for a test, long enough for a busy machine. */
-export const quick = { reconnectWaitMs: 50, reconnectJitterMs: 0, connectTimeoutMs: 3_000 } as const
+/** Reconnects fast, and is patient with a busy machine: no test waits for these time-outs. */
+export const quick = {
+  reconnectWaitMs: 50,
+  reconnectJitterMs: 0,
+  connectTimeoutMs: 3_000,
+  appendTimeoutMs: 15_000,
+  requestTimeoutMs: 15_000,
+} as const
 
 export interface WatchedParts extends NatsParts {
   readonly events: HoldfastEvent[]
@@ -80,6 +86,7 @@ export class Wire {
   readonly #sockets = new Set<Socket>()
   #cut = false
   #hung = false
+  #rewrite: ((text: string) => string) | undefined
 
   private constructor(server: Server, target: number) {
     this.#server = server
@@ -115,6 +122,11 @@ export class Wire {
     for (const socket of this.#sockets) socket.pause()
   }
 
+  /** Alters what comes from the server, Latin-1, in pieces as they come; the length must stay. */
+  rewrite(change: (text: string) => string): void {
+    this.#rewrite = change
+  }
+
   async close(): Promise<void> {
     this.cut()
     this.#server.close()
@@ -133,7 +145,10 @@ export class Wire {
     ] as const) {
       this.#sockets.add(from)
       from.setNoDelay(true)
-      from.on('data', (data) => void to.write(data))
+      from.on('data', (data: Buffer) => {
+        const rewrite = from === far ? this.#rewrite : undefined
+        to.write(rewrite === undefined ? data : Buffer.from(rewrite(data.toString('latin1')), 'latin1'))
+      })
       if (this.#hung) from.pause()
       from.on('error', () => {})
       from.on('close', () => {

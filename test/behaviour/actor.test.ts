@@ -26,7 +26,10 @@ const Cart = actor('cart', {
       ctx.destroy()
     },
   },
-  queries: { total: (state) => state.items.length, dearerThan: (state, price: number) => state.items.filter((i) => i.price > price) },
+  queries: {
+    total: (state) => state.items.length,
+    dearerThan: (state, price: number) => state.items.filter((i) => i.price > price),
+  },
 })
 
 const invalid = (run: () => unknown, message: RegExp) => {
@@ -41,7 +44,8 @@ const invalid = (run: () => unknown, message: RegExp) => {
 }
 
 /** A definition whose parts are of any type, as a user of plain JavaScript could write it. */
-const loosely = (type: unknown, options: unknown) => (actor as (type: unknown, options: unknown) => unknown)(type, options)
+const loosely = (type: unknown, options: unknown) =>
+  (actor as (type: unknown, options: unknown) => unknown)(type, options)
 
 const context = <S>(state: S): CommandContext<S> => ({
   state,
@@ -123,10 +127,12 @@ describe('what cannot be a definition is refused where it is written (B1)', () =
   })
 
   it('parts of a wrong kind', () => {
-    for (const version of [0, -1, 1.5, Number.NaN, '1', undefined]) invalid(() => loosely('x', { ...part, version }), /version/)
+    for (const version of [0, -1, 1.5, Number.NaN, '1', undefined])
+      invalid(() => loosely('x', { ...part, version }), /version/)
     for (const state of [0, null, undefined, {}]) invalid(() => loosely('x', { ...part, state }), /state/)
     for (const commands of [null, undefined, 7, []]) invalid(() => loosely('x', { ...part, commands }), /commands/)
-    for (const handler of [null, 7, {}]) invalid(() => loosely('x', { ...part, commands: { a: handler } }), /not a function/)
+    for (const handler of [null, 7, {}])
+      invalid(() => loosely('x', { ...part, commands: { a: handler } }), /not a function/)
     for (const options of [null, undefined, 7, []]) invalid(() => loosely('x', options), /second argument/)
   })
 })
@@ -156,7 +162,7 @@ describe('the types of a definition', () => {
         },
         // @ts-expect-error a handler takes one input
         three(ctx, a: number, b: number) {
-          return [ctx.state, a, b]
+          return [ctx, a, b]
         },
         unannotated(ctx, input) {
           // @ts-expect-error without an annotation an input is nothing that can be used
@@ -200,7 +206,8 @@ describe('Counter', () => {
 
   it('refuses what is not a finite number, and stays as it was', () => {
     const ctx = context(5) as CommandContext
-    for (const n of [Number.NaN, Infinity, '1', null, undefined]) expect(() => Counter.commands.add?.(ctx, n)).toThrow(/finite/)
+    for (const n of [Number.NaN, Infinity, '1', null, undefined])
+      expect(() => Counter.commands.add?.(ctx, n)).toThrow(/finite/)
     expect(ctx.state).toBe(5)
   })
 })

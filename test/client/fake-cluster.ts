@@ -6,7 +6,13 @@ import { Session, type SessionOptions } from '../../src/client/session.ts'
 import { encodeView } from '../../src/core/table.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Message } from '../../src/ports/transport.ts'
-import { decodeRequestFrame, encodeReplyFrame, type Reply, type Request, type RequestFrame } from '../../src/protocol/frames.ts'
+import {
+  decodeRequestFrame,
+  encodeReplyFrame,
+  type Reply,
+  type Request,
+  type RequestFrame,
+} from '../../src/protocol/frames.ts'
 import { epoch, partitionId, type NodeId } from '../../src/protocol/ids.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
@@ -22,11 +28,18 @@ export type Answer = Body<Reply> | null
 export type Behave = (request: Request, frame: RequestFrame, reply: (answer: Answer) => void) => Answer | undefined
 
 export const value = (of: unknown): Answer => ({ kind: 'value', value: encodeValue(of) })
-export const failure = (code: 'RETRY' | 'FENCED' | 'OVERLOADED' | 'UNKNOWN' | 'FAILED' | 'TIMEOUT' | 'NOT_FOUND', retryAfterMs?: number): Answer => ({
+export const failure = (
+  code: 'RETRY' | 'FENCED' | 'OVERLOADED' | 'UNKNOWN' | 'FAILED' | 'TIMEOUT' | 'NOT_FOUND',
+  retryAfterMs?: number,
+): Answer => ({
   kind: 'error',
   error: { code, message: `told to say ${code}`, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) },
 })
-export const moved = (owner: string | null, at = 1): Answer => ({ kind: 'moved', owner: owner as NodeId | null, epoch: epoch(at) })
+export const moved = (owner: string | null, at = 1): Answer => ({
+  kind: 'moved',
+  owner: owner as NodeId | null,
+  epoch: epoch(at),
+})
 
 export interface Received {
   readonly subject: string
@@ -44,7 +57,11 @@ export class FakeCluster {
   constructor(options: { readonly partitions?: number; readonly seed?: string; readonly maxPayload?: number } = {}) {
     const { partitions = 4, seed = 'client', maxPayload } = options
     this.partitions = partitions
-    this.world = new MemoryWorld({ random: new SeededRandom(seed), latencyMs: [0.2, 0.3], ...(maxPayload === undefined ? {} : { maxPayload }) })
+    this.world = new MemoryWorld({
+      random: new SeededRandom(seed),
+      latencyMs: [0.2, 0.3],
+      ...(maxPayload === undefined ? {} : { maxPayload }),
+    })
     this.owners = Array.from({ length: partitions }, () => null)
   }
 
@@ -96,7 +113,9 @@ export class FakeNode {
     this.behave = behave
     const { transport } = this.process
     const listen = (subject: string, queue?: string) =>
-      this.#subscriptions.push(transport.subscribe(subject, (m) => this.#onFrame(m), queue === undefined ? {} : { queue }))
+      this.#subscriptions.push(
+        transport.subscribe(subject, (m) => this.#onFrame(m), queue === undefined ? {} : { queue }),
+      )
     listen(subjects.nodeFrame(name as NodeId))
     for (const p of owns) listen(subjects.partition(partitionId(p)), 'owner')
     const onGet = ({ reply }: Message) => transport.publish(reply!, cluster.view())

@@ -70,7 +70,10 @@ export class FakeWatchOwner {
   readonly process: MemoryProcess
   readonly requests: WatchRequest[] = []
   /** Told at each request; anything but `undefined` is done instead of the truth. */
-  mood: (request: WatchRequest, partition: number) => 'silence' | 'not the owner' | 'lose one' | 'cut' | 'late' | 'denied' | undefined = () => undefined
+  mood: (
+    request: WatchRequest,
+    partition: number,
+  ) => 'silence' | 'not the owner' | 'lose one' | 'cut' | 'late' | 'denied' | undefined = () => undefined
   limit = 1_000
   /** Called when a page is cut and before it is sent. */
   beforeSending: () => void = () => {}
@@ -79,11 +82,17 @@ export class FakeWatchOwner {
   readonly #log: FakeLog
   readonly #subscriptions: { close(): void }[]
 
-  constructor(process: MemoryProcess, log: FakeLog, owns: readonly number[] = Array.from({ length: log.partitions }, (_, p) => p)) {
+  constructor(
+    process: MemoryProcess,
+    log: FakeLog,
+    owns: readonly number[] = Array.from({ length: log.partitions }, (_, p) => p),
+  ) {
     this.process = process
     this.#log = log
     this.#subscriptions = owns.map((p) =>
-      process.transport.subscribe(subjects.watch(partitionId(p)), (message) => this.#onRequest(message, p), { queue: 'owner' }),
+      process.transport.subscribe(subjects.watch(partitionId(p)), (message) => this.#onRequest(message, p), {
+        queue: 'owner',
+      }),
     )
   }
 
@@ -109,7 +118,8 @@ export class FakeWatchOwner {
     if (mood === 'not the owner') return transport.publish(inbox, encodePageError('RETRY', 'not the owner'))
     if (mood === 'denied') return transport.publish(inbox, encodePageError('CONFLICT', 'another generation'))
     const head = this.#log.head(partition)
-    const from = request.from === 'start' ? { seq: 0, index: 0 } : request.from === 'now' ? head : parseCursor(request.from)
+    const from =
+      request.from === 'start' ? { seq: 0, index: 0 } : request.from === 'now' ? head : parseCursor(request.from)
     const all = this.#log
       .changes(partition)
       .filter((c) => c.seq > from.seq || (c.seq === from.seq && c.index > from.index))
@@ -139,7 +149,9 @@ export class FakeWatchOwner {
   #message(change: Logged): Uint8Array {
     const { type, key, rev, state } = change
     const body = state === tooLarge ? { omitted: true } : { state }
-    return Buffer.from(JSON.stringify({ type, key, rev, ...body, cursor: this.#cursor(change), at: change.seq * 1_000 }))
+    return Buffer.from(
+      JSON.stringify({ type, key, rev, ...body, cursor: this.#cursor(change), at: change.seq * 1_000 }),
+    )
   }
 
   #cursor(change: Logged): string {
@@ -147,6 +159,11 @@ export class FakeWatchOwner {
   }
 
   #text(partition: number, at: { readonly seq: number; readonly index: number }): string {
-    return formatCursor({ partition: partitionId(partition), generation: generation('gen1'), seq: seq(at.seq), index: at.index })
+    return formatCursor({
+      partition: partitionId(partition),
+      generation: generation('gen1'),
+      seq: seq(at.seq),
+      index: at.index,
+    })
   }
 }

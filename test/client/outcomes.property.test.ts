@@ -25,7 +25,8 @@ async function run(seed: string) {
     lows.set(frame.session, Math.max(lows.get(frame.session) ?? 0, frame.low))
     const execute = () => {
       // An owner has forgotten what is below `low`: it could not tell a late attempt from a new command.
-      if (!applied.has(id) && request.number < (lows.get(frame.session) ?? 0)) violations.push(`${id} was settled and can still happen`)
+      if (!applied.has(id) && request.number < (lows.get(frame.session) ?? 0))
+        violations.push(`${id} was settled and can still happen`)
       if (!applied.has(id)) applied.set(id, ++applications)
       return value(applied.get(id))
     }

@@ -15,7 +15,11 @@ afterEach(() => {
 const ok: Behave = (request) => value(request.number)
 const silent: Behave = () => null
 
-async function start(behave: Behave, options: Parameters<FakeCluster['client']>[0] = {}, shape: ConstructorParameters<typeof FakeCluster>[0] = {}) {
+async function start(
+  behave: Behave,
+  options: Parameters<FakeCluster['client']>[0] = {},
+  shape: ConstructorParameters<typeof FakeCluster>[0] = {},
+) {
   const cluster = new FakeCluster(shape)
   const node = cluster.node('n1', behave)
   const client = cluster.client(options)
@@ -43,7 +47,10 @@ describe('frames', () => {
     const all = Promise.all(Array.from({ length: 100 }, (_, i) => call(session, `k${i}`)))
     expect(await clock.settle(all, 1_000)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1))
     expect(node.received.length).toBe(1)
-    expect(node.received[0]).toMatchObject({ subject: 'test.node.n1.frame', frame: { partitions: 4, session: session.id, low: 1 } })
+    expect(node.received[0]).toMatchObject({
+      subject: 'test.node.n1.frame',
+      frame: { partitions: 4, session: session.id, low: 1 },
+    })
     expect(session.outstanding).toBe(0)
   })
 
@@ -53,7 +60,10 @@ describe('frames', () => {
     const client = cluster.client()
     clients.push(client)
     await cluster.clock.settle(client.session.whenPlaced(), 1_000)
-    await cluster.clock.settle(Promise.all([0, 1, 2, 3, 0].map((p, i) => call(client.session, cluster.keyOf(p, `${i}-`)))), 1_000)
+    await cluster.clock.settle(
+      Promise.all([0, 1, 2, 3, 0].map((p, i) => call(client.session, cluster.keyOf(p, `${i}-`)))),
+      1_000,
+    )
     expect(nodes.map((node) => node.received.map(({ frame }) => frame.requests.length))).toEqual([[3], [2]])
   })
 
@@ -77,7 +87,9 @@ describe('frames', () => {
   it('are split at half of what the transport takes', async () => {
     const { session, clock, node } = await start(ok, {}, { maxPayload: 8_192 })
     const input = 'x'.repeat(900)
-    const all = Promise.all(Array.from({ length: 10 }, (_, i) => session.request('command', addressOf('t', `k${i}`), 'x', input)))
+    const all = Promise.all(
+      Array.from({ length: 10 }, (_, i) => session.request('command', addressOf('t', `k${i}`), 'x', input)),
+    )
     await clock.settle(all, 1_000)
     expect(node.received.map(({ frame }) => frame.requests.length)).toEqual([4, 4, 2])
   })
@@ -181,7 +193,9 @@ describe('attempts', () => {
   })
 
   it('ignore a move that is older than what is known (P2)', async () => {
-    const { session, clock, cluster, node } = await start((request) => (request.name === 'do' ? moved('n2', 5) : moved('n3', 4)))
+    const { session, clock, cluster, node } = await start((request) =>
+      request.name === 'do' ? moved('n2', 5) : moved('n3', 4),
+    )
     const second = cluster.node('n2', ok, [])
     const third = cluster.node('n3', ok, [])
     const key = cluster.keyOf(1)
@@ -206,7 +220,9 @@ describe('attempts', () => {
     const error = codeOf(call(session, 'k'))
     expect(await clock.settle(error, 11_000)).toBe('UNKNOWN')
     expect(numbers(node)).toEqual([1, 1, 1, 1])
-    expect(node.received.map(({ atMs }) => Math.round((atMs - node.received[0]!.atMs) / 100) / 10)).toEqual([0, 1, 3, 7])
+    expect(node.received.map(({ atMs }) => Math.round((atMs - node.received[0]!.atMs) / 100) / 10)).toEqual([
+      0, 1, 3, 7,
+    ])
     expect(node.received.map(({ subject }) => subject.split('.')[1])).toEqual(['node', 'p', 'p', 'p'])
   })
 
@@ -221,7 +237,9 @@ describe('attempts', () => {
   })
 
   it('are made again for everything outstanding after a reconnect (S3)', async () => {
-    const { session, clock, client, node } = await start((request, _frame) => (node.received.length === 1 ? null : value(request.number)))
+    const { session, clock, client, node } = await start((request, _frame) =>
+      node.received.length === 1 ? null : value(request.number),
+    )
     const all = Promise.all([call(session, 'a'), call(session, 'b'), call(session, 'c', {}, 'query')])
     await clock.advance(100)
     client.process.cut()
@@ -268,7 +286,9 @@ describe('attempts', () => {
 
 describe('outcomes (R2, A3)', () => {
   it('are the value, or the error of the handler, as the owner says', async () => {
-    const { session, clock } = await start((request) => (request.key === 'bad' ? failure('FAILED') : value({ n: 1n, d: new Date(5) })))
+    const { session, clock } = await start((request) =>
+      request.key === 'bad' ? failure('FAILED') : value({ n: 1n, d: new Date(5) }),
+    )
     const [good, bad] = [call(session, 'good'), errorOf(call(session, 'bad'))]
     expect(await clock.settle(good, 100)).toEqual({ n: 1n, d: new Date(5) })
     expect(await clock.settle(bad, 100)).toMatchObject({ code: 'FAILED', message: 'told to say FAILED', id: undefined })
@@ -396,7 +416,9 @@ describe('repeating an id', () => {
     const id = parseCommandId('othersession:7')
     const all = Promise.all([call(session, 'k'), call(session, 'k', { id }), call(session, 'k')])
     expect(await clock.settle(all, 100)).toEqual([1, 7, 2])
-    expect(node.received.map(({ frame }) => [frame.session, frame.low, frame.requests.map(({ number }) => number)])).toEqual([
+    expect(
+      node.received.map(({ frame }) => [frame.session, frame.low, frame.requests.map(({ number }) => number)]),
+    ).toEqual([
       [session.id, 1, [1]],
       ['othersession', 0, [7]],
       [session.id, 1, [2]],
@@ -405,7 +427,10 @@ describe('repeating an id', () => {
 
   it("of a caller's own making is command 1 of a session of its own", async () => {
     const { session, clock, node } = await start(silent)
-    const { code, id } = await clock.settle(errorOf(call(session, 'k', { id: parseCommandId('order-17'), timeoutMs: 500 })), 600)
+    const { code, id } = await clock.settle(
+      errorOf(call(session, 'k', { id: parseCommandId('order-17'), timeoutMs: 500 })),
+      600,
+    )
     expect([code, id]).toEqual(['UNKNOWN', 'order-17'])
     expect(node.received[0]?.frame).toMatchObject({ session: 'x-order-17', low: 0 })
     expect(node.requests[0]?.number).toBe(1)
@@ -458,7 +483,9 @@ describe('late and strange replies', () => {
     node.process.transport.publish('_INBOX.client-1.1.view', Buffer.from('{"version":1e99}'))
     node.process.transport.publish(subjects.placement, Buffer.from('nonsense'))
     await clock.advance(10)
-    expect(client.events.filter((event) => event.type === 'message.dropped' && event.reason === 'malformed').length).toBe(3)
+    expect(
+      client.events.filter((event) => event.type === 'message.dropped' && event.reason === 'malformed').length,
+    ).toBe(3)
     expect(cluster.partitions).toBe(session.partitions)
     session.close()
     expect(await failed).toBe('UNKNOWN')
@@ -501,7 +528,9 @@ describe('aborting a call', () => {
 
 describe('closing', () => {
   it('ends what is outstanding as far as it is known, and takes nothing more', async () => {
-    const { session, clock, client, cluster, node } = await start((request) => (request.key === 'refused' ? failure('RETRY') : null))
+    const { session, clock, client, cluster, node } = await start((request) =>
+      request.key === 'refused' ? failure('RETRY') : null,
+    )
     const sent = errorOf(call(session, 'k'))
     const refused = errorOf(call(session, 'refused'))
     const query = errorOf(call(session, 'k', {}, 'query'))

@@ -26,7 +26,14 @@ async function start(seed = 'watch', partitions = 4) {
     await clock.settle(client.session.whenPlaced(), 1_000)
     const { process, session } = client
     const observer = { emit() {} }
-    const hf = new Holdfast({ transport: process.transport, clock: process.clock, random: process.random, observer, session, subjects })
+    const hf = new Holdfast({
+      transport: process.transport,
+      clock: process.clock,
+      random: process.random,
+      observer,
+      session,
+      subjects,
+    })
     handles.push(hf)
     return { hf, process }
   }
@@ -302,10 +309,13 @@ describe('a watch of a type', () => {
     const watch = hf.watch(Cart)
     const got = collect(watch)
     await clock.settle(watch.ready(), 100)
-    for (let i = 0; i < 20; i++) change(...keys.map((key) => ({ key, state: { n: i } })), { type: 'other', key: 'a', state: 1 })
+    for (let i = 0; i < 20; i++)
+      change(...keys.map((key) => ({ key, state: { n: i } })), { type: 'other', key: 'a', state: 1 })
     await clock.advance(200)
     for (const key of keys) {
-      expect(got.changes.filter((c) => c.key === key).map(({ rev }) => rev)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+      expect(got.changes.filter((c) => c.key === key).map(({ rev }) => rev)).toEqual(
+        Array.from({ length: 20 }, (_, i) => i + 1),
+      )
     }
     expect(got.changes.length).toBe(160)
   })
@@ -320,7 +330,9 @@ describe('a watch of a type', () => {
     for (const [i, { cursor }] of got.changes.entries()) {
       const rest = collect(hf.watch(Cart, { from: cursor }))
       await clock.advance(1_000)
-      expect([...short(got.changes.slice(0, i + 1)), ...short(rest.changes)].toSorted()).toEqual(short(got.changes).toSorted())
+      expect([...short(got.changes.slice(0, i + 1)), ...short(rest.changes)].toSorted()).toEqual(
+        short(got.changes).toSorted(),
+      )
     }
   })
 
@@ -383,11 +395,16 @@ describe('what cannot be watched', () => {
   it('is refused: texts that are no cursor, and cursors of the other kind', async () => {
     const { hf, clock, log } = await start()
     log.commit(n(1))
-    const [one, all] = [collect(hf.actor(Cart, 'a').watch({ from: 'start' })), collect(hf.watch(Cart, { from: 'start' }))]
+    const [one, all] = [
+      collect(hf.actor(Cart, 'a').watch({ from: 'start' })),
+      collect(hf.watch(Cart, { from: 'start' })),
+    ]
     await clock.advance(100)
     const [cursor, vector] = [one.changes[0]!.cursor, all.changes[0]!.cursor]
     for (const from of ['', 'x', '1-2-3', vector, `${cursor} `]) bad(() => hf.actor(Cart, 'a').watch({ from }))
-    const swapped = Buffer.from([...Buffer.from(vector, 'base64url').toString().split(',')].toReversed().join(',')).toString('base64url')
+    const swapped = Buffer.from(
+      [...Buffer.from(vector, 'base64url').toString().split(',')].toReversed().join(','),
+    ).toString('base64url')
     for (const from of ['', 'x', cursor, 'AAAA', swapped]) bad(() => hf.watch(Cart, { from }))
   })
 
@@ -395,7 +412,10 @@ describe('what cannot be watched', () => {
     const { hf, clock, log, cluster } = await start()
     const [k0, k1] = [cluster.keyOf(0), cluster.keyOf(1)]
     log.commit({ key: k0, state: 1 })
-    const [one, all] = [collect(hf.actor(Cart, k0).watch({ from: 'start' })), collect(hf.watch(Cart, { from: 'start' }))]
+    const [one, all] = [
+      collect(hf.actor(Cart, k0).watch({ from: 'start' })),
+      collect(hf.watch(Cart, { from: 'start' })),
+    ]
     await clock.advance(100)
     const other = collect(hf.actor(Cart, k1).watch({ from: one.changes[0]!.cursor }))
     const halved = Buffer.from(all.changes[0]!.cursor, 'base64url').toString().split(',').slice(0, 2).join(',')
@@ -422,7 +442,10 @@ describe('what cannot be watched', () => {
 })
 
 describe('a watch ends', () => {
-  const endings: [name: string, end: (parts: { watch: Watch<unknown>; abort: AbortController; hf: Holdfast }) => unknown][] = [
+  const endings: [
+    name: string,
+    end: (parts: { watch: Watch<unknown>; abort: AbortController; hf: Holdfast }) => unknown,
+  ][] = [
     ['by close', ({ watch }) => watch.close()],
     ['by its signal', ({ abort }) => abort.abort()],
     ['with its client', ({ hf }) => hf.close()],
@@ -482,66 +505,74 @@ describe('a watch ends', () => {
 })
 
 describe('whatever is lost on the way', () => {
-  it.each(Array.from({ length: 30 }, (_, i) => i))('every change comes once and in its order, resumed or not (seed %i)', async (seed) => {
-    const random = new SeededRandom(`watch ${seed}`)
-    const { hf, clock, cluster, log, process, owner: first } = await start(`watch ${seed}`)
-    let owner = first
-    const keys = Array.from({ length: 6 }, (_, i) => `key${i}`)
-    const committed: Logged[] = []
-    process.links.hub.dropProbability = random.between(0, 0.15)
-    owner.limit = 1 + random.below(8)
-    const seen: { key: string; rev: number }[] = []
-    const seenOfKey: number[] = []
-    let over = false
-    let watch = hf.watch(Cart, { from: 'start' })
-    /** Watches for a while, then goes away and comes back with its cursor. */
-    const follow = async () => {
-      while (!over) {
-        let from = watch.cursor
-        for await (const { key, rev, cursor } of watch) {
-          seen.push({ key, rev })
-          from = cursor
-          if (random.chance(0.05)) break
+  it.each(Array.from({ length: 30 }, (_, i) => i))(
+    'every change comes once and in its order, resumed or not (seed %i)',
+    async (seed) => {
+      const random = new SeededRandom(`watch ${seed}`)
+      const { hf, clock, cluster, log, process, owner: first } = await start(`watch ${seed}`)
+      let owner = first
+      const keys = Array.from({ length: 6 }, (_, i) => `key${i}`)
+      const committed: Logged[] = []
+      process.links.hub.dropProbability = random.between(0, 0.15)
+      owner.limit = 1 + random.below(8)
+      const seen: { key: string; rev: number }[] = []
+      const seenOfKey: number[] = []
+      let over = false
+      let watch = hf.watch(Cart, { from: 'start' })
+      /** Watches for a while, then goes away and comes back with its cursor. */
+      const follow = async () => {
+        while (!over) {
+          let from = watch.cursor
+          for await (const { key, rev, cursor } of watch) {
+            seen.push({ key, rev })
+            from = cursor
+            if (random.chance(0.05)) break
+          }
+          if (!over) watch = hf.watch(Cart, { from })
         }
-        if (!over) watch = hf.watch(Cart, { from })
       }
-    }
-    const following = follow()
-    const ofKey = hf.actor(Cart, 'key3').watch({ from: 'start' })
-    const followingKey = (async () => {
-      for await (const { rev } of ofKey) seenOfKey.push(rev)
-    })()
-    for (let i = 0; i < 60; i++) {
-      const logged = log.commit(...Array.from({ length: 1 + random.below(5) }, () => ({ key: random.pick(keys)!, state: { n: i } })))
-      committed.push(...logged)
-      if (random.chance(0.7)) owner.publish(...logged)
-      const dice = random.next()
-      if (dice < 0.05) process.cut({ noticeAfterMs: random.between(0, 300) })
-      else if (dice < 0.2) process.heal()
-      else if (dice < 0.25) {
-        owner.leave()
-        owner = new FakeWatchOwner(cluster.world.start(`owner ${i}`), log)
-        owner.limit = 1 + random.below(8)
-        owner.publish(...committed.slice(-10))
-      } else if (dice < 0.4) {
-        const mood = random.pick(['lose one', 'cut', 'silence', 'not the owner'] as const)
-        owner.mood = () => (random.chance(0.5) ? mood : undefined)
+      const following = follow()
+      const ofKey = hf.actor(Cart, 'key3').watch({ from: 'start' })
+      const followingKey = (async () => {
+        for await (const { rev } of ofKey) seenOfKey.push(rev)
+      })()
+      for (let i = 0; i < 60; i++) {
+        const logged = log.commit(
+          ...Array.from({ length: 1 + random.below(5) }, () => ({ key: random.pick(keys)!, state: { n: i } })),
+        )
+        committed.push(...logged)
+        if (random.chance(0.7)) owner.publish(...logged)
+        const dice = random.next()
+        if (dice < 0.05) process.cut({ noticeAfterMs: random.between(0, 300) })
+        else if (dice < 0.2) process.heal()
+        else if (dice < 0.25) {
+          owner.leave()
+          owner = new FakeWatchOwner(cluster.world.start(`owner ${i}`), log)
+          owner.limit = 1 + random.below(8)
+          owner.publish(...committed.slice(-10))
+        } else if (dice < 0.4) {
+          const mood = random.pick(['lose one', 'cut', 'silence', 'not the owner'] as const)
+          owner.mood = () => (random.chance(0.5) ? mood : undefined)
+        }
+        await clock.advance(random.between(0, 200))
       }
-      await clock.advance(random.between(0, 200))
-    }
-    process.heal()
-    process.links.hub.dropProbability = 0
-    owner.mood = () => undefined
-    await clock.advance(10_000)
-    over = true
-    watch.close()
-    ofKey.close()
-    await Promise.all([following, followingKey])
-    for (const key of keys) {
-      const revs = committed.filter((c) => c.key === key).map(({ rev }) => rev)
-      expect(seen.filter((c) => c.key === key).map(({ rev }) => rev), `revs of ${key}`).toEqual(revs)
-    }
-    expect(seenOfKey).toEqual(committed.filter(({ key }) => key === 'key3').map(({ rev }) => rev))
-    expect(committed.length).toBeGreaterThan(60)
-  })
+      process.heal()
+      process.links.hub.dropProbability = 0
+      owner.mood = () => undefined
+      await clock.advance(10_000)
+      over = true
+      watch.close()
+      ofKey.close()
+      await Promise.all([following, followingKey])
+      for (const key of keys) {
+        const revs = committed.filter((c) => c.key === key).map(({ rev }) => rev)
+        expect(
+          seen.filter((c) => c.key === key).map(({ rev }) => rev),
+          `revs of ${key}`,
+        ).toEqual(revs)
+      }
+      expect(seenOfKey).toEqual(committed.filter(({ key }) => key === 'key3').map(({ rev }) => rev))
+      expect(committed.length).toBeGreaterThan(60)
+    },
+  )
 })

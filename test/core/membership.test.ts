@@ -68,7 +68,7 @@ describe('merging', () => {
         const expected = membersOf(merged(self, [...first, ...second]))
         expect(membersOf(merged(merged(self, first), second))).toEqual(expected)
         expect(membersOf(merged(merged(self, second), first))).toEqual(expected)
-        expect(membersOf(merged(merged(self, [...second, ...first].reverse()), first))).toEqual(expected)
+        expect(membersOf(merged(merged(self, [...second, ...first].toReversed()), first))).toEqual(expected)
       }),
     )
   })

@@ -240,6 +240,23 @@ describe('a plan', () => {
     expect(countOf(settled(nodes, balanced), nodes[0]!)).toBe(0)
   })
 
+  it('moves nothing for the rounding alone: who has the odd ones keeps them (N2)', () => {
+    const owners = ['n0', 'n1', 'n2', 'n2']
+    expect(plan(members(3), tableOf(owners.map((owner) => ({ owner: ref(owner) }))))).toEqual([])
+  })
+
+  it('leaves nothing to a node of weight 0, not even what rounds up (N2)', () => {
+    const balanced = settled(members(4), initialTable(16))
+    const nodes = [member('n0', { weight: 0 }), ...members(3, 1)]
+    expect(nodes.map((node) => countOf(settled(nodes, balanced), node)).sort()).toEqual([0, 5, 5, 6])
+  })
+
+  it('counts what moves to a node when it gives it more (N5)', () => {
+    const owners = ['n1', 'n1', 'n1', 'n1', 'n0', 'n0', 'n0', 'n9']
+    const table = tableOf(owners.map((owner, p) => ({ owner: ref(owner), moving: p === 0 ? ref('n0') : null })))
+    expect(plan(members(2), table)).toEqual([{ kind: 'assign', partition: 7, to: ref('n1') }])
+  })
+
   it('treats nodes as equals when all have weight 0', () => {
     const nodes = [member('n0', { weight: 0 }), member('n1', { weight: 0 })]
     expect(nodes.map((node) => countOf(settled(nodes, initialTable(8)), node))).toEqual([4, 4])

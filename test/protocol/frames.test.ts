@@ -221,7 +221,7 @@ describe('a request frame', () => {
         16,
         's',
         0,
-        ...new Array<number[]>(count).fill([]).flatMap(() => [0, 1, 't', 'k', 'n', new Uint8Array(0), 1]),
+        ...Array.from({ length: count }, () => [0, 1, 't', 'k', 'n', new Uint8Array(0), 1]).flat(),
       ])
     expect(decodeRequestFrame(flat(maxRequestsInFrame)).requests).toHaveLength(maxRequestsInFrame)
     expect(() => decodeRequestFrame(flat(maxRequestsInFrame + 1))).toThrow('bad number of fields')

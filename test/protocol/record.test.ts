@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
-import { epoch, generation, incarnation, partitionId, rev, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
+import {
+  epoch,
+  generation,
+  incarnation,
+  partitionId,
+  rev,
+  seq,
+  sessionId,
+  type NodeId,
+} from '../../src/protocol/ids.ts'
 import {
   decodeRecord,
   encodeRecord,
@@ -45,20 +54,18 @@ const turn = (sessions: number) =>
     plain,
   )
 
-const commit = fc
-  .array(fc.record({ session, low: number }, plain), { maxLength: 4 })
-  .chain((sessions) =>
-    fc.record(
-      {
-        kind: fc.constant('commit' as const),
-        ...header,
-        sessions: fc.constant(sessions),
-        ended: fc.array(session, { maxLength: 4 }),
-        turns: sessions.length === 0 ? fc.constant([]) : fc.array(turn(sessions.length), { maxLength: 6 }),
-      },
-      plain,
-    ),
-  )
+const commit = fc.array(fc.record({ session, low: number }, plain), { maxLength: 4 }).chain((sessions) =>
+  fc.record(
+    {
+      kind: fc.constant('commit' as const),
+      ...header,
+      sessions: fc.constant(sessions),
+      ended: fc.array(session, { maxLength: 4 }),
+      turns: sessions.length === 0 ? fc.constant([]) : fc.array(turn(sessions.length), { maxLength: 6 }),
+    },
+    plain,
+  ),
+)
 
 const record: fc.Arbitrary<LogRecord> = fc.oneof(
   fc.record({ kind: fc.constant('genesis' as const), ...header, generation: text().map(generation) }, plain),
@@ -165,7 +172,15 @@ const golden = {
         state: null,
         reply: Uint8Array.of(0xc0),
       },
-      { session: 0, number: 5, type: 'cart', key: 'c1', rev: rev(1), state: undefined, reply: Uint8Array.of(0xa1, 0x78) },
+      {
+        session: 0,
+        number: 5,
+        type: 'cart',
+        key: 'c1',
+        rev: rev(1),
+        state: undefined,
+        reply: Uint8Array.of(0xa1, 0x78),
+      },
     ],
   },
   handoff: { kind: 'handoff', ...common, to: 'node-b' as NodeId },

@@ -102,6 +102,11 @@ describe('a value', () => {
     expect(copy).toStrictEqual({ a: new Uint8Array([1, 2, 3]) })
   })
 
+  it('keeps no more memory than its bytes when it is large', () => {
+    const bytes = encodeValue('x'.repeat(100_000))
+    expect(bytes.buffer.byteLength).toBe(bytes.length)
+  })
+
   it('shares its Uint8Arrays with the bytes only where that is asked for', () => {
     const bytes = encodeValue([new Uint8Array([1, 2, 3])])
     const [view] = readValue(bytes, true) as [Uint8Array]
@@ -306,6 +311,7 @@ describe('hostile bytes', () => {
     ['bytes that are cut', 'c6 ffffffff 00'],
     ['an array of 4 billion', 'dd ffffffff c0'],
     ['an object of 4 billion', 'df ffffffff a1 61 c0'],
+    ['a hundred arrays of 30 million inside each other', 'dd 01c9c380'.repeat(100)],
     ['an object without its last value', '82 a1 61 01 a1 62'],
     ['101 levels of arrays', '91'.repeat(101) + 'c0'],
     ['101 levels of objects', '81a161'.repeat(101) + 'c0'],

@@ -8,6 +8,7 @@ import { HoldfastError } from '../../protocol/errors.ts'
 
 /** A line of the protocol holds at most 4,096 bytes, in it a subject, a reply subject and numbers. */
 const maxSubjectBytes = 1_024
+const maxQueueLength = 128
 
 const dot = 0x2e
 const star = 0x2a
@@ -51,8 +52,10 @@ export function checkPattern(pattern: string): void {
 }
 
 export function checkQueue(queue: string): void {
-  if (queue.length <= 128 && /^[^\s\u0000-\u0020\u007f]+$/.test(queue)) return
-  throw invalid(`${shown(queue)} is not the name of a queue group: use 1 to 128 characters without spaces`)
+  if (queue.length <= maxQueueLength && isWellFormedSubject(queue, true)) return
+  throw invalid(
+    `${shown(queue)} is not the name of a queue group: use 1 to ${maxQueueLength} characters without spaces`,
+  )
 }
 
 /** Headers as nats.js takes them, and how many bytes they are in a message. */

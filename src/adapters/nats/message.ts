@@ -1,6 +1,7 @@
 /** Messages as the Transport port has them: nothing of one is decoded before it is asked for. */
 import type { Msg } from '@nats-io/transport-node'
 import type { Headers, Message } from '../../ports/transport.ts'
+import { plainBytes } from './bytes.ts'
 
 export class NatsMessage implements Message {
   readonly subject: string
@@ -11,7 +12,7 @@ export class NatsMessage implements Message {
   constructor(message: Msg) {
     this.#message = message
     this.subject = message.subject
-    this.data = message.data
+    this.data = plainBytes(message.data)
   }
 
   get reply(): string | undefined {

@@ -82,7 +82,8 @@ async function jetStreamTrouble(jetstream: JetStream, link: Link): Promise<Holdf
   try {
     const { error } = await jetstream.call('INFO')
     if (error === undefined) return null
-    if (error.number !== apiErrors.notEnabled && error.number !== apiErrors.notEnabledForAccount) return failed('INFO', error)
+    if (error.number !== apiErrors.notEnabled && error.number !== apiErrors.notEnabledForAccount)
+      return failed('INFO', error)
     return new HoldfastError(
       'INVALID',
       `the NATS server at ${link.server} has no JetStream for this user: enable it for the user's account`,

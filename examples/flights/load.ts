@@ -1,0 +1,88 @@
+/**
+ * Sends the flights, each as its three commands, at the rate that was asked for, and waits for every acknowledgement.
+ *
+ * The commands of a flight go out together; the demonstration relies on no order between them. Nothing is given up: what is refused is sent
+ * again, and what may have happened is repeated under its id, which makes it happen once.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isHoldfastError, type Holdfast } from '../../src/index.ts'
+import { Airport, Route } from './actors.ts'
+import { routeOf, type Flight } from './flights.ts'
+import type { Meter } from './meter.ts'
+
+export interface LoadOptions {
+  readonly client: Holdfast
+  readonly flights: readonly Flight[]
+  /** Flights a second; may be infinite. */
+  readonly rate: number
+  readonly meter: Meter
+  /** After each flight whose commands are all acknowledged, with the number of those flights. */
+  readonly onFlight: (flown: number) => void
+}
+
+/** As fast as it goes means: with so many flights under way. */
+const flightsUnderWay = 1_000
+
+/** Commands of one client that may be without an answer are bounded; a paced load comes nowhere near. */
+const tickMs = 2
+
+/** Resolves when everything is acknowledged; rejects with the first error that no repetition can mend. */
+export async function flyAll(options: LoadOptions): Promise<void> {
+  const { flights, rate, meter, onFlight } = options
+  const paced = Number.isFinite(rate)
+  const startMs = performance.now()
+  let [sent, flown] = [0, 0]
+  let failure: unknown
+  const landed: Promise<void>[] = []
+  meter.start()
+  while (sent < flights.length && failure === undefined) {
+    const due = paced ? ((performance.now() - startMs) * rate) / 1_000 : flown + flightsUnderWay
+    for (; sent < Math.min(due, flights.length); sent++) {
+      const dueMs = paced ? startMs + (sent * 1_000) / rate : performance.now()
+      const flying = fly(options, flights[sent]!, dueMs)
+      landed.push(
+        flying.then(
+          () => onFlight(++flown),
+          (error: unknown) => void (failure ??= error),
+        ),
+      )
+    }
+    await sleep(tickMs)
+  }
+  await Promise.all(landed)
+  if (failure !== undefined) throw failure
+}
+
+async function fly({ client, meter }: LoadOptions, flight: Flight, dueMs: number): Promise<void> {
+  const { origin, destination, delay } = flight
+  const from = client.actor(Airport, origin)
+  const to = client.actor(Airport, destination)
+  const route = client.actor(Route, routeOf(flight))
+  const send = async (command: Command) => {
+    await untilDone(command)
+    meter.acknowledged(dueMs)
+  }
+  await Promise.all([
+    send((id) => (id === undefined ? from : from.with({ id })).departed(delay)),
+    send((id) => (id === undefined ? to : to.with({ id })).arrived(delay)),
+    send((id) => (id === undefined ? route : route.with({ id })).flew(delay)),
+  ])
+}
+
+/** Sends a command, anew or as the repetition of an earlier one. */
+type Command = (id: string | undefined) => Promise<unknown>
+
+async function untilDone(command: Command): Promise<void> {
+  let id: string | undefined
+  for (;;) {
+    try {
+      await command(id)
+      return
+    } catch (error) {
+      // Nothing happened: later. It may have happened: the same id once more. The client did both until its time-out already.
+      if (isHoldfastError(error, 'UNKNOWN')) id = error.id
+      else if (isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'OVERLOADED')) await sleep(error.retryAfterMs ?? 50)
+      else throw error
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Measures the load: acknowledgements, latencies, silences.
+ *
+ * M1. A command's latency runs from when its flight was due to when its acknowledgement came: what waits to be sent counts as well.
+ * M2. A silence is the time between two acknowledgements, of whatever commands, that followed each other.
+ * M3. An episode is a moment and the `episodeMs` after it. What it was felt by is the longest silence that reached into it, and the longest
+ *     latency of a command that waited for its answer in it.
+ */
+export const episodeMs = 10_000
+
+/** What is shown while it runs covers the last so many ms. */
+const recentMs = 2_000
+
+export interface Quantiles {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+export interface Episode {
+  readonly longestSilenceMs: number
+  readonly longestLatencyMs: number
+}
+
+interface Acknowledgement {
+  readonly atMs: number
+  readonly latencyMs: number
+}
+
+interface OpenEpisode {
+  readonly untilMs: number
+  longestSilenceMs: number
+  longestLatencyMs: number
+}
+
+export class Meter {
+  readonly #nowMs: () => number
+  readonly #latenciesMs: number[] = []
+  readonly #episodes: OpenEpisode[] = []
+  #recent: Acknowledgement[] = []
+  #firstMs = 0
+  #lastMs = 0
+
+  /** `nowMs`: any clock that never goes back. */
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  start(): void {
+    this.#firstMs = this.#lastMs = this.#nowMs()
+  }
+
+  acknowledged(dueMs: number): void {
+    const atMs = this.#nowMs()
+    const latencyMs = atMs - dueMs
+    const silentSinceMs = this.#lastMs
+    this.#lastMs = atMs
+    this.#latenciesMs.push(latencyMs)
+    this.#recent.push({ atMs, latencyMs })
+    for (const episode of this.#episodes) {
+      if (silentSinceMs <= episode.untilMs) episode.longestSilenceMs = Math.max(episode.longestSilenceMs, atMs - silentSinceMs)
+      if (dueMs <= episode.untilMs) episode.longestLatencyMs = Math.max(episode.longestLatencyMs, latencyMs)
+    }
+  }
+
+  /** An episode begins. The result changes as long as it lasts. */
+  episode(): Episode {
+    const episode = { untilMs: this.#nowMs() + episodeMs, longestSilenceMs: 0, longestLatencyMs: 0 }
+    this.#episodes.push(episode)
+    return episode
+  }
+
+  get count(): number {
+    return this.#latenciesMs.length
+  }
+
+  /** From the start to the last acknowledgement. */
+  get elapsedMs(): number {
+    return this.#lastMs - this.#firstMs
+  }
+
+  get overall(): Quantiles {
+    return quantiles(this.#latenciesMs)
+  }
+
+  /** Of the last two seconds, with the acknowledgements in each of them. */
+  recent(): Quantiles & { readonly perSecond: number } {
+    const nowMs = this.#nowMs()
+    const sinceMs = Math.max(nowMs - recentMs, this.#firstMs)
+    this.#recent = this.#recent.filter(({ atMs }) => atMs > sinceMs)
+    const perSecond = nowMs > sinceMs ? (this.#recent.length * 1_000) / (nowMs - sinceMs) : 0
+    return { perSecond, ...quantiles(this.#recent.map(({ latencyMs }) => latencyMs)) }
+  }
+}
+
+function quantiles(valuesMs: readonly number[]): Quantiles {
+  const sorted = Float64Array.from(valuesMs).sort()
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+  return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
+}

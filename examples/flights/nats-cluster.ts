@@ -1,0 +1,64 @@
+/** On NATS: a real server, each node a process, the watcher one, too, which knows the documented subjects only. A crash is a SIGKILL. */
+import { join } from 'node:path'
+import { connect } from '../../src/index.ts'
+import { startScript, type Child } from './child.ts'
+import { clusterName, type DemoCluster, type Watcher } from './cluster.ts'
+import { startNatsServer } from './nats-server.ts'
+import type { NodeMessage } from './node.ts'
+import type { Teardown } from './teardown.ts'
+import type { WatcherMessage } from './watcher.ts'
+
+export async function natsCluster(folder: string, nodeIds: readonly string[], teardown: Teardown): Promise<DemoCluster> {
+  const troubles: string[] = []
+  const servers = await startNatsServer(join(folder, 'nats'), teardown, troubles)
+  const nodes = new Map<string, Child>()
+  const owned = new Map<string, number>()
+
+  const start = async (nodeId: string) => {
+    const node = startScript('node.ts', [servers, clusterName, join(folder, nodeId), nodeId], nodeId, troubles)
+    teardown.add(() => node.end('disconnect'))
+    node.onMessage((message: NodeMessage) => {
+      if (message.kind === 'owned' && nodes.has(nodeId)) owned.set(nodeId, message.partitions)
+    })
+    await node.message<NodeMessage>('ready')
+    nodes.set(nodeId, node)
+  }
+  await Promise.all(nodeIds.map(start))
+
+  const client = await connect({ servers, cluster: clusterName })
+  teardown.add(() => client.close())
+  const watcher = await startWatcher(servers, teardown, troubles)
+  return {
+    client,
+    watcher,
+    start,
+    owned: () => new Map([...owned].sort(([a], [b]) => a.localeCompare(b))),
+    async crash(nodeId) {
+      const node = nodes.get(nodeId)!
+      nodes.delete(nodeId)
+      owned.delete(nodeId)
+      await node.end('SIGKILL')
+    },
+    troubles,
+  }
+}
+
+async function startWatcher(servers: string, teardown: Teardown, troubles: string[]): Promise<Watcher> {
+  const child = startScript('watcher.ts', [servers, clusterName], 'the watcher', troubles)
+  teardown.add(() => child.end('disconnect'))
+  let taken = 0
+  child.onMessage((message: WatcherMessage) => {
+    if (message.kind === 'taken') taken = message.taken
+  })
+  await child.message<WatcherMessage>('ready')
+  return {
+    get taken() {
+      return taken
+    },
+    async finish() {
+      const report = child.message<Extract<WatcherMessage, { kind: 'report' }>>('report')
+      child.send({ kind: 'finish' })
+      return (await report).report
+    },
+  }
+}
