@@ -215,15 +215,19 @@ const roles: Readonly<Record<string, PartitionRole>> = {
 }
 
 export function createPartition(options: PartitionOptions): Partition {
+  /** What the host has to say may come after the end. */
+  const tell = (event: Event) => {
+    if (actor.getSnapshot().status === 'active') actor.send(event)
+  }
   const host = new PartitionHost({
     ...options,
     onFenced: (by) => {
       const { partition, observer } = options
       observer.emit({ type: 'partition.fenced', partition, epoch: actor.getSnapshot().context.epoch, by: by.epoch })
-      actor.send({ type: 'fenced' })
+      tell({ type: 'fenced' })
     },
-    onBroken: (error) => actor.send({ type: 'broken', reason: error.message }),
-    onStoreFailure: (error) => actor.send({ type: 'storeFailed', error }),
+    onBroken: (error) => tell({ type: 'broken', reason: error.message }),
+    onStoreFailure: (error) => tell({ type: 'storeFailed', error }),
   })
   const actor = createActor(partitionMachine(options, host), { clock: options.clock })
   let subscriptions: readonly Subscription[] = []

@@ -174,7 +174,9 @@ export function createPlacement(options: PlacementOptions): Placement {
     get leader() {
       return seen.leader
     },
-    hurry: () => actor.send({ type: 'hurry' }),
+    hurry() {
+      if (actor.getSnapshot().status === 'active') actor.send({ type: 'hurry' })
+    },
     close() {
       actor.stop()
       tables.stop()

@@ -1,12 +1,10 @@
 /**
- * A process of the demonstration. None outlives it.
+ * A process of the demonstration, which sends messages of the type `M`. None outlives the demonstration.
  *
- * C1. One that ends unasked is a trouble.
- * C2. One that was asked to end and has not after 10 s is killed, which is a trouble, too.
- * C3. Each is in a process group of its own: Ctrl-C reaches the demonstration alone, which then ends them in order.
+ * C1. One that ends unasked is a trouble. One that was asked to, and does not end well by itself within 10 s, is an error.
+ * C2. Each is in a process group of its own: Ctrl-C reaches the demonstration alone, which then ends them in order.
  */
 import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 const patienceMs = 10_000
@@ -14,70 +12,73 @@ const patienceMs = 10_000
 /** The root of the package. */
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
+/** Runs a TypeScript file of this folder, with a channel for messages. */
+export function runScript(file: string, args: readonly string[]): ChildProcess {
+  const path = fileURLToPath(new URL(file, import.meta.url))
+  return fork(path, args, { cwd: root, execArgv: ['--import', 'tsx'], detached: true, serialization: 'advanced' })
+}
+
 const living = new Set<ChildProcess>()
 process.once('exit', () => living.forEach((child) => child.kill('SIGKILL')))
 
-export class Child {
+export class Child<M extends { readonly kind: string } = never> {
   readonly #process: ChildProcess
   readonly #name: string
-  readonly #troubles: string[]
   readonly #gone: Promise<void>
   #asked = false
 
   constructor(child: ChildProcess, name: string, troubles: string[]) {
     this.#process = child
     this.#name = name
-    this.#troubles = troubles
     living.add(child)
-    this.#gone = Promise.race([once(child, 'exit'), once(child, 'error')]).then(([how]) => {
-      living.delete(child)
-      if (!this.#asked) troubles.push(`${name} ended by itself: ${String(how ?? child.signalCode)}`)
+    this.#gone = new Promise((resolve) => {
+      const gone = (how: string) => {
+        living.delete(child)
+        if (!this.#asked) troubles.push(`${name} ended unasked: ${how}`)
+        resolve()
+      }
+      child.once('exit', (code, signal) => gone(signal ?? `exit code ${code}`))
+      child.once('error', (error) => gone(error.message))
     })
   }
 
   /** Resolves as `promise` does; rejects if the process ends before. */
-  async before<T>(promise: Promise<T>): Promise<T> {
+  before<T>(promise: Promise<T>): Promise<T> {
     const gone = this.#gone.then(() => Promise.reject(new Error(`${this.#name} is gone`)))
     return Promise.race([promise, gone])
   }
 
-  onMessage(listener: (message: never) => void): void {
+  onMessage(listener: (message: M) => void): void {
     this.#process.on('message', listener)
   }
 
-  /** Resolves to the first message of this kind. */
-  message<M extends { readonly kind: string }>(kind: M['kind']): Promise<M> {
-    return this.before(
-      new Promise((resolve) => {
-        this.#process.on('message', (message: M) => {
-          if (message.kind === kind) resolve(message)
-        })
-      }),
-    )
+  /** Resolves to the next message of this kind. */
+  message<K extends M['kind']>(kind: K): Promise<Extract<M, { readonly kind: K }>> {
+    const isOfKind = (message: M): message is Extract<M, { readonly kind: K }> => message.kind === kind
+    return this.before(new Promise((resolve) => this.onMessage((message) => isOfKind(message) && resolve(message))))
   }
 
   send(message: object): void {
     this.#process.send(message)
   }
 
-  /** Asks it to end: by a signal, or by letting go of the channel to it. Resolves when it is gone. */
-  async end(how: NodeJS.Signals | 'disconnect'): Promise<void> {
+  /** SIGKILL. Resolves when it is gone. */
+  async kill(): Promise<void> {
     this.#asked = true
+    this.#process.kill('SIGKILL')
+    await this.#gone
+  }
+
+  /** Asks it to end, by SIGTERM or by letting go of the channel to it. Resolves when it is gone; rejects if that was not well. */
+  async end(how: 'SIGTERM' | 'disconnect'): Promise<void> {
     if (!living.has(this.#process)) return
-    if (how !== 'disconnect') this.#process.kill(how)
+    this.#asked = true
+    if (how === 'SIGTERM') this.#process.kill(how)
     else if (this.#process.connected) this.#process.disconnect()
-    const late = setTimeout(() => {
-      this.#troubles.push(`${this.#name} did not end within ${patienceMs} ms and was killed`)
-      this.#process.kill('SIGKILL')
-    }, patienceMs)
+    const late = setTimeout(() => this.#process.kill('SIGKILL'), patienceMs)
     await this.#gone
     clearTimeout(late)
+    const { exitCode, signalCode } = this.#process
+    if (exitCode !== 0) throw new Error(`${this.#name} did not end well: ${signalCode ?? `exit code ${exitCode}`}`)
   }
-}
-
-/** Runs a TypeScript file of this folder; it ends when the channel to it closes. */
-export function startScript(file: string, args: readonly string[], name: string, troubles: string[]): Child {
-  const path = fileURLToPath(new URL(file, import.meta.url))
-  const options = { cwd: root, execArgv: ['--import', 'tsx'], detached: true, serialization: 'advanced' } as const
-  return new Child(fork(path, args, options), name, troubles)
 }

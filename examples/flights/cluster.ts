@@ -22,3 +22,5 @@ export interface Watcher {
 }
 
 export const clusterName = 'flights'
+/** What a new cluster has by default. */
+export const partitions = 16

@@ -31,7 +31,9 @@ async function demonstrate(options: DemoOptions, teardown: Teardown): Promise<bo
   const flights = await loadFlights(options.flights)
   const expected = expectedTotals(flights)
   const revs = totalRevs(expected)
-  console.log(`${whole(flights.length)} flights: ${whole(revs)} commands to ${whole(expected.size)} airports and routes`)
+  console.log(
+    `${whole(flights.length)} flights: ${whole(revs)} commands to ${whole(expected.size)} airports and routes`,
+  )
 
   const cluster = await (options.nats ? natsCluster : embeddedCluster)(folder, firstNodes, teardown)
   const day = await flightDay(cluster, flights, options.rate, teardown)
@@ -43,7 +45,11 @@ async function demonstrate(options: DemoOptions, teardown: Teardown): Promise<bo
     ...report.faults,
     ...differences('the watcher', expected, report.totals),
   ]
-  console.log(['', airportTable(actual), '', measurements(day), watched(report), '', verdict(expected.size, revs, wrong)].join('\n'))
+  console.log(
+    ['', airportTable(actual), '', measurements(day), watched(report), '', verdict(expected.size, revs, wrong)].join(
+      '\n',
+    ),
+  )
   return wrong.length === 0
 }
 
@@ -56,14 +62,19 @@ async function main(): Promise<number> {
     return 2
   }
   const teardown = new Teardown()
-  const interrupted = new Promise<number>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(130))
+  const interrupted = new Promise<'interrupted'>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve('interrupted'))
   })
+  let outcome: boolean | 'interrupted' = false
+  let clean = false
   try {
-    return await Promise.race([demonstrate(options, teardown).then((right) => (right ? 0 : 1)), interrupted])
+    outcome = await Promise.race([demonstrate(options, teardown), interrupted])
   } finally {
-    await teardown.run()
+    clean = await teardown.run()
   }
+  // What was interrupted may wait for something that does not come any more.
+  if (outcome === 'interrupted') process.exit(130)
+  return outcome && clean ? 0 : 1
 }
 
 process.exitCode = await main()

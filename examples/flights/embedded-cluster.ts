@@ -1,4 +1,4 @@
-/** Embedded: all nodes in this process, each with RocksDB in a folder of its own; the watcher is Holdfast's own `watch`. */
+/** Embedded: all nodes in this process, each with RocksDB in a folder of its own; the watcher is the client's own `watch`. */
 import { join } from 'node:path'
 import { connect, createNode, type HoldfastNode } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
@@ -6,16 +6,20 @@ import { ClientWatcher } from './client-watcher.ts'
 import { clusterName, type DemoCluster } from './cluster.ts'
 import type { Teardown } from './teardown.ts'
 
-export async function embeddedCluster(folder: string, nodeIds: readonly string[], teardown: Teardown): Promise<DemoCluster> {
+export async function embeddedCluster(
+  folder: string,
+  nodeIds: readonly string[],
+  teardown: Teardown,
+): Promise<DemoCluster> {
   const nodes = new Map<string, HoldfastNode>()
   const start = async (nodeId: string) => {
-    // The first one opens the local server, which outlives it; the others share it.
+    // The first node opens the local server, the others share it. It lives as long as any of them.
     const [first] = nodes.values()
     const embedded = first?.embedded ?? true
     const dataDir = join(folder, nodeId)
-    const node = await createNode({ embedded, cluster: clusterName, nodeId, dataDir, actors: [Airport, Route] })
-    nodes.set(nodeId, node)
-    teardown.add(() => node.close())
+    const starting = createNode({ embedded, cluster: clusterName, nodeId, dataDir, actors: [Airport, Route] })
+    teardown.add(async () => (await starting).close())
+    nodes.set(nodeId, await starting)
   }
   for (const nodeId of nodeIds) await start(nodeId)
 

@@ -1,10 +1,11 @@
 /** The run itself: the load, with a node crashed at one third of it and a new one started at two thirds. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { DemoCluster } from './cluster.ts'
 import type { Flight } from './flights.ts'
 import { flyAll } from './load.ts'
 import { Meter, type Episode } from './meter.ts'
-import { Progress, whole } from './progress.ts'
+import { Milestones } from './milestones.ts'
+import { Progress } from './progress.ts'
+import { settled } from './settled.ts'
 import type { Teardown } from './teardown.ts'
 
 export interface FlightDay {
@@ -16,10 +17,8 @@ export interface FlightDay {
 
 const crashing = 'node-2'
 const joining = 'node-4'
-/** How long the new node may take until it owns something. */
-const movedWithinMs = 30_000
 
-/** Resolves when every command is acknowledged and the new node has taken its share. */
+/** Resolves when every command is acknowledged and the new node has its share. */
 export async function flightDay(
   cluster: DemoCluster,
   flights: readonly Flight[],
@@ -50,21 +49,14 @@ export async function flightDay(
     milestones.pass(flown)
   }
 
+  await settled(cluster)
   progress.start()
   const [crash, join] = await Promise.all([
     crashAtOneThird(),
     joinAtTwoThirds(),
     flyAll({ client: cluster.client, flights, rate, meter, onFlight }),
   ])
-  await untilOwning(cluster, joining)
+  await settled(cluster)
   progress.stop()
   return { flights: flights.length, meter, crash, join }
-}
-
-async function untilOwning(cluster: DemoCluster, node: string): Promise<void> {
-  const deadlineMs = performance.now() + movedWithinMs
-  while ((cluster.owned().get(node) ?? 0) === 0) {
-    if (performance.now() > deadlineMs) throw new Error(`${node} has joined, and owns no partition after ${movedWithinMs} ms`)
-    await sleep(20)
-  }
 }

@@ -22,8 +22,7 @@ export interface LoadOptions {
 
 /** As fast as it goes means: with so many flights under way. */
 const flightsUnderWay = 1_000
-
-/** Commands of one client that may be without an answer are bounded; a paced load comes nowhere near. */
+/** How often it looks what is due. */
 const tickMs = 2
 
 /** Resolves when everything is acknowledged; rejects with the first error that no repetition can mend. */
@@ -32,25 +31,20 @@ export async function flyAll(options: LoadOptions): Promise<void> {
   const paced = Number.isFinite(rate)
   const startMs = performance.now()
   let [sent, flown] = [0, 0]
-  let failure: unknown
-  const landed: Promise<void>[] = []
+  let failed = false
+  const landings: Promise<void>[] = []
   meter.start()
-  while (sent < flights.length && failure === undefined) {
+  while (sent < flights.length && !failed) {
     const due = paced ? ((performance.now() - startMs) * rate) / 1_000 : flown + flightsUnderWay
     for (; sent < Math.min(due, flights.length); sent++) {
       const dueMs = paced ? startMs + (sent * 1_000) / rate : performance.now()
-      const flying = fly(options, flights[sent]!, dueMs)
-      landed.push(
-        flying.then(
-          () => onFlight(++flown),
-          (error: unknown) => void (failure ??= error),
-        ),
-      )
+      const landing = fly(options, flights[sent]!, dueMs).then(() => onFlight(++flown))
+      landing.catch(() => (failed = true))
+      landings.push(landing)
     }
     await sleep(tickMs)
   }
-  await Promise.all(landed)
-  if (failure !== undefined) throw failure
+  await Promise.all(landings)
 }
 
 async function fly({ client, meter }: LoadOptions, flight: Flight, dueMs: number): Promise<void> {
@@ -81,7 +75,8 @@ async function untilDone(command: Command): Promise<void> {
     } catch (error) {
       // Nothing happened: later. It may have happened: the same id once more. The client did both until its time-out already.
       if (isHoldfastError(error, 'UNKNOWN')) id = error.id
-      else if (isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'OVERLOADED')) await sleep(error.retryAfterMs ?? 50)
+      else if (isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'OVERLOADED'))
+        await sleep(error.retryAfterMs ?? 50)
       else throw error
     }
   }

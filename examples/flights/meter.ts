@@ -3,10 +3,9 @@
  *
  * M1. A command's latency runs from when its flight was due to when its acknowledgement came: what waits to be sent counts as well.
  * M2. A silence is the time between two acknowledgements, of whatever commands, that followed each other.
- * M3. An episode is a moment and the `episodeMs` after it. What it was felt by is the longest silence that reached into it, and the longest
- *     latency of a command that waited for its answer in it.
+ * M3. An episode lasts from its moment to that of the next. A silence or a command belongs to the episode in which it began; what was under
+ *     way at the moment of the first belongs to that one.
  */
-export const episodeMs = 10_000
 
 /** What is shown while it runs covers the last so many ms. */
 const recentMs = 2_000
@@ -28,7 +27,7 @@ interface Acknowledgement {
 }
 
 interface OpenEpisode {
-  readonly untilMs: number
+  readonly fromMs: number
   longestSilenceMs: number
   longestLatencyMs: number
 }
@@ -57,17 +56,21 @@ export class Meter {
     this.#lastMs = atMs
     this.#latenciesMs.push(latencyMs)
     this.#recent.push({ atMs, latencyMs })
-    for (const episode of this.#episodes) {
-      if (silentSinceMs <= episode.untilMs) episode.longestSilenceMs = Math.max(episode.longestSilenceMs, atMs - silentSinceMs)
-      if (dueMs <= episode.untilMs) episode.longestLatencyMs = Math.max(episode.longestLatencyMs, latencyMs)
-    }
+    const silenced = this.#episodeOf(silentSinceMs)
+    if (silenced !== undefined) silenced.longestSilenceMs = Math.max(silenced.longestSilenceMs, atMs - silentSinceMs)
+    const slowed = this.#episodeOf(dueMs)
+    if (slowed !== undefined) slowed.longestLatencyMs = Math.max(slowed.longestLatencyMs, latencyMs)
   }
 
   /** An episode begins. The result changes as long as it lasts. */
   episode(): Episode {
-    const episode = { untilMs: this.#nowMs() + episodeMs, longestSilenceMs: 0, longestLatencyMs: 0 }
+    const episode = { fromMs: this.#nowMs(), longestSilenceMs: 0, longestLatencyMs: 0 }
     this.#episodes.push(episode)
     return episode
+  }
+
+  #episodeOf(beganMs: number): OpenEpisode | undefined {
+    return this.#episodes.findLast(({ fromMs }) => fromMs <= beganMs) ?? this.#episodes[0]
   }
 
   get count(): number {

@@ -1,27 +1,33 @@
 /** On NATS: a real server, each node a process, the watcher one, too, which knows the documented subjects only. A crash is a SIGKILL. */
 import { join } from 'node:path'
 import { connect } from '../../src/index.ts'
-import { startScript, type Child } from './child.ts'
+import { Child, runScript } from './child.ts'
 import { clusterName, type DemoCluster, type Watcher } from './cluster.ts'
 import { startNatsServer } from './nats-server.ts'
 import type { NodeMessage } from './node.ts'
 import type { Teardown } from './teardown.ts'
 import type { WatcherMessage } from './watcher.ts'
 
-export async function natsCluster(folder: string, nodeIds: readonly string[], teardown: Teardown): Promise<DemoCluster> {
+export async function natsCluster(
+  folder: string,
+  nodeIds: readonly string[],
+  teardown: Teardown,
+): Promise<DemoCluster> {
   const troubles: string[] = []
   const servers = await startNatsServer(join(folder, 'nats'), teardown, troubles)
-  const nodes = new Map<string, Child>()
+  const nodes = new Map<string, Child<NodeMessage>>()
   const owned = new Map<string, number>()
 
   const start = async (nodeId: string) => {
-    const node = startScript('node.ts', [servers, clusterName, join(folder, nodeId), nodeId], nodeId, troubles)
+    const script = runScript('node.ts', [servers, clusterName, join(folder, nodeId), nodeId])
+    const node = new Child<NodeMessage>(script, nodeId, troubles)
     teardown.add(() => node.end('disconnect'))
-    node.onMessage((message: NodeMessage) => {
+    node.onMessage((message) => {
       if (message.kind === 'owned' && nodes.has(nodeId)) owned.set(nodeId, message.partitions)
     })
-    await node.message<NodeMessage>('ready')
+    await node.message('ready')
     nodes.set(nodeId, node)
+    owned.set(nodeId, owned.get(nodeId) ?? 0)
   }
   await Promise.all(nodeIds.map(start))
 
@@ -37,26 +43,27 @@ export async function natsCluster(folder: string, nodeIds: readonly string[], te
       const node = nodes.get(nodeId)!
       nodes.delete(nodeId)
       owned.delete(nodeId)
-      await node.end('SIGKILL')
+      await node.kill()
     },
     troubles,
   }
 }
 
 async function startWatcher(servers: string, teardown: Teardown, troubles: string[]): Promise<Watcher> {
-  const child = startScript('watcher.ts', [servers, clusterName], 'the watcher', troubles)
+  const script = runScript('watcher.ts', [servers, clusterName])
+  const child = new Child<WatcherMessage>(script, 'the watcher', troubles)
   teardown.add(() => child.end('disconnect'))
   let taken = 0
-  child.onMessage((message: WatcherMessage) => {
+  child.onMessage((message) => {
     if (message.kind === 'taken') taken = message.taken
   })
-  await child.message<WatcherMessage>('ready')
+  await child.message('ready')
   return {
     get taken() {
       return taken
     },
     async finish() {
-      const report = child.message<Extract<WatcherMessage, { kind: 'report' }>>('report')
+      const report = child.message('report')
       child.send({ kind: 'finish' })
       return (await report).report
     },

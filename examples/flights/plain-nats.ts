@@ -24,7 +24,13 @@ export interface PlainPage {
 /** One message of a page: a change, its end, or an error. */
 type PagePart =
   | (PlainChange & { readonly end?: undefined; readonly error?: undefined })
-  | { readonly end: true; readonly next: string; readonly more: boolean; readonly count: number }
+  | {
+      readonly end: true
+      readonly next: string
+      readonly more: boolean
+      readonly count: number
+      readonly error?: undefined
+    }
   | { readonly end?: undefined; readonly error: { readonly code: string; readonly message: string } }
 
 const answerWithinMs = 2_000
@@ -40,7 +46,12 @@ export async function countPartitions(nc: NatsConnection, cluster: string): Prom
 }
 
 /** The changes of a partition after the cursor `from`, or from `start`. */
-export async function pullPage(nc: NatsConnection, cluster: string, partition: number, from: string): Promise<PlainPage> {
+export async function pullPage(
+  nc: NatsConnection,
+  cluster: string,
+  partition: number,
+  from: string,
+): Promise<PlainPage> {
   return repeated(() => askForPage(nc, `${cluster}.watch.${partition}`, from))
 }
 

@@ -30,9 +30,11 @@ export class Progress {
     console.log(process.stdout.isTTY ? `\r\x1b[K${text}` : text)
   }
 
-  /** Shows how it stands once more, and ends. */
+  /** Shows how it stands once more, and ends. Idempotent. */
   stop(): void {
+    if (this.#timer === undefined) return
     clearInterval(this.#timer)
+    this.#timer = undefined
     this.#show()
     if (process.stdout.isTTY) process.stdout.write('\n')
   }

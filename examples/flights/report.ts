@@ -1,6 +1,7 @@
 /** What the demonstration says at its end. */
 import type { TotalsByActor } from './expectation.ts'
-import { episodeMs, type Episode, type Meter } from './meter.ts'
+import type { FlightDay } from './flight-day.ts'
+import type { Episode } from './meter.ts'
 import { ms, whole } from './progress.ts'
 import type { WatchReport } from './watch-report.ts'
 
@@ -18,15 +19,18 @@ export function airportTable(totals: TotalsByActor, fromFlights = flightsForMean
     })
     .filter(({ flights }) => flights >= fromFlights)
     .sort((a, b) => b.meanDelay - a.meanDelay)
-  const row = (code: string, flights: string, delay: string) => `  ${code.padEnd(8)}${flights.padStart(8)}${delay.padStart(20)}`
+  const row = (code: string, flights: string, delay: string) =>
+    `  ${code.padEnd(8)}${flights.padStart(8)}${delay.padStart(20)}`
   return [
     row('airport', 'flights', 'mean delay (min)'),
-    ...airports.slice(0, rowsOfTable).map(({ code, flights, meanDelay }) => row(code, whole(flights), meanDelay.toFixed(1))),
+    ...airports
+      .slice(0, rowsOfTable)
+      .map(({ code, flights, meanDelay }) => row(code, whole(flights), meanDelay.toFixed(1))),
     `  … of ${airports.length} airports with ${fromFlights} flights or more`,
   ].join('\n')
 }
 
-export function measurements(meter: Meter, flights: number, crash: Episode, join: Episode): string {
+export function measurements({ flights, meter, crash, join }: FlightDay): string {
   const { p50Ms, p99Ms, maxMs } = meter.overall
   const seconds = meter.elapsedMs / 1_000
   const felt = ({ longestSilenceMs, longestLatencyMs }: Episode) =>
@@ -36,7 +40,6 @@ export function measurements(meter: Meter, flights: number, crash: Episode, join
     `latency       p50 ${ms(p50Ms)}, p99 ${ms(p99Ms)}, longest ${ms(maxMs)}; from when a flight was due to the acknowledgement`,
     `the crash     ${felt(crash)}`,
     `the join      ${felt(join)}`,
-    `              (at longest, over the ${episodeMs / 1_000} s after each)`,
   ].join('\n')
 }
 

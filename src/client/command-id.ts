@@ -16,8 +16,11 @@ export interface CommandId {
 const own = /^[A-Za-z0-9_-]{1,64}$/
 const numbered = /^([A-Za-z0-9_-]{1,66}):([1-9][0-9]{0,15})$/
 
-export const formatCommandId = ({ session, number }: CommandId): string =>
-  number === 1 && session.startsWith('x-') ? session.slice(2) : `${session}:${number}`
+/** Whether it is an id of a caller's own making (I2). */
+export const isOwnId = ({ session, number }: CommandId): boolean => number === 1 && session.startsWith('x-')
+
+export const formatCommandId = (id: CommandId): string =>
+  isOwnId(id) ? id.session.slice(2) : `${id.session}:${id.number}`
 
 /** Throws `INVALID` for a text that is no id. */
 export function parseCommandId(text: unknown): CommandId {

@@ -6,7 +6,8 @@
  *     responders) refuses one attempt; an attempt without an answer is not refused, whatever time has passed.
  * A3. `RETRY`, `OVERLOADED` and `FENCED` are reported only where every attempt was refused. Where nothing was sent and time is up it is
  *     `TIMEOUT`. Else a command or tell is `UNKNOWN` with its id, and a query, which changes nothing, is `RETRY`. A repetition of an
- *     `UNKNOWN` command counts that call's attempts, too.
+ *     `UNKNOWN` command counts that call's attempts, too; of an id of the caller's own making nobody knows here whether it is one, so
+ *     what is reported then is about this call alone.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -36,7 +37,14 @@ export interface Address {
  * `queued`: leaves with the next flush. `held`: there is no connection or no placement. `sent`: waits for a reply. `waiting`: was
  * refused, and is sent again when it is due.
  */
-export type PendingState = 'queued' | 'held' | 'sent' | 'waiting' | 'settled'
+export type PendingState = 'new' | 'queued' | 'held' | 'sent' | 'waiting' | 'settled'
+
+/** At most so many bytes of a frame are a request's: three for each UTF-16 unit, and the heads of its seven fields. */
+export const frameBytes = (
+  { type, key }: { readonly type: string; readonly key: string },
+  name: string,
+  input: Uint8Array,
+) => input.length + (type.length + key.length + name.length) * 3 + 48
 
 export class Pending implements Request, Waiter {
   readonly kind: RequestKind
@@ -54,7 +62,7 @@ export class Pending implements Request, Waiter {
   /** What to undo when it is settled. */
   release: (() => void) | undefined = undefined
 
-  state: PendingState = 'queued'
+  state: PendingState = 'new'
   readonly startMs: number
   deadlineMs: number
   /** When something is to be done about it, at the latest its deadline. All times of a request are whole milliseconds. */
@@ -102,11 +110,6 @@ export class Pending implements Request, Waiter {
     this.startMs = nowMs
     this.deadlineMs = nowMs + Math.ceil(timeoutMs)
     this.dueMs = this.deadlineMs
-  }
-
-  /** At most so many bytes in a frame: three for each UTF-16 unit, and the heads of its seven fields. */
-  get frameBytes(): number {
-    return this.input.length + (this.type.length + this.key.length + this.name.length) * 3 + 48
   }
 
   /** An attempt is made. It times out after `attemptTimeoutMs`, twice that at the second, and so on. */
@@ -177,13 +180,18 @@ export class Pending implements Request, Waiter {
       const code = refusal === undefined || refusal.code === 'TIMEOUT' ? 'RETRY' : refusal.code
       const reason = refusal === undefined ? '' : ` (last: ${refusal.message})`
       const retryAfterMs = refusal?.retryAfterMs
-      return new HoldfastError(code, `the ${what} did not happen, every attempt was refused${reason}: ${why}`, {
-        ...details,
-        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      })
+      return new HoldfastError(
+        code,
+        `every attempt of this call was refused, so it did nothing${reason}: ${what}, ${why}`,
+        {
+          ...details,
+          ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        },
+      )
     }
-    if (this.kind === 'query')
+    if (this.kind === 'query') {
       return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}`, details)
+    }
     const id = formatCommandId(this)
     return new HoldfastError(
       'UNKNOWN',

@@ -37,7 +37,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal
   /**
    * Repeats one command: the id of its `UNKNOWN` error, within 90 s of its first call. It takes effect once and gives the first
-   * reply. Or an id of your own, 1 to 64 of `A-Z a-z 0-9 _ -`, to be repeated within 90 s. One id is one command.
+   * reply. Or an id of your own, 1 to 64 of `A-Z a-z 0-9 _ -`, to be repeated within 90 s. One id is one command. With an id of your
+   * own a refusal (`RETRY`, `OVERLOADED`) says that this call did nothing; what an earlier call with the id did is not known here.
    */
   readonly id?: string
 }

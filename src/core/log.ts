@@ -95,7 +95,7 @@ export function judge(position: LogPosition, seq: Seq, bytes: Uint8Array): Verdi
     case 'genesis':
       return broken(`record ${seq} is a second genesis`)
     case 'claim':
-      if (record.epoch < position.epoch) return passOver(position, seq, `claim of epoch ${record.epoch} after ${position.epoch}`)
+      if (record.epoch <= position.epoch) return passOver(position, seq, `claim of epoch ${record.epoch} after ${position.epoch}`)
       if (!links) return broken(`the claim at ${seq} does not link to record ${position.validSeq}`)
       return valid(position, seq, bytes, record)
     case 'commit':

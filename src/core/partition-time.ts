@@ -14,7 +14,8 @@ export function beginTime(logTimeMs: number, wallMs: number, monotonicMs: number
 
 export function advanceTime(time: PartitionTime, wallMs: number, monotonicMs: number): PartitionTime {
   const elapsed = Math.max(0, monotonicMs - time.monotonicMs)
-  const ahead = Math.max(0, time.timeMs - wallMs)
+  // How far it would be ahead by now at full speed.
+  const ahead = Math.max(0, time.timeMs + elapsed - wallMs)
   // At half speed the lead shrinks by half a millisecond for each that passes.
   const slow = Math.min(elapsed, ahead * 2)
   return { timeMs: time.timeMs + slow / 2 + (elapsed - slow), monotonicMs }

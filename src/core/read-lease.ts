@@ -40,7 +40,8 @@ export function extendLease(lease: ReadLease, sentAtMs: number): ReadLease {
 export function checkLease(lease: ReadLease, at: Instant): readonly [ReadLease, valid: boolean] {
   const skewMs = at.wallMs - at.monotonicMs
   if (Math.abs(skewMs - lease.skewMs) > lease.termMs * toleratedSkew) {
-    return [{ ...lease, untilMs: 0, notBeforeMs: at.monotonicMs, skewMs }, false]
+    const notBeforeMs = Math.max(lease.notBeforeMs, at.monotonicMs)
+    return [{ ...lease, untilMs: 0, notBeforeMs, skewMs }, false]
   }
   return [lease, at.monotonicMs < lease.untilMs]
 }

@@ -4,7 +4,8 @@
  *
  * D1. A reply is kept until its session says that it is settled (`low` passes it) or the session has ended: memory follows what
  *     is in flight.
- * D2. A session ends `sessionTermMs` of partition time after its last contact; an inherited one counts from the claim.
+ * D2. A session ends `sessionTermMs` of partition time after its last contact; an inherited one counts from the claim. A record that ends
+ *     it may have been made while a turn of it was still in flight: who was in contact meanwhile goes on.
  * D3. The numbers of sessions and of replies are bounded. At the bound new commands are refused (`OVERLOADED`); nothing is forgotten early.
  */
 import type { SessionId } from '../protocol/ids.ts'
@@ -72,7 +73,7 @@ export class Sessions {
   /** Takes in a valid commit record. */
   apply(record: CommitRecord): SessionChanges {
     const changes: SessionChanges = { marks: [], ended: [], remembered: [], forgotten: [] }
-    for (const session of record.ended) this.#end(session, changes)
+    for (const session of record.ended) this.#end(session, record.time, changes)
     for (const { session, low } of record.sessions) {
       let found = this.#sessions.get(session)
       if (found === undefined) {
@@ -95,8 +96,10 @@ export class Sessions {
       const found = this.#sessions.get(session)!
       if (turn.number < found.low) continue
       if (!found.replies.has(turn.number)) this.#replies++
-      found.replies.set(turn.number, turn.reply)
-      changes.remembered.push({ session, number: turn.number, reply: turn.reply })
+      // A copy: a small reply may be a view of a large block, which would stay as long as it does.
+      const reply = new Uint8Array(turn.reply)
+      found.replies.set(turn.number, reply)
+      changes.remembered.push({ session, number: turn.number, reply })
     }
     return changes
   }
@@ -110,9 +113,9 @@ export class Sessions {
     return ended
   }
 
-  #end(session: SessionId, changes: SessionChanges): void {
+  #end(session: SessionId, timeMs: number, changes: SessionChanges): void {
     const found = this.#sessions.get(session)
-    if (found === undefined) return
+    if (found === undefined || timeMs - found.lastContactMs < sessionTermMs) return
     for (const number of found.replies.keys()) changes.forgotten.push({ session, number })
     this.#replies -= found.replies.size
     this.#sessions.delete(session)

@@ -15,7 +15,7 @@ export interface CachedActor {
   committed: Version
   /** What the next turn begins from: the outcome of turns that are not committed yet, else the same as `committed`. */
   tip: Version
-  /** Turns and store writes under way; while there are any, the actor stays. */
+  /** Loads, turns and store writes under way; while there are any, the actor stays. */
   holds: number
   used: boolean
 }
@@ -42,8 +42,9 @@ export class ActorCache {
     return actor
   }
 
-  add(id: string, version: Version): CachedActor {
-    const actor: CachedActor = { id, committed: version, tip: version, holds: 0, used: true }
+  /** `holds`: of those who wait for it. */
+  add(id: string, version: Version, holds: number): CachedActor {
+    const actor: CachedActor = { id, committed: version, tip: version, holds, used: true }
     this.#actors.set(id, actor)
     this.#bytes += weight(id, version)
     if (this.#bytes > this.#budgetBytes) this.#evict(actor)

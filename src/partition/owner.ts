@@ -275,9 +275,15 @@ export class Owner {
     const actor = replica.peek(id)
     if (actor !== undefined) return read(actor)
     replica.load([id]).then(
-      ([loaded]) => read(loaded!),
+      ([loaded]) => {
+        read(loaded!)
+        loaded!.holds--
+      },
       (error: unknown) => {
-        done({ kind: 'error', error: { code: 'INTERNAL', message: `the state could not be read: ${messageOf(error)}` } })
+        done({
+          kind: 'error',
+          error: { code: 'INTERNAL', message: `the state could not be read: ${messageOf(error)}` },
+        })
       },
     )
   }

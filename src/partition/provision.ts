@@ -2,7 +2,7 @@
  * What a cluster is made of before its first turn: settings, and for each partition a log with a generation (L1).
  *
  * G1. The log comes first, its generation in its metadata and its genesis record; the registry's entry follows. A crash in between leaves
- *     a log without an entry, which the next provisioner adopts.
+ *     a log without an entry, which the next provisioner adopts, or one without a genesis, which it completes.
  * G2. Where the registry has a generation no log is ever created: if the log is gone, it was lost, and the partition stops.
  */
 import { genesisRecord } from '../core/log.ts'
@@ -93,6 +93,7 @@ async function provisionPartition(partition: PartitionId, options: ProvisionOpti
   if (created) observer.emit({ type: 'log.provisioned', partition, generation: fresh })
   const info = await changelog.log(partition).info()
   if (info === null) throw new HoldfastError('RETRY', `the log of partition ${partition} cannot be read yet; try again`)
+  if (info.last === 0) await changelog.provision(partition, info.generation, genesisRecord(partition, info.generation))
   await registry.create(key, Buffer.from(info.generation))
   const entry = await registry.get(key)
   if (entry === null) throw new HoldfastError('RETRY', `the generation of partition ${partition} cannot be read; try again`)

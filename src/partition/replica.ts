@@ -7,6 +7,8 @@
  *     `maxStaged` keys it is written at once.
  * M4. A state hash that differs from the record's is reported and not believed: mutations are the truth (L9).
  * M5. Once a write to the store has failed nothing more is written: its position stays behind, and the replica says so.
+ * M6. An actor that is loaded is read once, however many wait for it, and stays in memory until they have let go of it: two copies of
+ *     one actor, or an old one after it was written, would lose a turn.
  */
 import { actorShare, hash64FromBytes, hash64ToText, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
 import { startOfLog, type LogPosition } from '../core/log.ts'
@@ -52,6 +54,12 @@ export interface ReplicaOptions {
 
 const maxStaged = 50_000
 
+/** One read of the store, and how many wait for each of its actors. */
+interface Load {
+  done: Promise<void> | undefined
+  readonly holds: Map<string, number>
+}
+
 /** Names an actor within its partition; types cannot run into keys, because a token has no `.`. */
 export const actorId = (type: string, key: string): string => `${encodeToken(type)}.${key}`
 
@@ -62,6 +70,8 @@ export class Replica {
   readonly #store: Store
   readonly #options: ReplicaOptions
   readonly #cache: ActorCache
+  /** Actors that are being read, and what reads them. */
+  readonly #loading = new Map<string, Load>()
   readonly #dirty = new Set<CachedActor>()
   readonly #staged = new Map<string, StoreOp>()
   #position: LogPosition
@@ -69,6 +79,7 @@ export class Replica {
   #head = 0
   #timer: Timer | undefined
   #writing: Promise<void> | undefined
+  #next: Promise<void> | undefined
   #failed = false
 
   private constructor(store: Store, position: LogPosition, options: ReplicaOptions) {
@@ -125,17 +136,29 @@ export class Replica {
     return this.#cache.get(id)
   }
 
-  /** Brings actors into memory, each as the store has it. */
+  /** Brings actors into memory, each as the store has it, and holds them: the caller lets go of each (`holds--`) when it has used it. */
   async load(ids: readonly string[]): Promise<readonly CachedActor[]> {
-    const missing = ids.filter((id) => this.#cache.get(id) === undefined)
-    const stored = missing.length === 0 ? [] : await this.#read(missing.map(actorKey))
-    missing.forEach((id, i) => {
-      // A turn or another load may have brought it meanwhile.
-      if (this.#cache.get(id) !== undefined) return
-      const value = stored[i]
-      this.#cache.add(id, value === undefined ? neverWritten : decodeVersion(value))
-    })
-    return ids.map((id) => this.#cache.get(id) ?? this.#cache.add(id, neverWritten))
+    const missing: string[] = []
+    const loads = new Set<Load>()
+    const own: Load = { done: undefined, holds: new Map() }
+    for (const id of ids) {
+      const actor = this.#cache.get(id)
+      if (actor !== undefined) {
+        actor.holds++
+        continue
+      }
+      let load = this.#loading.get(id)
+      if (load === undefined) {
+        load = own
+        this.#loading.set(id, own)
+        missing.push(id)
+      }
+      load.holds.set(id, (load.holds.get(id) ?? 0) + 1)
+      loads.add(load)
+    }
+    if (missing.length > 0) own.done = this.#bring(missing, own.holds)
+    await Promise.all([...loads].map((load) => load.done))
+    return ids.map((id) => this.#cache.get(id)!)
   }
 
   /** Takes in a valid record that was read from the log. */
@@ -150,6 +173,7 @@ export class Replica {
         this.applyTurn(actor, { rev: turn.rev, state: turn.state, share })
         actor.tip = actor.committed
       })
+      for (const actor of actors) actor.holds--
       this.applySessions(record)
     }
     this.advance(position)
@@ -184,10 +208,11 @@ export class Replica {
   /** What a committed record says of sessions. */
   applySessions(record: CommitRecord): void {
     const changes = this.sessions.apply(record)
-    for (const mark of changes.marks) this.#stage(sessionKey(mark.session), encodeSession(mark))
+    // What ends goes before what is new: a session may end and begin again in one record.
     for (const session of changes.ended) this.#stage(sessionKey(session), null)
-    for (const { session, number, reply } of changes.remembered) this.#stage(replyKey(session, number), reply)
+    for (const mark of changes.marks) this.#stage(sessionKey(mark.session), encodeSession(mark))
     for (const { session, number } of changes.forgotten) this.#stage(replyKey(session, number), null)
+    for (const { session, number, reply } of changes.remembered) this.#stage(replyKey(session, number), reply)
   }
 
   /** The record at `position` has been taken in. */
@@ -202,12 +227,26 @@ export class Replica {
   }
 
   /** Writes what is staged. Rejects if the store cannot be written (M5). */
-  async flush(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing
+  flush(): Promise<void> {
+    if (this.#writing === undefined) return this.#write()
+    // Whoever asks while a batch is written waits for the one next batch.
+    this.#next ??= this.#writing
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined
+        return this.#write()
+      })
+    return this.#next
+  }
+
+  async #write(): Promise<void> {
     if (this.#failed) throw new HoldfastError('INTERNAL', 'the store of this partition can no longer be written')
     const actors = [...this.#dirty]
     const ops: StoreOp[] = [...this.#staged.values()]
-    for (const actor of actors) ops.push({ key: actorKey(actor.id), value: encodeVersion(actor.committed) })
+    for (const actor of actors) {
+      ops.push({ key: actorKey(actor.id), value: encodeVersion(actor.committed) })
+      keepOwnState(actor)
+    }
     ops.push({ key: positionKey, value: encodePosition({ position: this.#position, stateHash: this.#stateHash }) })
     this.#dirty.clear()
     this.#staged.clear()
@@ -241,18 +280,30 @@ export class Replica {
     }
   }
 
-  async #read(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
+  async #bring(ids: readonly string[], holds: ReadonlyMap<string, number>): Promise<void> {
     try {
-      return await this.#store.getMany(keys)
+      const stored = await this.#store.getMany(ids.map(actorKey))
+      const versions = stored.map((value) => (value === undefined ? neverWritten : decodeVersion(value)))
+      ids.forEach((id, i) => this.#cache.add(id, versions[i]!, holds.get(id)!))
     } catch (error) {
       this.#options.onStoreFailure(error)
       throw error
+    } finally {
+      for (const id of ids) this.#loading.delete(id)
     }
   }
 
   #stage(key: Uint8Array, value: Uint8Array | null): void {
     this.#staged.set(Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1'), { key, value })
   }
+}
+
+/** A small state is a view of the block or record that it came in, which must not stay as long as the actor does. */
+function keepOwnState(actor: CachedActor): void {
+  const { committed, tip } = actor
+  if (committed.state === null || committed.state.buffer.byteLength === committed.state.length) return
+  actor.committed = { ...committed, state: new Uint8Array(committed.state) }
+  if (tip === committed) actor.tip = actor.committed
 }
 
 const sameHash = (a: Hash64, b: Hash64) => a.hi === b.hi && a.lo === b.lo

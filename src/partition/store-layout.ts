@@ -9,12 +9,25 @@
  *
  * Numbers are big-endian, so that byte order is their order.
  */
-import { Packr, Unpackr } from 'msgpackr'
 import type { Hash64 } from '../core/hashing.ts'
 import type { LogPosition } from '../core/log.ts'
 import type { SessionSnapshot } from '../core/sessions.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import { rev, seq, sessionId, type Rev, type Seq, type SessionId } from '../protocol/ids.ts'
+import {
+  epoch,
+  generation,
+  incarnation,
+  partitionId,
+  rev,
+  seq,
+  sessionId,
+  type Rev,
+  type Seq,
+  type SessionId,
+} from '../protocol/ids.ts'
+import { linkBytes } from '../protocol/record.ts'
+import { readValue } from '../protocol/value-reader.ts'
+import { writeValue } from '../protocol/value-writer.ts'
 
 const layoutVersion = 1
 
@@ -32,10 +45,12 @@ export function replyKey(session: SessionId, number: number): Uint8Array {
   return key
 }
 
+/** Throws `INTERNAL`, as all that reads here does where the store is damaged. */
 export function parseReplyKey(key: Uint8Array): { session: SessionId; number: number } {
-  const buffer = Buffer.from(key.buffer, key.byteOffset, key.length)
-  const end = buffer.length - 9
-  return { session: sessionId(buffer.toString('latin1', 1, end)), number: Number(buffer.readBigUInt64BE(end + 1)) }
+  const end = key.length - 9
+  if (end < 1 || key[end] !== 0) throw damaged('the key of a reply')
+  const session = sessionId(Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1', 1, end))
+  return { session, number: natural(uint64(key, end + 1), 'the key of a reply') }
 }
 
 export const parseSessionKey = (key: Uint8Array): SessionId => sessionId(Buffer.from(key).toString('latin1', 1))
@@ -47,7 +62,10 @@ export function voidKey(at: Seq): Uint8Array {
   return key
 }
 
-export const parseVoidKey = (key: Uint8Array): Seq => seq(Number(Buffer.from(key).readBigUInt64BE(1)))
+export function parseVoidKey(key: Uint8Array): Seq {
+  if (key.length !== 9) throw damaged('the key of a void record')
+  return seq(natural(uint64(key, 1), 'the key of a void record'))
+}
 
 /** What an actor was as of one committed turn. `state: null`: never written, or deleted. */
 export interface Version {
@@ -72,10 +90,12 @@ export function encodeVersion(version: Version): Uint8Array {
 export function decodeVersion(stored: Uint8Array): Version {
   if (stored.length < versionHeader) throw damaged('an actor is cut short')
   const view = new DataView(stored.buffer, stored.byteOffset, stored.length)
+  const kept = stored[16]
+  if (kept !== 1 && (kept !== 0 || stored.length !== versionHeader)) throw damaged('an actor')
   return {
     share: { hi: view.getUint32(0), lo: view.getUint32(4) },
-    rev: rev(Number(view.getBigUint64(8))),
-    state: stored[16] === 0 ? null : stored.subarray(versionHeader),
+    rev: rev(natural(uint64(stored, 8), 'the rev of an actor')),
+    state: kept === 0 ? null : stored.subarray(versionHeader),
   }
 }
 
@@ -89,7 +109,8 @@ export function encodeSession(session: SessionSnapshot): Uint8Array {
 export function decodeSession(session: SessionId, stored: Uint8Array): SessionSnapshot {
   if (stored.length !== 16) throw damaged('a session is cut short')
   const view = new DataView(stored.buffer, stored.byteOffset, stored.length)
-  return { session, low: view.getFloat64(0), lastContactMs: view.getFloat64(8) }
+  const [low, lastContactMs] = [view.getFloat64(0), view.getFloat64(8)]
+  return { session, low: natural(low, 'a session'), lastContactMs: natural(lastContactMs, 'a session') }
 }
 
 /** Position and state hash are written in one batch with the data that they speak of. */
@@ -98,11 +119,8 @@ export interface StoredPosition {
   readonly stateHash: Hash64
 }
 
-const packr = new Packr({ useRecords: false })
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
-
 export function encodePosition({ position: p, stateHash }: StoredPosition): Uint8Array {
-  return packr.pack([
+  return writeValue([
     layoutVersion,
     p.partition,
     p.generation,
@@ -122,29 +140,50 @@ export function encodePosition({ position: p, stateHash }: StoredPosition): Uint
 export function decodePosition(stored: Uint8Array): StoredPosition {
   let fields: unknown
   try {
-    fields = unpackr.unpack(stored)
+    fields = readValue(stored)
   } catch (cause) {
-    throw damaged('its position is not msgpack', cause)
+    throw damaged(position, cause)
   }
-  if (!Array.isArray(fields) || fields.length !== 13 || fields[0] !== layoutVersion) throw damaged('its position')
-  const [, partition, generation, at, validSeq, validHash, epoch, incarnation, handedOff, time, published, hi, lo] =
-    fields as [number, ...unknown[]]
+  if (!Array.isArray(fields) || fields.length !== 13 || fields[0] !== layoutVersion) throw damaged(position)
+  const whole = (i: number) => natural(fields[i], position)
+  const text = (i: number) => check(fields[i], (field): field is string => typeof field === 'string')
   return {
     position: {
-      partition,
-      generation,
-      seq: at,
-      validSeq,
-      validHash: new Uint8Array(validHash as Uint8Array),
-      epoch,
-      incarnation,
-      handedOff,
-      time,
-      published,
-    } as LogPosition,
-    stateHash: { hi: hi as number, lo: lo as number },
+      partition: partitionId(whole(1)),
+      generation: generation(text(2)),
+      seq: seq(whole(3)),
+      validSeq: seq(whole(4)),
+      validHash: check(
+        fields[5],
+        (field): field is Uint8Array => field instanceof Uint8Array && field.length === linkBytes,
+      ),
+      epoch: epoch(whole(6)),
+      incarnation: incarnation(text(7)),
+      handedOff: check(fields[8], (field): field is boolean => typeof field === 'boolean'),
+      time: whole(9),
+      published: seq(whole(10)),
+    },
+    stateHash: { hi: whole(11), lo: whole(12) },
   }
 }
 
+const position = 'its position'
+
+function check<T>(field: unknown, is: (field: unknown) => field is T): T {
+  if (!is(field)) throw damaged(position)
+  return field
+}
+
+function natural(value: unknown, what: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw damaged(what)
+  return value
+}
+
+/** Past what a number can say it is something that is refused as such. */
+const uint64 = (bytes: Uint8Array, at: number): number =>
+  Number(new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(at))
+
 const damaged = (what: string, cause?: unknown) =>
-  new HoldfastError('INTERNAL', `the store is damaged: ${what}. It will be set aside and rebuilt from the log.`, { cause })
+  new HoldfastError('INTERNAL', `the store is damaged: ${what}. It will be set aside and rebuilt from the log.`, {
+    cause,
+  })

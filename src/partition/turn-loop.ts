@@ -174,7 +174,10 @@ export class TurnLoop {
     try {
       const actors = await this.#options.replica.load(ids)
       if (this.#stopped) return
-      for (const actor of actors) this.#next(actor)
+      for (const actor of actors) {
+        this.#next(actor)
+        actor.holds--
+      }
     } catch (error) {
       if (this.#stopped) return
       // The store's own failure is reported by the replica; here only the callers are told.
@@ -274,7 +277,10 @@ export class TurnLoop {
     const { maxTurnBytes } = this.#options
     if (stateBytes + replyBytes <= maxTurnBytes) return
     const sizes = `the state has ${stateBytes} bytes and the reply ${replyBytes}`
-    throw new HoldfastError('INVALID', `${sizes}; together they may have ${maxTurnBytes}: split the actor, or reply with less`)
+    throw new HoldfastError(
+      'INVALID',
+      `${sizes}; together they may have ${maxTurnBytes}: split the actor, or reply with less`,
+    )
   }
 
   #fail(turn: Turn, error: WireError): void {

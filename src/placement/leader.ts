@@ -9,7 +9,7 @@
  * L4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
-import type { PlacementEntry, PlacementTable } from '../core/table.ts'
+import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
 import type { NodeLease } from '../membership/lease.ts'
 import { refOf } from '../membership/lease.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
@@ -64,8 +64,7 @@ export class Leader {
   start(): void {
     const { transport, subjects } = this.#options
     this.#reports = transport.subscribe(subjects.placementReport, (message) => this.#onReport(message))
-    void this.#exclusively(() => this.#endFormerMoves())
-    this.#tick()
+    void this.#exclusively(() => this.#endFormerMoves()).then(() => this.#tick())
   }
 
   stop(): void {
@@ -81,9 +80,9 @@ export class Leader {
 
   #tick(): void {
     if (this.#stopped) return
-    this.#timer = this.#options.clock.setTimeout(() => {
-      void this.#exclusively(() => this.#plan()).then(() => this.#tick())
-    }, this.#options.planEveryMs)
+    void this.#exclusively(() => this.#plan()).then(() => {
+      if (!this.#stopped) this.#timer = this.#options.clock.setTimeout(() => this.#tick(), this.#options.planEveryMs)
+    })
   }
 
   /** Changes of the table one after the other. Rejects never: without a registry nothing is decided, the next tick tries again. */
@@ -186,9 +185,9 @@ export class Leader {
     this.#avoided.push({ node, partition, backOffMs, untilMs: this.#options.clock.monotonic() + backOffMs })
   }
 
-  /** One CAS of the table, and the news of it. A conflict changes nothing: the next plan begins from what is there. */
+  /** One CAS of the table, and the news of it to clients. A conflict changes nothing: the next plan begins from what is there. */
   async #change(entryOf: (entry: PlacementEntry, partition: number) => PlacementEntry): Promise<void> {
-    const { tables, observer } = this.#options
+    const { tables, observer, transport, subjects } = this.#options
     const before = tables.table
     const changed = await tables.change((table): PlacementTable => {
       const entries = table.entries.map(entryOf)
@@ -196,6 +195,7 @@ export class Leader {
     })
     const after = tables.table
     if (!changed || before === undefined || after === undefined || after === before) return
+    transport.publish(subjects.placement, encodeView(viewOf(after)))
     after.entries.forEach(({ epoch, owner }, p) => {
       if (owner !== null && epoch !== before.entries[p]?.epoch) {
         observer.emit({ type: 'placement.assigned', partition: p as PartitionId, owner: owner.id, epoch })

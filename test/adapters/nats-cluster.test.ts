@@ -38,6 +38,9 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all(servers.map((server) => server.stop())))
 
+/** What is asked of a server that is gone has to be asked again. */
+const impatient = { appendTimeoutMs: 2_000, requestTimeoutMs: 2_000 } as const
+
 const p0 = partitionId(0)
 const g1 = generation('generation123456789012')
 
@@ -61,7 +64,13 @@ const leaderOf = async ({ transport }: NatsPorts, stream: string) => {
 
 describe('a NATS cluster of three', { timeout: 60_000 }, () => {
   it('keeps every accepted record and every write over the loss of the leader', async () => {
-    const settings = { servers: servers.map((server) => server.url), cluster: 'shop', replicas: 3, ...quick }
+    const settings = {
+      servers: servers.map((server) => server.url),
+      cluster: 'shop',
+      replicas: 3,
+      ...quick,
+      ...impatient,
+    }
     const [a, b] = await Promise.all(
       [0, 1].map(() => eventually(() => openNats({ ...settings, connectTimeoutMs: 20_000 }, makeParts()))),
     )

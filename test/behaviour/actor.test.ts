@@ -3,7 +3,6 @@ import { Counter } from '../../actors/keyed/counter.ts'
 import { actor, type StateOf } from '../../src/behaviour/actor.ts'
 import type { CommandContext } from '../../src/behaviour/definition.ts'
 import { reservedNames } from '../../src/behaviour/names.ts'
-import { isHoldfastError } from '../../src/protocol/errors.ts'
 
 interface Item {
   sku: string
@@ -32,16 +31,8 @@ const Cart = actor('cart', {
   },
 })
 
-const invalid = (run: () => unknown, message: RegExp) => {
-  let thrown: unknown
-  try {
-    run()
-  } catch (error) {
-    thrown = error
-  }
-  expect(isHoldfastError(thrown, 'INVALID'), String(thrown)).toBe(true)
-  expect((thrown as Error).message).toMatch(message)
-}
+const invalid = (run: () => unknown, message: RegExp) =>
+  expect(run).toThrow(expect.objectContaining({ code: 'INVALID', message: expect.stringMatching(message) as string }))
 
 /** A definition whose parts are of any type, as a user of plain JavaScript could write it. */
 const loosely = (type: unknown, options: unknown) =>

@@ -66,15 +66,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<ErrorCode | 'none'> =>
     (error: unknown) => (isHoldfastError(error) ? error.code : Promise.reject(error as Error)),
   )
 
-const invalid = (run: () => unknown) => {
-  let thrown: unknown
-  try {
-    run()
-  } catch (error) {
-    thrown = error
-  }
-  expect(isHoldfastError(thrown, 'INVALID'), String(thrown)).toBe(true)
-}
+const invalid = (run: () => unknown) => expect(run).toThrow(expect.objectContaining({ code: 'INVALID' }))
 
 describe('a reference', () => {
   it('has the commands, tells and queries of its definition as methods', async () => {

@@ -11,15 +11,8 @@ import {
 
 const bytes = (json: unknown) => Buffer.from(JSON.stringify(json))
 
-const invalid = (run: () => unknown, of: string) => {
-  let thrown: unknown
-  try {
-    run()
-  } catch (error) {
-    thrown = error
-  }
-  expect(isHoldfastError(thrown, 'INVALID'), of).toBe(true)
-}
+const invalid = (run: () => unknown, of: string) =>
+  expect(run, of).toThrow(expect.objectContaining({ code: 'INVALID' }))
 
 describe('a request for a page', () => {
   it.each([

@@ -71,6 +71,29 @@ const faults: readonly (readonly [name: string, weight: number, fault: Fault])[]
       }, random.between(500, 3_000))
     },
   ],
+  [
+    // Its lease runs out while its appends are under way: they arrive behind the claim of another (L3).
+    'late appends',
+    3,
+    (cluster, { process }, random) => {
+      const { changelog, registry } = process.links
+      registry.cut()
+      changelog.delayMs = random.between(1_500, 5_000)
+      cluster.clock.setTimeout(() => {
+        registry.heal()
+        changelog.delayMs = 0
+      }, random.between(2_500, 5_000))
+    },
+  ],
+  [
+    // It is declared dead and goes on serving whoever still asks it, until its log tells it.
+    'registry away',
+    3,
+    (cluster, { process }, random) => {
+      process.links.registry.cut()
+      cluster.clock.setTimeout(() => process.links.registry.heal(), random.between(2_000, 5_000))
+    },
+  ],
   ['wall clock jumps', 1, (_, { process }, random) => void (process.clock.skewMs += random.between(-5_000, 5_000))],
   [
     'leave',

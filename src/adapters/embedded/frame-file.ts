@@ -15,7 +15,7 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { fileFailure } from './failure.ts'
-import { decodeFileHeader, decodeFrame, decodeHead, encodeFileHeader, encodeFrame, fileHeader, frameHeader, nextMagic, type Frame } from './frame.ts'
+import { decodeFileHeader, decodeFrame, decodeHead, encodeFileHeader, encodeFrame, fileHeader, fileHeaderSize, frameHeader, nextMagic, type Frame } from './frame.ts'
 
 /** Bytes read at a time. */
 const windowSize = 1_048_576
@@ -57,16 +57,16 @@ export class FrameFile {
   #lastAppend: Promise<AppendOutcome> | null = null
   #broken: string | null = null
 
-  /** A2. Throws where there is such a file already only if the caller raced with itself. */
+  /** Makes a file of at least one frame (A2), in the place of the one of that name if there is one. */
   static async create(path: string, label: string, bodies: readonly Uint8Array[]): Promise<void> {
-    const header = encodeFileHeader(label.slice(0, longestLabel))
     const frames = bodies.map((body, i) => encodeFrame(i + 1, 0, body))
+    const size = frames.reduce((sum, frame) => sum + frame.length, fileHeaderSize(label))
     const scratch = `${path}.new`
     try {
       await rm(scratch, { force: true })
       const handle = await open(scratch, 'wx')
       try {
-        await writeAll(handle, Buffer.concat([header, ...frames]), 0)
+        await writeAll(handle, Buffer.concat([encodeFileHeader(label, size), ...frames]), 0)
         await handle.datasync()
       } finally {
         await handle.close()
@@ -110,7 +110,7 @@ export class FrameFile {
       end += frame.size
       visit?.(frame)
     }
-    if (last === 0) throw damaged(path, end)
+    if (end < header.madeSize) throw damaged(path, end)
     if (end < size) {
       if (await provesDamage(handle, end, size, last)) throw damaged(path, end)
       await handle.truncate(end)

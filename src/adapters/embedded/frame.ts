@@ -13,7 +13,10 @@
  * F2. `durable` of a later frame proves that everything before that place had been synced: what is broken there is not a torn
  *     tail but damage.
  *
- * A file begins with "HOLDFAST", the length of a label (2 bytes), its CRC-32, and the label (UTF-8).
+ * A file begins with "HOLDFAST", a CRC-32 of what follows it in the header, the size that the file was made with (8 bytes), the
+ * length of a label (2 bytes), and the label (UTF-8).
+ *
+ * F3. All that a file was made with was durable before it had its name: whatever is not whole there is damage.
  */
 import { crc32 } from 'node:zlib'
 
@@ -22,7 +25,7 @@ export const frameHeader = 28
 /** A length above it is not one. */
 const longestBody = 67_108_864
 const fileMagic = Buffer.from('HOLDFAST')
-export const fileHeader = fileMagic.length + 6
+export const fileHeader = fileMagic.length + 14
 
 export interface FrameHead {
   readonly seq: number
@@ -69,21 +72,31 @@ export function decodeFrame(bytes: Buffer): Frame | null {
 /** Where the next frame may begin, from `from` on; −1 where none does. */
 export const nextMagic = (bytes: Buffer, from: number): number => bytes.indexOf(frameMagic, from)
 
-export function encodeFileHeader(label: string): Buffer {
+export interface FileHead {
+  readonly label: string
+  /** Of the file when it was made. */
+  readonly madeSize: number
+  /** Of the header. */
+  readonly size: number
+}
+
+export const fileHeaderSize = (label: string): number => fileHeader + Buffer.byteLength(label)
+
+export function encodeFileHeader(label: string, madeSize: number): Buffer {
   const name = Buffer.from(label)
   const header = Buffer.alloc(fileHeader + name.length)
   fileMagic.copy(header)
-  header.writeUInt16LE(name.length, 8)
-  header.writeUInt32LE(crc32(name), 10)
+  header.writeBigUInt64LE(BigInt(madeSize), 12)
+  header.writeUInt16LE(name.length, 20)
   name.copy(header, fileHeader)
+  header.writeUInt32LE(crc32(header.subarray(12)), 8)
   return header
 }
 
 /** Null where `bytes` do not begin with a whole header. */
-export function decodeFileHeader(bytes: Buffer): { readonly label: string; readonly size: number } | null {
+export function decodeFileHeader(bytes: Buffer): FileHead | null {
   if (bytes.length < fileHeader || bytes.compare(fileMagic, 0, 8, 0, 8) !== 0) return null
-  const size = fileHeader + bytes.readUInt16LE(8)
-  const name = bytes.subarray(fileHeader, size)
-  if (bytes.length < size || crc32(name) !== bytes.readUInt32LE(10)) return null
-  return { label: name.toString(), size }
+  const size = fileHeader + bytes.readUInt16LE(20)
+  if (bytes.length < size || crc32(bytes.subarray(12, size)) !== bytes.readUInt32LE(8)) return null
+  return { label: bytes.toString('utf8', fileHeader, size), madeSize: Number(bytes.readBigUInt64LE(12)), size }
 }

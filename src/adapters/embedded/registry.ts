@@ -3,14 +3,14 @@
  * Registry port).
  *
  * R1. A compare-and-set is decided at once, against all writes decided before it; it is answered, shown to readers and told to
- *     watches when it is durable.
+ *     watches when it is durable. A conflict with a write, and a read after it, are answered after that write is.
  * R2. The file is written anew, with what is there only, when it has grown far beyond that; the new one replaces it by a rename.
  * R3. Revisions grow over restarts and rewrites.
  */
 import { join } from 'node:path'
 import type { CasResult, Registry, RegistryChange, RegistryEntry } from '../../ports/registry.ts'
 import type { Subscription } from '../../ports/transport.ts'
-import { HoldfastError } from '../../protocol/errors.ts'
+import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { checkKey, checkPrefix, isUnder } from '../memory/registry-key.ts'
 import { FrameFile } from './frame-file.ts'
 import { decodeChange, encodeChange, type StoredChange } from './registry-change.ts'
@@ -94,19 +94,24 @@ export class EmbeddedRegistry {
     return new Handle(this, defer)
   }
 
-  get(key: string): RegistryEntry | null {
+  async get(key: string): Promise<RegistryEntry | null> {
+    await this.#settled()
     return this.#durable.get(key) ?? null
   }
 
-  list(prefix: string): RegistryEntry[] {
-    return [...this.#durable.values()].filter((entry) => isUnder(prefix, entry.key))
+  async list(prefix: string): Promise<RegistryEntry[]> {
+    await this.#settled()
+    return this.#under(prefix)
   }
 
   /** `expected`: the revision that the key must have; 0: there must be none; undefined: any. `value: null` deletes. */
   async write(key: string, value: Uint8Array | null, expected: number | undefined): Promise<CasResult> {
     while (this.#rewriting !== null) await this.#rewriting
-    if (this.#closed) throw new HoldfastError('RETRY', 'the embedded server is closed: open it again')
-    if (expected !== undefined && (this.#decided.get(key) ?? 0) !== expected) return { kind: 'conflict' }
+    this.#refuseClosed()
+    if (expected !== undefined && (this.#decided.get(key) ?? 0) !== expected) {
+      await this.#settled()
+      return { kind: 'conflict' }
+    }
     const before = this.#decided.get(key)
     const revision = ++this.#revision
     const change: StoredChange = value === null ? { kind: 'delete', key, revision } : { kind: 'put', key, value, revision }
@@ -130,7 +135,7 @@ export class EmbeddedRegistry {
 
   watch(watch: Watch): void {
     this.#watches.add(watch)
-    for (const entry of this.list(watch.prefix)) watch.tell(entry)
+    for (const entry of this.#under(watch.prefix)) watch.tell(entry)
   }
 
   unwatch(watch: Watch): void {
@@ -143,26 +148,49 @@ export class EmbeddedRegistry {
     await this.#file.close()
   }
 
+  /** Waits for the writes under way. */
+  async #settled(): Promise<void> {
+    while (this.#rewriting !== null) await this.#rewriting
+    this.#refuseClosed()
+    try {
+      await this.#file.settled()
+    } catch (cause) {
+      throw new HoldfastError('RETRY', `the registry cannot answer: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  #under(prefix: string): RegistryEntry[] {
+    return [...this.#durable.values()].filter((entry) => isUnder(prefix, entry.key))
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new HoldfastError('RETRY', 'the embedded server is closed: open it again')
+  }
+
   #restore(key: string, revision: number | undefined): void {
     if (revision === undefined) this.#decided.delete(key)
     else this.#decided.set(key, revision)
   }
 
-  /** R2. A rewrite that fails leaves the old file in use; the next write tries again. */
+  /** R2. Where it fails the old file stays in use, and it is tried again later. */
   async #rewrite(): Promise<void> {
     const puts = [...this.#durable.values()].sort((a, b) => a.revision - b.revision)
     const changes: StoredChange[] = [...puts.map((entry) => ({ kind: 'put' as const, ...entry })), { kind: 'floor', revision: this.#revision }]
     try {
       await FrameFile.create(this.#path, label, changes.map(encodeChange))
-      const fresh = await FrameFile.open(this.#path)
-      await this.#file.close()
-      this.#file = fresh!
-      this.#frames = changes.length
     } catch {
       this.#frames = 0
-    } finally {
       this.#rewriting = null
+      return
     }
+    // The old file has lost its name: whatever comes of the new one, nothing may be written there any more.
+    await this.#file.close()
+    const fresh = await FrameFile.open(this.#path).catch(() => null)
+    if (fresh !== null) {
+      this.#file = fresh
+      this.#frames = changes.length
+    }
+    this.#rewriting = null
   }
 }
 
@@ -180,14 +208,15 @@ class Handle implements Registry {
   async get(key: string): Promise<RegistryEntry | null> {
     checkKey(key)
     this.#refuseClosed()
-    const entry = this.#server.get(key)
+    const entry = await this.#server.get(key)
     return entry && { ...entry, value: entry.value.slice() }
   }
 
   async list(prefix: string): Promise<readonly RegistryEntry[]> {
     checkPrefix(prefix)
     this.#refuseClosed()
-    return this.#server.list(prefix).map((entry) => ({ ...entry, value: entry.value.slice() }))
+    const entries = await this.#server.list(prefix)
+    return entries.map((entry) => ({ ...entry, value: entry.value.slice() }))
   }
 
   create(key: string, value: Uint8Array): Promise<CasResult> {

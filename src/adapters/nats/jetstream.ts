@@ -43,7 +43,6 @@ export interface StreamInfo {
   readonly config: Json
   readonly first: number
   readonly last: number
-  readonly consumers: number
   /** Subjects that hold messages; only where they were asked for. */
   readonly subjects: readonly string[]
 }
@@ -180,7 +179,6 @@ function parseInfo(body: Json): StreamInfo {
     config: object(body['config']),
     first: number(state['first_seq']),
     last: number(state['last_seq']),
-    consumers: number(state['consumer_count'] ?? 0),
     subjects,
   }
 }

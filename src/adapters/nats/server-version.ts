@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../protocol/errors.ts'
 
 /** Older ones lose acknowledged appends in known ways. */
-export const oldestServer = [2, 10, 27] as const
+const oldestServer = [2, 10, 27] as const
 
 /** Throws `INVALID` if the version that a server announces is too old. */
 export function checkVersion(version: string | undefined, server: string): void {

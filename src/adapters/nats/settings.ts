@@ -55,7 +55,7 @@ export interface LogSettings {
   readonly replicas?: number
 }
 
-export const natsDefaults = {
+const natsDefaults = {
   name: 'holdfast',
   inboxPrefix: '_INBOX',
   connectTimeoutMs: 5_000,

@@ -4,8 +4,8 @@
  * The lock is that of a tiny RocksDB database `<directory>/node`: the operating system takes it back when the process dies,
  * however it dies, and RocksDB itself guards it within a process.
  */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { Disk } from './disk.ts'
 import { leastCache, leastMemtables } from './disk-protocol.ts'
 import { storeFailure } from './failure.ts'
@@ -17,7 +17,7 @@ export class DirectoryLock {
 
   /** Makes the directory if need be. Throws `CONFLICT` while another holds it, `INVALID` where permission is missing. */
   static async take(directory: string): Promise<DirectoryLock> {
-    await mkdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    await makeDirectory(resolve(directory)).catch((error: NodeJS.ErrnoException) => {
       throw storeFailure(directory, error.code ?? '', error.message)
     })
     const disk = new Disk()
@@ -52,3 +52,22 @@ export class DirectoryLock {
     await this.disk.close()
   }
 }
+
+/** With all above it. Node's own way to do that goes round for ever where a directory holds none (in /proc). */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await isDirectory(path))) return
+    if (code !== 'ENOENT' || (await isDirectory(dirname(path)))) throw error
+    await makeDirectory(dirname(path))
+    await makeDirectory(path)
+  }
+}
+
+const isDirectory = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )

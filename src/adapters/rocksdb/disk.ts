@@ -30,7 +30,8 @@ export class Disk {
   #ended: HoldfastError | null = null
 
   constructor() {
-    this.#worker = new Worker(diskThreadSource, { eval: true, workerData: { modulePath: modulePath() } })
+    // Not the flags of this process: with --input-type=module, say, the text would be read as another kind of program.
+    this.#worker = new Worker(diskThreadSource, { eval: true, execArgv: [], workerData: { modulePath: modulePath() } })
     this.#worker.unref()
     this.#worker.on('message', (answer: DiskAnswer) => this.#settle(answer))
     this.#worker.on('error', (cause) => this.#fail(new HoldfastError('INTERNAL', 'the disk thread failed: restart the node', { cause })))

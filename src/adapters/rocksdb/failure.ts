@@ -1,7 +1,7 @@
 /** What went wrong with a store, in the words of the Store port (S3, S4). */
 import { HoldfastError } from '../../protocol/errors.ts'
 
-const permission = /EACCES|EPERM|EROFS|ENOTDIR|EEXIST|permission denied|operation not permitted|read-only file system|not a directory/i
+const permission = /EACCES|EPERM|EROFS|ENOTDIR|EEXIST|ENOENT|permission denied|operation not permitted|read-only file system|not a directory/i
 const unavailable = /No native build was found|ERR_DLOPEN_FAILED|MODULE_NOT_FOUND/
 
 export function storeFailure(path: string, code: string, message: string): HoldfastError {

@@ -2,6 +2,8 @@
 import type { Store, StoreOp } from '../../ports/store.ts'
 import type { Disk } from './disk.ts'
 import { pack, unpack } from './disk-protocol.ts'
+import { storeFailure } from './failure.ts'
+import { endOfOwnKeys, firstOwnKey, Marks } from './marks.ts'
 
 /** Numbers the ranges of this process. */
 let ranges = 0
@@ -10,9 +12,25 @@ export class RocksDbStore implements Store {
   readonly #disk: Disk
   readonly #path: string
   readonly #onClosed: () => void
+  #marks: Marks | null = null
   #closing: Promise<void> | null = null
 
-  constructor(disk: Disk, path: string, onClosed: () => void) {
+  /** The database at `path` is open already. Throws `INTERNAL`, and closes it, where a part of it is missing. */
+  static async over(disk: Disk, path: string, onClosed: () => void): Promise<RocksDbStore> {
+    const store = new RocksDbStore(disk, path, onClosed)
+    try {
+      const rows: (readonly [Uint8Array, Uint8Array])[] = []
+      for await (const row of store.#rows(firstOwnKey, endOfOwnKeys)) rows.push(row)
+      store.#marks = Marks.read(rows)
+      if (store.#marks === null) throw storeFailure(path, '', 'a part of it is missing')
+      return store
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  private constructor(disk: Disk, path: string, onClosed: () => void) {
     this.#disk = disk
     this.#path = path
     this.#onClosed = onClosed
@@ -29,12 +47,22 @@ export class RocksDbStore implements Store {
   async write(batch: readonly StoreOp[]): Promise<void> {
     const path = this.#path
     const parts: (Uint8Array | null)[] = []
-    for (const { key, value } of batch) parts.push(key, value)
+    for (const { key, value } of [...batch, ...this.#marks!.opsWith(batch)]) parts.push(key, value)
     const packed = pack(parts)
     await this.#disk.ask(path, { op: 'write', path, batch: packed }, [packed.bytes])
   }
 
-  async *range(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+  range(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    return this.#rows(gte, Buffer.compare(lt, firstOwnKey) > 0 ? firstOwnKey : lt)
+  }
+
+  close(): Promise<void> {
+    const path = this.#path
+    this.#closing ??= this.#disk.ask(path, { op: 'close', path }).then(() => this.#onClosed())
+    return this.#closing
+  }
+
+  async *#rows(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
     const path = this.#path
     if (Buffer.compare(gte, lt) >= 0) {
       // Also an empty range of a closed store has to fail.
@@ -53,11 +81,5 @@ export class RocksDbStore implements Store {
     } finally {
       await this.#disk.ask(path, { op: 'end', range })
     }
-  }
-
-  close(): Promise<void> {
-    const path = this.#path
-    this.#closing ??= this.#disk.ask(path, { op: 'close', path }).then(() => this.#onClosed())
-    return this.#closing
   }
 }

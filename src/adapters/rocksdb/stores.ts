@@ -61,13 +61,13 @@ export class RocksDbStores implements Stores {
     try {
       const options = { ...this.#share, createIfMissing: !(await holdsData(path)) }
       await this.#lock.disk.ask(path, { op: 'open', path, options })
+      const store = await RocksDbStore.over(this.#lock.disk, path, () => this.#open.delete(partition))
+      this.#open.set(partition, store)
+      return store
     } catch (error) {
       this.#open.delete(partition)
       throw error
     }
-    const store = new RocksDbStore(this.#lock.disk, path, () => this.#open.delete(partition))
-    this.#open.set(partition, store)
-    return store
   }
 
   async setAside(partition: PartitionId, reason: string): Promise<string | null> {

@@ -1,0 +1,114 @@
+/**
+ * The way out of a session: requests of one tick leave together, one frame for each node.
+ *
+ * O1. Each frame has a reply subject of its own, `<inbox>.<number>`, so that "no responders" names the frame that it is about.
+ * O2. While there is no connection or no placement a request is held: it is not sent, and does not count as sent.
+ * O3. A request that is past its deadline, or whose id is too old to be repeated, is handed back instead of sent.
+ */
+import type { Message } from '../ports/transport.ts'
+import { encodeRequestFrame } from '../protocol/frames.ts'
+import type { SessionId } from '../protocol/ids.ts'
+import type { Alarm } from './alarm.ts'
+import { frameHeadBytes, type Batch } from './batch.ts'
+import type { Outstanding } from './outstanding.ts'
+import { frameBytes, type Pending } from './pending.ts'
+import type { Routing } from './routing.ts'
+import { SentFrames } from './sent-frames.ts'
+import type { SessionPorts } from './session.ts'
+
+export interface OutboxOptions {
+  readonly session: SessionId
+  readonly inbox: string
+  readonly routing: Routing
+  readonly outstanding: Outstanding
+  /** Is set to when something is due of what was sent or held. */
+  readonly alarm: Alarm
+  readonly attemptTimeoutMs: number
+  /** O3. */
+  readonly onOverdue: (pending: Pending) => void
+  readonly onTooOld: (pending: Pending) => void
+}
+
+export class Outbox {
+  readonly #ports: SessionPorts
+  readonly #options: OutboxOptions
+  readonly #maxFrameBytes: number
+  readonly #frames = new SentFrames()
+  readonly #flush = () => this.#sendAll()
+  #queue: Pending[] = []
+  #flushing = false
+
+  constructor(ports: SessionPorts, options: OutboxOptions) {
+    this.#ports = ports
+    this.#options = options
+    this.#maxFrameBytes = Math.floor(ports.transport.maxPayload / 2)
+  }
+
+  /** Bytes that one request may take in a frame. */
+  get maxRequestBytes(): number {
+    return this.#maxFrameBytes - frameHeadBytes
+  }
+
+  /** Sends it with all others of this tick. */
+  add(pending: Pending): void {
+    if (pending.state === 'queued') return
+    pending.state = 'queued'
+    this.#queue.push(pending)
+    if (this.#flushing) return
+    this.#flushing = true
+    this.#ports.clock.defer(this.#flush)
+  }
+
+  /** The requests of the frame that a message answers, if they are still remembered: the first answer takes them. */
+  answeredBy(message: Message): readonly Pending[] {
+    return this.#frames.take(Number(message.subject.slice(this.#options.inbox.length + 1)))
+  }
+
+  #sendAll(): void {
+    this.#flushing = false
+    const queue = this.#queue
+    this.#queue = []
+    const { routing, alarm, onOverdue, onTooOld } = this.#options
+    const sendable = this.#ports.transport.connected && routing.partitions > 0
+    const nowMs = Math.floor(this.#ports.clock.monotonic())
+    const filled: Batch[] = []
+    for (const pending of queue) {
+      if (pending.state !== 'queued') continue
+      pending.dueMs = pending.deadlineMs
+      if (nowMs >= pending.deadlineMs) onOverdue(pending)
+      else if (!sendable) {
+        pending.state = 'held'
+        alarm.set(pending.dueMs)
+      } else if (pending.tooOld(nowMs)) onTooOld(pending)
+      else this.#put(pending, filled, nowMs)
+    }
+    for (const batch of filled) if (!batch.isEmpty) this.#send(batch, nowMs)
+  }
+
+  #put(pending: Pending, filled: Batch[], nowMs: number): void {
+    const batch = this.#options.routing.batchFor(pending.hash, pending.viaPartition)
+    const bytes = frameBytes(pending, pending.name, pending.input)
+    // A frame is one session's: a command of another one travels alone.
+    const alone = pending.session !== this.#options.session
+    if (!batch.isEmpty && (alone || !batch.fits(bytes, this.#maxFrameBytes))) this.#send(batch, nowMs)
+    if (batch.isEmpty) filled.push(batch)
+    batch.push(pending, bytes)
+    if (alone) this.#send(batch, nowMs)
+  }
+
+  #send(batch: Batch, nowMs: number): void {
+    const { routing, outstanding, alarm, attemptTimeoutMs, inbox } = this.#options
+    const requests = batch.take()
+    let dueMs = Number.POSITIVE_INFINITY
+    for (const pending of requests) {
+      pending.sentAt(nowMs, batch.subject, attemptTimeoutMs)
+      if (pending.dueMs < dueMs) dueMs = pending.dueMs
+    }
+    alarm.set(dueMs)
+    const session = requests[0]!.session
+    // Of another session nobody here knows what it has settled.
+    const low = session === this.#options.session ? outstanding.low(nowMs) : 0
+    const frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
+    this.#ports.transport.publish(batch.subject, frame, { reply: `${inbox}.${this.#frames.add(requests)}` })
+  }
+}

@@ -1,0 +1,422 @@
+/** What the files of the embedded server withstand: torn tails, damage, disks that fail. */
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { EmbeddedChangelog } from '../../src/adapters/embedded/changelog.ts'
+import { FrameFile, type FrameFileHandle } from '../../src/adapters/embedded/frame-file.ts'
+import { encodeFrame, frameHeader } from '../../src/adapters/embedded/frame.ts'
+import { EmbeddedRegistry } from '../../src/adapters/embedded/registry.ts'
+import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
+import { bytes, pattern, same, text } from '../conformance/bytes.ts'
+
+let folder: string
+let path: string
+let opened: FrameFile[]
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'holdfast-frames-'))
+  path = join(folder, 'file')
+  opened = []
+})
+afterEach(async () => {
+  for (const file of opened) await file.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function openFile(openHandle?: (path: string) => Promise<FrameFileHandle>): Promise<FrameFile> {
+  const file = (await FrameFile.open(path, openHandle === undefined ? {} : { openHandle }))!
+  opened.push(file)
+  return file
+}
+
+/** A file of these bodies, each durable before the next is appended. */
+async function fileOf(...bodies: readonly string[]): Promise<Buffer> {
+  await FrameFile.create(path, 'label', [bytes(bodies[0]!)])
+  const file = await openFile()
+  for (const body of bodies.slice(1)) expect(await file.append(bytes(body))).toEqual({ kind: 'stored' })
+  await file.close()
+  return readFile(path)
+}
+
+async function bodiesOf(file: FrameFile, from = 1, to = file.last): Promise<(string | undefined)[]> {
+  const bodies: (string | undefined)[] = []
+  for await (const frame of file.read(from, to)) bodies.push(text(frame.body))
+  return bodies
+}
+
+describe('a frame file', () => {
+  it('is not there before it is made, and whole when it is (A2)', async () => {
+    expect(await FrameFile.open(path)).toBeNull()
+    await writeFile(`${path}.new`, 'left by a crash')
+    expect(await FrameFile.open(path)).toBeNull()
+    await fileOf('one', 'two')
+    const file = await openFile()
+    expect(file.label).toBe('label')
+    expect(await bodiesOf(file)).toEqual(['one', 'two'])
+  })
+
+  it('finds every frame again, wherever a read begins', async () => {
+    await FrameFile.create(path, 'label', [bytes('body 1')])
+    const file = await openFile()
+    const outcomes = await Promise.all(Array.from({ length: 999 }, (_, i) => file.append(bytes(`body ${i + 2}`))))
+    expect(outcomes.every((outcome) => outcome.kind === 'stored')).toBe(true)
+    const again = await openFile()
+    for (const reader of [file, again]) {
+      for (const from of [1, 2, 127, 128, 129, 130, 256, 257, 900, 1_000]) {
+        expect(await bodiesOf(reader, from, from + 2)).toEqual(
+          [from, from + 1, from + 2].filter((n) => n <= 1_000).map((n) => `body ${n}`),
+        )
+      }
+    }
+    expect(await bodiesOf(again, 1_001, 1_005)).toEqual([])
+  })
+
+  it('holds frames that are larger than what it reads at a time', async () => {
+    const bodies = [pattern(3_000_000), pattern(10), pattern(1_048_576 - frameHeader), pattern(2_500_000, 7)]
+    await FrameFile.create(path, 'label', [bodies[0]!])
+    const file = await openFile()
+    for (const body of bodies.slice(1)) await file.append(body)
+    const again = await openFile()
+    let n = 0
+    for await (const frame of again.read(1, 4)) expect(same(frame.body, bodies[n++]!)).toBe(true)
+    expect(n).toBe(4)
+  })
+
+  describe('with a torn tail (A3)', () => {
+    it('keeps what is whole, wherever the last frame was torn, and goes on behind it', async () => {
+      const whole = await fileOf('one', 'two', 'three')
+      const lastSize = frameHeader + 'three'.length
+      for (let cut = 1; cut <= lastSize; cut++) {
+        await writeFile(path, whole.subarray(0, whole.length - cut))
+        const file = await openFile()
+        expect(await bodiesOf(file)).toEqual(['one', 'two'])
+        expect(await file.append(bytes('other'))).toEqual({ kind: 'stored' })
+        await file.close()
+        expect(await bodiesOf(await openFile())).toEqual(['one', 'two', 'other'])
+      }
+    })
+
+    it.each([
+      ['zeros, as a file system leaves them', (n: number) => Buffer.alloc(n)],
+      ['bytes of something else', (n: number) => Buffer.from(pattern(n, 3))],
+    ])('cuts %s', async (_, junk) => {
+      const whole = await fileOf('one', 'two')
+      for (const length of [1, frameHeader, 5_000, 2_000_000]) {
+        await writeFile(path, Buffer.concat([whole, junk(length)]))
+        expect(await bodiesOf(await openFile())).toEqual(['one', 'two'])
+        expect((await readFile(path)).length).toBe(whole.length)
+      }
+    })
+
+    it('cuts a frame that is not whole and all after it that was never settled', async () => {
+      const whole = await fileOf('one', 'two')
+      const unsettled = [3, 4, 5].map((n) => encodeFrame(n, whole.length, bytes(`frame ${n}`)))
+      unsettled[0]![frameHeader]! ^= 1
+      await writeFile(path, Buffer.concat([whole, ...unsettled]))
+      expect(await bodiesOf(await openFile())).toEqual(['one', 'two'])
+    })
+
+    it('keeps a prefix of what was appended, and all that was settled, under any cut (A1)', async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 20 }), fc.nat(), async (sizes, cutAt) => {
+          await FrameFile.create(path, 'label', [bytes('first')])
+          const file = await openFile()
+          const ends = [(await readFile(path)).length]
+          for (const size of sizes) ends.push(ends.at(-1)! + frameHeader + size)
+          await Promise.all(sizes.map((size) => file.append(pattern(size, size))))
+          await file.close()
+          const whole = await readFile(path)
+          expect(whole.length).toBe(ends.at(-1))
+          const cut = ends[0]! + (cutAt % (whole.length - ends[0]! + 1))
+          await writeFile(path, whole.subarray(0, cut))
+          const again = await openFile()
+          expect(again.last).toBe(ends.filter((end) => end <= cut).length)
+          const found: Uint8Array[] = []
+          for await (const frame of again.read(2, again.last)) found.push(frame.body)
+          expect(found.every((body, i) => same(body, pattern(sizes[i]!, sizes[i]!)))).toBe(true)
+        }),
+        { numRuns: 40 },
+      )
+    })
+  })
+
+  describe('that is damaged before its tail (A3)', () => {
+    it('is INTERNAL and left as it is, whichever byte is wrong', async () => {
+      const whole = await fileOf('one', 'two', 'three')
+      const lastAt = whole.length - (frameHeader + 'three'.length)
+      for (let at = 0; at < lastAt; at++) {
+        const damaged = Buffer.from(whole)
+        damaged[at]! ^= 0x20
+        await writeFile(path, damaged)
+        await expect(openFile()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining(path) })
+        expect((await readFile(path)).equals(damaged)).toBe(true)
+      }
+    })
+
+    it.each([
+      ['an empty file', async () => writeFile(path, '')],
+      ['a file of something else', async () => writeFile(path, 'not a log at all, but long enough to be one')],
+      ['a header alone', async () => writeFile(path, (await readFile(path)).subarray(0, 27))],
+      [
+        'a frame missing in the middle',
+        async () => {
+          const whole = await readFile(path)
+          const two = whole.indexOf('two') - frameHeader
+          await writeFile(path, Buffer.concat([whole.subarray(0, two), whole.subarray(two + frameHeader + 3)]))
+        },
+      ],
+      [
+        'a frame twice',
+        async () => {
+          const whole = await readFile(path)
+          const two = whole.indexOf('two') - frameHeader
+          const three = whole.indexOf('three') - frameHeader
+          const four = encodeFrame(4, whole.length, bytes('four'))
+          await writeFile(path, Buffer.concat([whole.subarray(0, three), whole.subarray(two), four]))
+        },
+      ],
+    ])('is INTERNAL as %s', async (_, harm) => {
+      await fileOf('one', 'two', 'three')
+      await harm()
+      const before = await readFile(path)
+      await expect(openFile()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining(path) })
+      expect((await readFile(path)).equals(before)).toBe(true)
+    })
+
+    it('fails the read that meets damage done while it is open (A5)', async () => {
+      await fileOf('one', 'two', 'three')
+      const file = await openFile()
+      const damaged = await readFile(path)
+      damaged[damaged.indexOf('two')]! ^= 1
+      await writeFile(path, damaged)
+      expect(await bodiesOf(file, 1, 1)).toEqual(['one'])
+      await expect(bodiesOf(file, 1, 3)).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('frame 2') })
+    })
+  })
+
+  describe('on a disk that is watched', () => {
+    /** Tells each write and sync, and lets a test fail or hold them. */
+    class WatchedDisk {
+      readonly events: string[] = []
+      failWrites = 0
+      failSyncs = 0
+      failTruncates = 0
+      #gate: Promise<void> | null = null
+      #open!: () => void
+
+      hold(): void {
+        this.#gate = new Promise((resolve) => (this.#open = resolve))
+      }
+      letGo(): void {
+        this.#open()
+        this.#gate = null
+      }
+      readonly handle = async (name: string): Promise<FrameFileHandle> => {
+        const real = await open(name, 'r+')
+        const fails = (what: 'failWrites' | 'failSyncs' | 'failTruncates', message: string) => {
+          if (this[what] === 0) return
+          this[what]--
+          throw new Error(message)
+        }
+        const write = async (buffer: Buffer, offset: number, length: number, position: number) => {
+          this.events.push('write')
+          if (this.failWrites > 0) await real.write(buffer, offset, Math.floor(length / 2), position)
+          fails('failWrites', 'ENOSPC: no space left on device')
+          // Short writes are allowed, too.
+          return real.write(buffer, offset, Math.max(1, Math.floor(length / 3)), position)
+        }
+        return {
+          read: real.read.bind(real),
+          stat: real.stat.bind(real),
+          close: real.close.bind(real),
+          write: write as unknown as FrameFileHandle['write'],
+          truncate: async (length) => {
+            fails('failTruncates', 'EIO: i/o error')
+            await real.truncate(length)
+          },
+          datasync: async () => {
+            this.events.push('sync begins')
+            await this.#gate
+            fails('failSyncs', 'EIO: i/o error')
+            await real.datasync()
+            this.events.push('sync ends')
+          },
+        }
+      }
+    }
+    let disk: WatchedDisk
+    let file: FrameFile
+    beforeEach(async () => {
+      await FrameFile.create(path, 'label', [bytes('one')])
+      disk = new WatchedDisk()
+      file = await openFile(disk.handle)
+    })
+
+    it('settles an append after a sync that began when it was written (A1)', async () => {
+      const settled = file.append(bytes('two')).then(() => disk.events.push('settled'))
+      await settled
+      const writes = disk.events.filter((event) => event === 'write').length
+      expect(writes).toBeGreaterThan(1)
+      expect(disk.events.slice(writes)).toEqual(['sync begins', 'sync ends', 'settled'])
+    })
+
+    it('takes what arrives during a sync together into the next, and shows nothing before (A1, A5)', async () => {
+      disk.hold()
+      const first = file.append(bytes('two'))
+      while (!disk.events.includes('sync begins')) await new Promise(setImmediate)
+      const others = Array.from({ length: 50 }, (_, i) => file.append(bytes(`later ${i}`)))
+      expect(file.given).toBe(52)
+      expect(file.last).toBe(1)
+      expect(await bodiesOf(file, 1, 99)).toEqual(['one'])
+      disk.letGo()
+      await first
+      await Promise.all(others)
+      await file.settled()
+      expect(disk.events.filter((event) => event === 'sync begins')).toHaveLength(2)
+      expect(file.last).toBe(52)
+      expect(await bodiesOf(file, 50, 52)).toEqual(['later 47', 'later 48', 'later 49'])
+    })
+
+    it('cuts back what could not be written, says that it is not stored, and goes on (A4)', async () => {
+      disk.failWrites = 1
+      const failed = await Promise.all([file.append(bytes('two')), file.append(bytes('three'))])
+      expect(failed.map((outcome) => outcome.kind)).toEqual(['not-stored', 'not-stored'])
+      expect(file.given).toBe(1)
+      expect(await file.append(bytes('again'))).toEqual({ kind: 'stored' })
+      await file.close()
+      expect(await bodiesOf(await openFile())).toEqual(['one', 'again'])
+    })
+
+    it.each([
+      ['a sync fails', () => (disk.failSyncs = 1)],
+      ['neither the write nor the cut succeeds', () => ((disk.failWrites = 1), (disk.failTruncates = 1))],
+    ])('says unknown where %s, and takes nothing more until it is opened again (A4)', async (_, harm) => {
+      harm()
+      const [outcome, behind] = await Promise.all([file.append(bytes('two')), file.append(bytes('three'))])
+      expect([outcome.kind, behind.kind]).toEqual(['unknown', 'unknown'])
+      expect((await file.append(bytes('more'))).kind).toBe('not-stored')
+      await expect(file.settled()).rejects.toMatchObject({ code: 'INTERNAL' })
+      await expect(bodiesOf(file)).rejects.toMatchObject({ code: 'INTERNAL' })
+      await file.close()
+      const again = await openFile()
+      expect((await bodiesOf(again))[0]).toBe('one')
+      expect(await again.append(bytes('back'))).toEqual({ kind: 'stored' })
+    })
+
+    it('settles what is under way before it is closed, and nothing after', async () => {
+      disk.hold()
+      const underway = file.append(bytes('two'))
+      const closed = file.close()
+      expect((await file.append(bytes('three'))).kind).toBe('not-stored')
+      while (!disk.events.includes('sync begins')) await new Promise(setImmediate)
+      disk.letGo()
+      expect(await underway).toEqual({ kind: 'stored' })
+      await closed
+      expect(await bodiesOf(await openFile())).toEqual(['one', 'two'])
+    })
+  })
+})
+
+describe('an embedded log', () => {
+  const p0 = partitionId(0)
+  let changelog: EmbeddedChangelog
+  beforeEach(async () => {
+    changelog = new EmbeddedChangelog({ folder, maxRecord: 1_000 })
+    const handle = changelog.connect()
+    await handle.provision(p0, generation('g'), bytes('genesis'))
+    for (let n = 1; n < 5; n++) await handle.log(p0).append(bytes(`record ${n + 1}`), seq(n))
+    await changelog.close()
+    changelog = new EmbeddedChangelog({ folder, maxRecord: 1_000 })
+  })
+  afterEach(() => changelog.close())
+
+  it('that is damaged answers nothing, takes nothing, is not created again, and stays as it is', async () => {
+    const damaged = await readFile(join(folder, 'p0.log'))
+    damaged[damaged.indexOf('record 3')]! ^= 1
+    await writeFile(join(folder, 'p0.log'), damaged)
+    const handle = changelog.connect()
+    const internal = { code: 'INTERNAL', message: expect.stringContaining('p0.log') }
+    await expect(handle.log(p0).info()).rejects.toMatchObject(internal)
+    await expect(handle.provision(p0, generation('h'), bytes('other'))).rejects.toMatchObject(internal)
+    const result = await handle.log(p0).append(bytes('x'), seq(5))
+    expect(result).toMatchObject({ kind: 'refused', reason: expect.stringContaining('damaged') })
+    await expect(handle.log(p0).read(seq(1), seq(2))[Symbol.asyncIterator]().next()).rejects.toMatchObject(internal)
+    expect((await readFile(join(folder, 'p0.log'))).equals(damaged)).toBe(true)
+    await handle.provision(partitionId(1), generation('g'), bytes('genesis'))
+    expect((await handle.log(partitionId(1)).info())!.last).toBe(1)
+  })
+
+  it('that is torn goes on behind its last whole record', async () => {
+    const whole = await readFile(join(folder, 'p0.log'))
+    await writeFile(join(folder, 'p0.log'), whole.subarray(0, -3))
+    const log = changelog.connect().log(p0)
+    expect(await log.info()).toEqual({ generation: 'g', first: 1, last: 4 })
+    expect((await log.append(bytes('record 5 again'), seq(4))).kind).toBe('accepted')
+  })
+})
+
+describe('the embedded registry', () => {
+  const direct = (run: () => void) => run()
+
+  it('writes its file anew when most of it is dead, and loses neither a key nor the growth of revisions (R2, R3)', async () => {
+    let registry = await EmbeddedRegistry.open({ folder, slack: 50 })
+    const handle = registry.connect(direct)
+    await handle.create('settings', bytes('kept'))
+    let revision = 0
+    let largest = 0
+    for (let i = 0; i < 160; i++) {
+      const result = revision === 0 ? await handle.create('lease.n1', bytes('0')) : await handle.update('lease.n1', bytes(`${i}`), revision)
+      if (result.kind !== 'written') throw new Error('a lease was lost')
+      expect(result.revision).toBeGreaterThan(revision)
+      revision = result.revision
+      largest = Math.max(largest, (await readFile(join(folder, 'registry.log'))).length)
+    }
+    const gone = await handle.create('gone', bytes('x'))
+    const deleted = await handle.delete('gone')
+    if (gone.kind !== 'written' || deleted.kind !== 'written') throw new Error('not written')
+    expect(largest).toBeLessThan(4_500)
+    await registry.close()
+
+    registry = await EmbeddedRegistry.open({ folder, slack: 0 })
+    const again = registry.connect(direct)
+    expect(text((await again.get('settings'))!.value)).toBe('kept')
+    expect(await again.get('lease.n1')).toMatchObject({ revision })
+    expect(await again.get('gone')).toBeNull()
+    const writes = Array.from({ length: 20 }, (_, i) => again.create(`k${i}`, bytes(`${i}`)))
+    for (const result of await Promise.all(writes)) {
+      expect(result.kind === 'written' && result.revision).toBeGreaterThan(deleted.revision)
+    }
+    await registry.close()
+    registry = await EmbeddedRegistry.open({ folder })
+    expect(await registry.connect(direct).list('')).toHaveLength(22)
+    await registry.close()
+  })
+
+  it('does not take a file that another version wrote for its own', async () => {
+    await FrameFile.create(join(folder, 'registry.log'), 'registry', [Uint8Array.of(99, 0, 0, 0, 0, 0, 0, 0, 0)])
+    await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('another version') })
+  })
+
+  it('is damaged where what its file was made with is, even at the very end', async () => {
+    const registry = await EmbeddedRegistry.open({ folder })
+    await registry.close()
+    const content = await readFile(join(folder, 'registry.log'))
+    for (const harmed of [content.subarray(0, -1), Buffer.concat([content.subarray(0, -1), Buffer.of(1)])]) {
+      await writeFile(join(folder, 'registry.log'), harmed)
+      await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({ code: 'INTERNAL' })
+    }
+  })
+
+  it('is damaged as a whole where its file is', async () => {
+    const registry = await EmbeddedRegistry.open({ folder })
+    await registry.connect(direct).create('a', bytes('1'))
+    await registry.connect(direct).create('b', bytes('2'))
+    await registry.close()
+    const content = await readFile(join(folder, 'registry.log'))
+    content[content.indexOf('a1')]! ^= 1
+    await writeFile(join(folder, 'registry.log'), content)
+    await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('registry.log') })
+  })
+})

@@ -1,0 +1,58 @@
+/** Nodes are killed with SIGKILL under load, again and again: what clients were told is what the ledgers and the logs hold. */
+import { afterEach, expect, it } from 'vitest'
+import { auditLogs } from './support/log-audit.ts'
+import type { Append } from './support/node-handle.ts'
+import { ProcessCluster } from './support/process-cluster.ts'
+import { contradictions, isPrefix, readBack, Workload } from './support/workload.ts'
+
+const kills = 20
+const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
+
+let cluster: ProcessCluster | undefined
+afterEach(async () => {
+  await cluster?.close()
+  cluster = undefined
+})
+
+it('loses no acknowledged command and applies none twice over 20 kills of its nodes', { timeout: 300_000 }, async () => {
+  const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
+  let rotation: readonly string[] = ['a', 'b', 'c']
+  await the.startAll(rotation)
+  const workload = new Workload({ keys, onNews: () => the.tell() })
+  workload.begin(await the.client('30s'), 4, 'patient')
+  workload.begin(await the.client('400ms'), 3, 'patient')
+  workload.begin(await the.client('400ms'), 3, 'hasty')
+
+  /** Of each kill: the appends of commands that its victim had sent, and whose answer it had not seen. */
+  const unanswered: (readonly Append[])[] = []
+  for (let kill = 1; kill <= kills; kill++) {
+    const [name, ...others] = rotation as [string, ...string[]]
+    const victim = the.nodes.get(name)!
+    const before = victim.commits
+    await the.until(() => victim.commits > before, `${name} sends one more commit`)
+    await the.kill(victim)
+    unanswered.push(victim.unanswered)
+    // It comes back on its directory, or a new node comes in its place.
+    const next = kill % 3 === 0 ? `new-${kill}` : name
+    const replacement = the.start(next)
+    rotation = [...others, next]
+    await the.until(() => replacement.commits > 0, `${next} commits commands`)
+  }
+  await workload.stop()
+
+  const states = await readBack(await the.client('30s'), keys)
+  for (const name of rotation) expect(await the.stop(the.nodes.get(name)!)).toEqual({ code: 0, signal: null })
+  const audit = await auditLogs((await the.ports()).changelog, the.partitions)
+  expect(workload.mistakes).toEqual([])
+  expect(contradictions(workload.history, states)).toEqual([])
+  // What was UNKNOWN to the end may have been done after it was read.
+  expect(contradictions(workload.history, audit.states)).toEqual([])
+  expect(keys.filter((key) => !isPrefix(states.get(key), audit.states.get(key)))).toEqual([])
+  expect(audit.findings).toEqual([])
+  expect(the.alarms()).toEqual([])
+
+  const storedUnanswered = unanswered.filter((appends) => appends.some(({ hash }) => audit.byHash.has(hash)))
+  expect(storedUnanswered.length).toBeGreaterThanOrEqual(5)
+  expect(workload.count(({ repeated, outcome }) => repeated && outcome.kind === 'acknowledged')).toBeGreaterThan(0)
+  expect(workload.count(({ outcome }) => outcome.kind === 'unknown')).toBeGreaterThan(0)
+})

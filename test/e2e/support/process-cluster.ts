@@ -1,0 +1,231 @@
+/**
+ * A cluster as it is deployed: a real nats-server that syncs each write, nodes as processes of their own, clients in the test's process.
+ *
+ * H1. Nothing is waited for by time: `until` looks again whenever a node or a client has news, and fails with what happened if that takes
+ *     too long.
+ * H2. A node that is started again by its name gets its old directory.
+ * H3. `close` ends everything and removes the folder, whatever a test has left behind; a guardian does where `close` is not reached.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { defaultPlacementSettings } from '../../../actors/placement.ts'
+import type { NodeSettings } from '../../../actors/node.ts'
+import { openNats, openNatsTransport, type NatsPorts } from '../../../src/adapters/nats/open.ts'
+import { SystemClock } from '../../../src/adapters/system/clock.ts'
+import { SystemRandom } from '../../../src/adapters/system/random.ts'
+import { connect, type Duration, type Holdfast, type HoldfastEvent } from '../../../src/index.ts'
+import { silent } from '../../../src/ports/observer.ts'
+import type { Transport } from '../../../src/ports/transport.ts'
+import { startNatsServer, type TestServer } from '../../support/nats-server.ts'
+import { Guardian } from './guardian.ts'
+import { NodeHandle, type Exit } from './node-handle.ts'
+import type { NodeStatus } from '../../../actors/node.ts'
+
+export const clusterName = 'e2e'
+
+/** Longer than anything takes here, also on a busy machine. */
+const patienceMs = 60_000
+const eventsInTrace = 25
+
+/** A failover takes well below 2 s: leases are shorter than by default, and looked at more often. */
+const quickSettings: Partial<NodeSettings> = {
+  membership: { renewEveryMs: 200, leaseTermMs: 800 },
+  placement: { ...defaultPlacementSettings, pollTableEveryMs: 300, pollLeaderEveryMs: 200, planEveryMs: 100 },
+}
+
+export interface ProcessClusterOptions {
+  readonly partitions: number
+  /** On top of those that make failovers quick. */
+  readonly settings?: Partial<NodeSettings>
+}
+
+export class ProcessCluster {
+  readonly nats: TestServer
+  readonly partitions: number
+  /** By name, the last process of each. */
+  readonly nodes = new Map<string, NodeHandle>()
+  /** Every process that there ever was. */
+  readonly processes: NodeHandle[] = []
+  readonly #folder: string
+  readonly #guardian: Guardian
+  readonly #settings: Partial<NodeSettings>
+  readonly #open: { close(): Promise<void> }[] = []
+  readonly #waiting = new Set<() => void>()
+
+  static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-e2e-'))
+    try {
+      return new ProcessCluster(folder, await startNatsServer(), options)
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  private constructor(folder: string, nats: TestServer, { partitions, settings = {} }: ProcessClusterOptions) {
+    this.#folder = folder
+    this.nats = nats
+    this.partitions = partitions
+    this.#settings = { ...quickSettings, ...settings }
+    this.#guardian = new Guardian(folder)
+  }
+
+  /** Starts a process, and the node in it. It is `ready` when it is a member of the cluster. */
+  start(name: string): NodeHandle {
+    if (this.nodes.get(name)?.running === true) throw new Error(`the node ${name} runs already`)
+    const node = new NodeHandle({
+      name,
+      dataDir: join(this.#folder, name),
+      guardian: this.#guardian,
+      onNews: () => this.tell(),
+    })
+    this.nodes.set(name, node)
+    this.processes.push(node)
+    node.order({
+      do: 'start',
+      options: {
+        servers: this.nats.url,
+        cluster: clusterName,
+        nodeId: name,
+        dataDir: node.dataDir,
+        host: name,
+        partitions: this.partitions,
+        lease: '200ms',
+        storeMemory: 64 * 1_024 * 1_024,
+        reconnectWaitMs: 50,
+        reconnectJitterMs: 50,
+        settings: this.#settings,
+      },
+    })
+    return node
+  }
+
+  /** Resolves when it is a member. */
+  async ready(node: NodeHandle): Promise<void> {
+    await this.until(() => node.ready, `${node.name} is a member`)
+  }
+
+  async startAll(names: readonly string[]): Promise<void> {
+    for (const node of names.map((name) => this.start(name))) await this.ready(node)
+  }
+
+  async status(node: NodeHandle): Promise<NodeStatus> {
+    node.lastStatus = undefined
+    node.order({ do: 'status' })
+    return this.until(() => node.lastStatus, `${node.name} tells its status`)
+  }
+
+  /** Closes the node, and resolves when its process has ended by itself. */
+  async stop(node: NodeHandle): Promise<Exit> {
+    node.order({ do: 'close' })
+    return this.until(() => node.exit, `${node.name} ends by itself`)
+  }
+
+  async kill(node: NodeHandle): Promise<void> {
+    node.signal('SIGKILL')
+    await node.exited
+  }
+
+  async client(timeout: Duration): Promise<Holdfast> {
+    const { servers, cluster, reconnectWaitMs, reconnectJitterMs } = this.#connection
+    const client = await connect({ servers, cluster, reconnectWaitMs, reconnectJitterMs, timeout })
+    this.#open.push(client)
+    return client
+  }
+
+  /** To say on the wire what no client says. */
+  async transport(): Promise<Transport> {
+    const transport = await openNatsTransport(this.#connection, parts)
+    this.#open.push(transport)
+    return transport
+  }
+
+  /** To read what is in the changelogs. */
+  async ports(): Promise<NatsPorts> {
+    const ports = await openNats(this.#connection, parts)
+    this.#open.push(ports)
+    return ports
+  }
+
+  /** Resolves to what `look` gives once that is something. `what` completes "… until <what>". */
+  async until<T>(look: () => T | undefined | false, what: string): Promise<T> {
+    for (;;) {
+      const found = look()
+      if (found !== undefined && found !== false) return found
+      this.#checkStarts()
+      await this.#news(what)
+    }
+  }
+
+  /** There is news: who waits looks again. */
+  tell(): void {
+    for (const wake of [...this.#waiting]) wake()
+  }
+
+  /** Events of one type of all processes, in no order among them. */
+  events<Type extends HoldfastEvent['type']>(type: Type): Extract<HoldfastEvent, { type: Type }>[] {
+    const all = this.processes.flatMap(({ events }) => events)
+    return all.filter((event): event is Extract<HoldfastEvent, { type: Type }> => event.type === type)
+  }
+
+  /** What no node ever has to say, whatever is done to processes and servers, with the name of the node. */
+  alarms(): readonly string[] {
+    return this.processes.flatMap(({ name, events, errors }) => [
+      ...events.filter(({ type }) => alarming.has(type)).map((event) => `${name}: ${JSON.stringify(event)}`),
+      ...errors.map((line) => `${name} on its standard error: ${line}`),
+    ])
+  }
+
+  async close(): Promise<void> {
+    for (const node of this.processes) node.signal('SIGKILL')
+    await Promise.all(this.processes.map(({ exited }) => exited))
+    await Promise.all(this.#open.map((one) => one.close()))
+    await this.nats.stop()
+    await rm(this.#folder, { recursive: true, force: true })
+    this.#guardian.dismiss()
+  }
+
+  /** What the last lives of all nodes have said, for a test that failed. */
+  trace(): string {
+    return [...this.nodes.values()]
+      .map(({ name, exit, events, errors }) => {
+        const last = events.slice(-eventsInTrace).map((event) => `  ${JSON.stringify(event)}`)
+        return [`${name}${exit === undefined ? '' : ` (ended: ${JSON.stringify(exit)})`}`, ...last, ...errors].join('\n')
+      })
+      .join('\n')
+  }
+
+  get #connection() {
+    return { servers: this.nats.url, cluster: clusterName, reconnectWaitMs: 50, reconnectJitterMs: 50 }
+  }
+
+  #news(what: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wake = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(wake)
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        this.#waiting.delete(wake)
+        reject(new Error(`waited in vain until ${what}\n${this.trace()}`))
+      }, patienceMs)
+      this.#waiting.add(wake)
+    })
+  }
+
+  #checkStarts(): void {
+    const failed = this.processes.find((node) => node.failed !== undefined)
+    if (failed !== undefined) throw new Error(`the node ${failed.name} failed: ${failed.failed}\n${this.trace()}`)
+  }
+}
+
+const alarming: ReadonlySet<HoldfastEvent['type']> = new Set([
+  'partition.stopped',
+  'partition.hash-mismatch',
+  'store.set-aside',
+  'handler.threw',
+])
+
+const parts = { clock: new SystemClock(), random: new SystemRandom(), observer: silent }

@@ -1,0 +1,202 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { noShare } from '../../src/core/hashing.ts'
+import { startOfLog, type LogPosition } from '../../src/core/log.ts'
+import {
+  actorKey,
+  decodePosition,
+  decodeSession,
+  decodeVersion,
+  encodePosition,
+  encodeSession,
+  encodeVersion,
+  parseReplyKey,
+  parseSessionKey,
+  parseVoidKey,
+  positionKey,
+  replyKey,
+  replyRange,
+  sessionKey,
+  sessionRange,
+  voidKey,
+  voidRange,
+} from '../../src/partition/store-layout.ts'
+import { isHoldfastError } from '../../src/protocol/errors.ts'
+import { epoch, generation, incarnation, partitionId, rev, seq, sessionId } from '../../src/protocol/ids.ts'
+import { writeValue } from '../../src/protocol/value-writer.ts'
+import { g1, p0 } from './world.ts'
+
+const plain = { noNullPrototype: true } as const
+const number = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat())
+const session = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/).map(sessionId)
+const word = fc.integer({ min: 0, max: 0xffff_ffff })
+const share = fc.record({ hi: word, lo: word }, plain)
+
+const position: fc.Arbitrary<LogPosition> = fc.record(
+  {
+    partition: number.map(partitionId),
+    generation: fc.string().map(generation),
+    seq: number.map(seq),
+    validSeq: number.map(seq),
+    validHash: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    epoch: number.map(epoch),
+    incarnation: fc.string().map(incarnation),
+    handedOff: fc.boolean(),
+    time: number,
+    published: number.map(seq),
+  },
+  plain,
+)
+
+/** What decodes, or nothing where it is `INTERNAL`; any other outcome is thrown. */
+function intact<T>(decode: () => T): T | undefined {
+  try {
+    return decode()
+  } catch (error) {
+    if (isHoldfastError(error, 'INTERNAL')) return undefined
+    throw error
+  }
+}
+
+/** Bytes that differ from the given ones in one bit, or are cut, or longer. */
+const damagedForms = (bytes: Uint8Array, flip: number): Uint8Array[] => {
+  const flipped = bytes.slice()
+  if (flipped.length > 0) flipped[(flip >> 3) % flipped.length]! ^= 1 << (flip & 7)
+  return [flipped, bytes.slice(0, flip % (bytes.length + 1)), Buffer.concat([bytes, Uint8Array.of(flip & 0xff)])]
+}
+
+describe('the layout of a store', () => {
+  it('gives back every position, version, session and key as it was', () => {
+    fc.assert(
+      fc.property(
+        position,
+        share,
+        number,
+        number,
+        fc.option(fc.uint8Array()),
+        session,
+        (at, hash, a, b, state, name) => {
+          expect(decodePosition(encodePosition({ position: at, stateHash: hash }))).toEqual({
+            position: at,
+            stateHash: hash,
+          })
+          expect(decodeVersion(new Uint8Array(encodeVersion({ rev: rev(a), state, share: hash })))).toEqual({
+            rev: a,
+            state,
+            share: hash,
+          })
+          expect(decodeSession(name, encodeSession({ session: name, low: a, lastContactMs: b }))).toEqual({
+            session: name,
+            low: a,
+            lastContactMs: b,
+          })
+          expect(parseSessionKey(sessionKey(name))).toBe(name)
+          expect(parseReplyKey(replyKey(name, a))).toEqual({ session: name, number: a })
+          expect(parseVoidKey(voidKey(seq(a)))).toBe(a)
+        },
+      ),
+    )
+  })
+
+  it('keeps the position of an empty replica', () => {
+    const stored = { position: startOfLog(p0, g1), stateHash: noShare }
+    expect(decodePosition(encodePosition(stored))).toEqual(stored)
+  })
+
+  it('puts each kind into its own range, replies of a session in the order of their numbers', () => {
+    const order = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b)
+    const within = (key: Uint8Array, [from, to]: readonly [Uint8Array, Uint8Array]) =>
+      order(key, from) >= 0 && order(key, to) < 0
+    fc.assert(
+      fc.property(session, session, number, number, (one, other, a, b) => {
+        const keys = [positionKey, actorKey(`s.${one}`), sessionKey(one), replyKey(one, a), voidKey(seq(b))]
+        for (const [i, range] of [sessionRange, replyRange, voidRange].entries()) {
+          expect(keys.map((key) => within(key, range))).toEqual(keys.map((_, k) => k === i + 2))
+        }
+        expect(Math.sign(order(replyKey(one, a), replyKey(one, b)))).toBe(Math.sign(a - b))
+        if (one !== other) expect(order(replyKey(one, a), replyKey(other, a))).not.toBe(0)
+      }),
+    )
+  })
+
+  it('has no two replies under one key, also of sessions whose names begin alike', () => {
+    const keys = new Set<string>()
+    for (const name of ['a', 'aa', 'a0', 'a-', 'a_0', '0']) {
+      for (const n of [0, 1, 0x61, 0x6161, 2 ** 40, Number.MAX_SAFE_INTEGER]) {
+        keys.add(Buffer.from(replyKey(sessionId(name), n)).toString('latin1'))
+      }
+    }
+    expect(keys.size).toBe(36)
+  })
+})
+
+describe('a damaged store', () => {
+  it('is INTERNAL or another value, and nothing else, wherever it is damaged', () => {
+    fc.assert(
+      fc.property(position, share, number, fc.uint8Array(), session, fc.nat(), (at, hash, n, state, name, flip) => {
+        const whole = { position: at, stateHash: hash }
+        for (const bytes of damagedForms(encodePosition(whole).slice(), flip)) {
+          const back = intact(() => decodePosition(bytes))
+          if (back === undefined) continue
+          for (const field of [back.position.seq, back.position.time, back.stateHash.hi])
+            expect(field).toBeTypeOf('number')
+          expect(back.position.validHash).toHaveLength(16)
+        }
+        const version = new Uint8Array(encodeVersion({ rev: rev(n), state, share: hash }))
+        for (const bytes of damagedForms(version, flip)) {
+          const back = intact(() => decodeVersion(bytes))
+          if (back !== undefined) expect(Number.isSafeInteger(back.rev)).toBe(true)
+        }
+        const stored = new Uint8Array(encodeSession({ session: name, low: n, lastContactMs: n }))
+        for (const bytes of damagedForms(stored, flip)) {
+          const back = intact(() => decodeSession(name, bytes))
+          if (back !== undefined)
+            expect(Number.isSafeInteger(back.low) && Number.isSafeInteger(back.lastContactMs)).toBe(true)
+        }
+        for (const bytes of damagedForms(new Uint8Array(replyKey(name, n)), flip)) {
+          const back = intact(() => parseReplyKey(bytes))
+          if (back !== undefined) expect(Number.isSafeInteger(back.number)).toBe(true)
+        }
+        for (const bytes of damagedForms(new Uint8Array(voidKey(seq(n))), flip)) intact(() => parseVoidKey(bytes))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('is INTERNAL where its position has another version, field or count of fields', () => {
+    const fields = [1, 0, 'g', 5, 5, new Uint8Array(16), 2, 'inc', false, 1_000, 4, 1, 2]
+    expect(intact(() => decodePosition(writeValue(fields)))?.position).toMatchObject({
+      seq: 5,
+      epoch: 2,
+      handedOff: false,
+    })
+    const wrong: Record<number, readonly unknown[]> = {
+      0: [0, 2, '1', null],
+      1: [-1, '0'],
+      2: [null, 7],
+      3: ['5', -1, 1.5, null],
+      4: [true, {}],
+      5: [5, 2 ** 40, '', new Uint8Array(15), null, []],
+      6: ['2', null],
+      7: [0, null],
+      8: [0, 1, 'true', null],
+      9: ['x', -5],
+      10: [null],
+      11: [null, 'x', -1],
+      12: [1.5],
+    }
+    for (const [at, values] of Object.entries(wrong)) {
+      for (const value of values) {
+        const damaged = Object.assign([...fields], { [at]: value })
+        expect(
+          intact(() => decodePosition(writeValue(damaged))),
+          `field ${at}`,
+        ).toBeUndefined()
+      }
+    }
+    for (const other of [[], fields.slice(1), [...fields, 0], null, 'm', 5, {}]) {
+      expect(intact(() => decodePosition(writeValue(other)))).toBeUndefined()
+    }
+    expect(intact(() => decodePosition(new Uint8Array(0)))).toBeUndefined()
+  })
+})
