@@ -15,6 +15,7 @@ import { provision, type Cluster } from '../src/partition/provision.ts'
 import { ReplyBatches } from '../src/partition/reply-batches.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../src/partition/settings.ts'
 import { decodeHandOff, encodeControl, type Report } from '../src/placement/control.ts'
+import type { Clock } from '../src/ports/clock.ts'
 import type { Message, Subscription } from '../src/ports/transport.ts'
 import { incarnation, partitionId, sameNode, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../src/protocol/ids.ts'
 import { subjectsOf, type Subjects } from '../src/protocol/subjects.ts'
@@ -27,6 +28,8 @@ import { createPlacement, type Placement } from './placement.ts'
 /** Between two looks whether everything has moved away. */
 const drainPollMs = 50
 const loadWindowMs = 1_000
+/** How long an orderly end waits for what is on its way. */
+const partingMs = 2_000
 
 export class Incarnation {
   readonly self: NodeRef
@@ -139,10 +142,11 @@ export class Incarnation {
   async end(leave: boolean): Promise<void> {
     if (this.#ended) return
     this.#ended = true
+    if (leave && this.#gateway !== undefined) await within(this.#ports.clock, partingMs, this.#gateway.drain())
     this.#gateway?.close()
     this.#session?.close()
     this.#placement?.close()
-    await Promise.all(this.#partitions.map((partition) => partition.close()))
+    await Promise.all(this.#partitions.map((partition) => partition.close(leave ? partingMs : 0)))
     this.#stopListening()
     this.#replies?.close({ flush: true })
     if (leave) await this.#membership?.leave()
@@ -256,4 +260,15 @@ export class Incarnation {
     const leaving = this.#membership?.alive().find((lease) => sameNode(lease, this.self))?.draining ?? false
     return { host, zone, version, load: this.#load, leaving, partitions }
   }
+}
+
+/** Resolves with the promise, or after `ms` without it. */
+function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.setTimeout(resolve, ms)
+    void promise.finally(() => {
+      clock.clearTimeout(timer)
+      resolve()
+    })
+  })
 }

@@ -50,8 +50,8 @@ export interface Partition {
   handOff(to: NodeId): Promise<boolean>
   reconnected(): void
   status(): PartitionStatus
-  /** Ends the ownership if there is one, and closes the store. */
-  close(): Promise<void>
+  /** Ends the ownership if there is one, with a hand-off record if that can be had within `partingMs`, and closes the store. */
+  close(partingMs: number): Promise<void>
   crash(): Promise<void>
 }
 
@@ -247,6 +247,13 @@ export function createPartition(options: PartitionOptions): Partition {
     finishHandOff = undefined
   })
 
+  const handOff = (to: NodeId): Promise<boolean> => {
+    if (actor.getSnapshot().value !== 'serving') return Promise.resolve(false)
+    return new Promise((resolve) => {
+      actor.send({ type: 'handOff', to })
+      finishHandOff = resolve
+    })
+  }
   const end = () => {
     actor.stop()
     for (const subscription of subscriptions) subscription.close()
@@ -258,20 +265,19 @@ export function createPartition(options: PartitionOptions): Partition {
     submit: (incoming) => host.submit(incoming),
     watch: (request, inbox) => host.watch(request, inbox),
     reconnected: () => host.reconnected(),
-    handOff(to) {
-      if (actor.getSnapshot().value !== 'serving') return Promise.resolve(false)
-      return new Promise((resolve) => {
-        actor.send({ type: 'handOff', to })
-        finishHandOff = resolve
-      })
-    },
+    handOff,
     status() {
       const { context } = actor.getSnapshot()
       const { partition } = options
       const progress = host.progress ?? { appliedSeq: 0 as Seq, stateHash: '', lag: 0, turns: 0 }
       return { partition, role: role(), epoch: context.epoch, progress, reason: context.reason }
     },
-    async close() {
+    async close(partingMs) {
+      // Whoever claims next need not wait for a lease that was given up (O4).
+      const { clock, node } = options
+      const timer = clock.setTimeout(() => finishHandOff?.(false), partingMs)
+      if (partingMs > 0) await handOff(node.id)
+      clock.clearTimeout(timer)
       end()
       await host.release('in doubt')
     },

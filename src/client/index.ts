@@ -1,6 +1,7 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from '../behaviour/index.ts'
 export { HoldfastError, isHoldfastError, type ErrorCode } from '../protocol/errors.ts'
 export type { Value } from '../protocol/values.ts'
+export { connect, type ConnectOptions } from '../connect.ts'
 export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'
 export type { Duration } from './duration.ts'
 export { Holdfast } from './holdfast.ts'

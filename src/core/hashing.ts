@@ -13,7 +13,7 @@ import { linkBytes, stateHashBytes } from '../protocol/record.ts'
 export const noLink: Uint8Array = new Uint8Array(linkBytes)
 
 export function recordHash(record: Uint8Array): Uint8Array {
-  return createHash('sha256').update(record).digest().subarray(0, linkBytes)
+  return new Uint8Array(createHash('sha256').update(record).digest().subarray(0, linkBytes))
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

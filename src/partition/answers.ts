@@ -15,6 +15,12 @@ export const inDoubt: Answer = {
   error: { code: 'UNKNOWN', message: 'the owner stopped before it knew whether this is in the log; repeat it with its id' },
 }
 
+/** Its session has said that it has the reply (R3); what asks now is late, or a copy. */
+export const forgotten: Answer = {
+  kind: 'error',
+  error: { code: 'CONFLICT', message: 'this command was answered before, and its session has let go of the reply' },
+}
+
 /** A bound of the partition is reached; nothing happened. */
 export const overloaded: Answer = {
   kind: 'error',

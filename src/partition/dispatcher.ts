@@ -49,8 +49,9 @@ export class Dispatcher {
       observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
       return
     }
+    const batch = replies.batchFor(reply, session)
     for (const request of frame.requests) {
-      const respond: Respond = (answer) => replies.add(reply, session, { number: request.number, ...answer })
+      const respond: Respond = (answer) => replies.add(batch, { number: request.number, ...answer })
       const refusal = frame.partitions === partitions ? refuse(request) : movedElsewhere
       if (refusal !== undefined) respond(refusal)
       else submit(partitionOf(request.key, partitions), { session, low, request, respond })

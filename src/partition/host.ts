@@ -55,6 +55,9 @@ export interface PartitionProgress {
   readonly turns: number
 }
 
+/** What is known of the turns that are not committed; or that the store cannot be read. */
+type Why = 'nothing happened' | 'in doubt' | 'damaged'
+
 export class PartitionHost {
   readonly #options: HostOptions
   readonly #log: PartitionLog
@@ -64,6 +67,7 @@ export class PartitionHost {
   #crashed = false
   /** The last takeover, settled or not: nothing else touches the replica before it has let go. */
   #taking: Promise<void> | undefined
+  #leaving: Promise<void> = Promise.resolve()
 
   constructor(options: HostOptions) {
     this.#options = options
@@ -160,12 +164,18 @@ export class PartitionHost {
   }
 
   /** Ends the ownership, answers what is held, writes what is staged and closes the store. */
-  async release(why: 'nothing happened' | 'in doubt' | 'damaged'): Promise<void> {
+  release(why: Why): Promise<void> {
     this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
     this.#owner = undefined
     const held = this.#held ?? []
     this.#held = undefined
     for (const incoming of held) incoming.respond({ kind: 'moved', ...this.#options.knownOwner() })
+    this.#leaving = this.#leave(why)
+    return this.#leaving
+  }
+
+  async #leave(why: Why): Promise<void> {
+    await this.#leaving.catch(() => {})
     await this.#taking
     const replica = this.#replica
     this.#replica = undefined
@@ -180,11 +190,11 @@ export class PartitionHost {
   async crash(): Promise<void> {
     this.#crashed = true
     this.#held = undefined
+    this.#owner?.end(inDoubt)
+    this.#owner = undefined
     await this.#taking
     const replica = this.#replica
     this.#replica = undefined
-    this.#owner?.end(inDoubt)
-    this.#owner = undefined
     await replica?.close({ flush: false })
   }
 }

@@ -117,7 +117,6 @@ export class Owner {
     })
     this.#turns = new TurnLoop({
       clock,
-      observer,
       replica,
       mailboxTurns: settings.mailboxTurns,
       mailboxBytes: settings.mailboxBytes,

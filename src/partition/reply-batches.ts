@@ -1,8 +1,10 @@
 /**
  * Replies on their way out: all that one session is owed in one tick travels in one frame.
  *
- * Replies go only to subjects under the cluster's inbox prefix; whoever puts another subject into `reply` would have this node speak
- * with its own permissions. `accepts` is the check, made before anything is done for the asker.
+ * Q1. A client gives each frame a reply subject of its own under its inbox, `<inbox>.<n>`, and takes replies on any of them: so what is
+ *     owed to one session at one inbox goes out together, to the subject that was heard of last.
+ * Q2. Replies go only to subjects under the cluster's inbox prefix; whoever puts another subject into `reply` would have this node
+ *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
  */
 import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
@@ -10,22 +12,28 @@ import type { Transport } from '../ports/transport.ts'
 import { encodeReplyFrame, type Reply } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 
-interface Batch {
-  readonly subject: string
+/** What one session is owed at one inbox. */
+export interface ReplyBatch {
   readonly session: SessionId
+  subject: string
   replies: Reply[]
   bytes: number
 }
 
-/** Bytes that a reply adds to its frame beside its value. */
+/** Inboxes that are remembered; beyond it the oldest are forgotten, and later frames of theirs begin a batch of their own. */
+const maxInboxes = 16_384
+
+/** Bytes that a reply adds to its frame beside its value; and those of an error, about. */
 const overheadBytes = 24
+const errorBytes = 512
 
 export class ReplyBatches {
   readonly #transport: Transport
   readonly #clock: Clock
   readonly #observer: Observer
   readonly #prefix: string
-  #batches = new Map<string, Batch>()
+  readonly #batches = new Map<string, ReplyBatch>()
+  #owed: ReplyBatch[] = []
   #scheduled = false
   #closed = false
 
@@ -44,16 +52,24 @@ export class ReplyBatches {
     return false
   }
 
-  add(subject: string, session: SessionId, reply: Reply): void {
-    if (this.#closed) return
-    const name = `${subject} ${session}`
+  /** The batch for the replies to a frame. */
+  batchFor(subject: string, session: SessionId): ReplyBatch {
+    const name = `${subject.slice(0, subject.lastIndexOf('.'))} ${session}`
     let batch = this.#batches.get(name)
     if (batch === undefined) {
-      batch = { subject, session, replies: [], bytes: 0 }
+      batch = { session, subject, replies: [], bytes: 0 }
       this.#batches.set(name, batch)
+      if (this.#batches.size > maxInboxes) this.#batches.delete(this.#batches.keys().next().value!)
     }
-    const bytes = overheadBytes + (reply.kind === 'value' ? reply.value.length : 512)
-    if (batch.replies.length > 0 && batch.bytes + bytes > this.#transport.maxPayload / 2) this.#send(batch)
+    batch.subject = subject
+    return batch
+  }
+
+  add(batch: ReplyBatch, reply: Reply): void {
+    if (this.#closed) return
+    const bytes = overheadBytes + (reply.kind === 'value' ? reply.value.length : errorBytes)
+    if (batch.replies.length === 0) this.#owed.push(batch)
+    else if (batch.bytes + bytes > this.#transport.maxPayload / 2) this.#send(batch)
     batch.replies.push(reply)
     batch.bytes += bytes
     if (this.#scheduled) return
@@ -64,9 +80,9 @@ export class ReplyBatches {
   /** Sends what is owed now. */
   flush(): void {
     this.#scheduled = false
-    const batches = this.#batches
-    this.#batches = new Map()
-    for (const batch of batches.values()) this.#send(batch)
+    const owed = this.#owed
+    this.#owed = []
+    for (const batch of owed) this.#send(batch)
   }
 
   /** After this nothing is sent. */
@@ -74,10 +90,11 @@ export class ReplyBatches {
     if (flush) this.flush()
     this.#closed = true
     this.#batches.clear()
+    this.#owed = []
   }
 
-  #send(batch: Batch): void {
-    if (this.#closed) return
+  #send(batch: ReplyBatch): void {
+    if (this.#closed || batch.replies.length === 0) return
     this.#transport.publish(batch.subject, encodeReplyFrame(batch))
     batch.replies = []
     batch.bytes = 0

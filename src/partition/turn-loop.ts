@@ -14,16 +14,14 @@ import type { WireError } from '../protocol/frames.ts'
 import { nextRev, type SessionId } from '../protocol/ids.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { Observer } from '../ports/observer.ts'
 import type { CachedActor } from './actor-cache.ts'
-import { notExecuted, overloaded } from './answers.ts'
+import { forgotten, notExecuted, overloaded } from './answers.ts'
 import { actorId, type Replica } from './replica.ts'
 import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
 import { TurnContext } from './turn-context.ts'
 
 export interface TurnLoopOptions {
   readonly clock: Clock
-  readonly observer: Observer
   readonly replica: Replica
   /** Turns accepted and not answered yet, at most. Default 16,384. */
   readonly mailboxTurns: number
@@ -64,17 +62,14 @@ export class TurnLoop {
   }
 
   submit(turn: Turn, respond: Respond): void {
-    const { replica, observer } = this.#options
+    const { replica } = this.#options
     const running = this.#turns.get(turn.session)?.get(turn.number)
     if (running !== undefined) {
       running.respond.push(respond)
       return
     }
     const remembered = replica.sessions.find(turn.session, turn.number)
-    if (remembered === 'settled') {
-      observer.emit({ type: 'message.dropped', subject: `${turn.type}/${turn.key}`, reason: 'settled' })
-      return
-    }
+    if (remembered === 'settled') return respond(forgotten)
     if (remembered !== 'new') {
       this.#options.afterCommits((certain) => respond(certain ? { kind: 'value', value: remembered } : notExecuted))
       return

@@ -44,7 +44,11 @@ export class FaultyChangelog implements Changelog {
     await Promise.all(delayed.map((send) => send()))
   }
 
-  provision(partition: PartitionId, generation: Generation, genesis: Uint8Array): Promise<{ readonly created: boolean }> {
+  provision(
+    partition: PartitionId,
+    generation: Generation,
+    genesis: Uint8Array,
+  ): Promise<{ readonly created: boolean }> {
     return this.#inner.provision(partition, generation, genesis)
   }
 

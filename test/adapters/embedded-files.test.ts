@@ -57,6 +57,18 @@ describe('a frame file', () => {
     expect(await bodiesOf(file)).toEqual(['one', 'two'])
   })
 
+  it('lies on the disk as it is written down here, in every version', async () => {
+    const golden = [
+      // HOLDFAST, CRC-32, size 58, label of 5 bytes
+      '484f4c44464153547257c6e63a0000000000000005006c6162656c',
+      // HFR1, body of 3 bytes, CRC-32, sequence 1, durable 0
+      '4846523103000000d416c788010000000000000000000000000000006f6e65',
+      // the same with sequence 2, durable 58
+      '4846523103000000728ff28a02000000000000003a0000000000000074776f',
+    ].join('')
+    expect((await fileOf('one', 'two')).toString('hex')).toBe(golden)
+  })
+
   it('finds every frame again, wherever a read begins', async () => {
     await FrameFile.create(path, 'label', [bytes('body 1')])
     const file = await openFile()
@@ -120,23 +132,27 @@ describe('a frame file', () => {
 
     it('keeps a prefix of what was appended, and all that was settled, under any cut (A1)', async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 20 }), fc.nat(), async (sizes, cutAt) => {
-          await FrameFile.create(path, 'label', [bytes('first')])
-          const file = await openFile()
-          const ends = [(await readFile(path)).length]
-          for (const size of sizes) ends.push(ends.at(-1)! + frameHeader + size)
-          await Promise.all(sizes.map((size) => file.append(pattern(size, size))))
-          await file.close()
-          const whole = await readFile(path)
-          expect(whole.length).toBe(ends.at(-1))
-          const cut = ends[0]! + (cutAt % (whole.length - ends[0]! + 1))
-          await writeFile(path, whole.subarray(0, cut))
-          const again = await openFile()
-          expect(again.last).toBe(ends.filter((end) => end <= cut).length)
-          const found: Uint8Array[] = []
-          for await (const frame of again.read(2, again.last)) found.push(frame.body)
-          expect(found.every((body, i) => same(body, pattern(sizes[i]!, sizes[i]!)))).toBe(true)
-        }),
+        fc.asyncProperty(
+          fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 20 }),
+          fc.nat(),
+          async (sizes, cutAt) => {
+            await FrameFile.create(path, 'label', [bytes('first')])
+            const file = await openFile()
+            const ends = [(await readFile(path)).length]
+            for (const size of sizes) ends.push(ends.at(-1)! + frameHeader + size)
+            await Promise.all(sizes.map((size) => file.append(pattern(size, size))))
+            await file.close()
+            const whole = await readFile(path)
+            expect(whole.length).toBe(ends.at(-1))
+            const cut = ends[0]! + (cutAt % (whole.length - ends[0]! + 1))
+            await writeFile(path, whole.subarray(0, cut))
+            const again = await openFile()
+            expect(again.last).toBe(ends.filter((end) => end <= cut).length)
+            const found: Uint8Array[] = []
+            for await (const frame of again.read(2, again.last)) found.push(frame.body)
+            expect(found.every((body, i) => same(body, pattern(sizes[i]!, sizes[i]!)))).toBe(true)
+          },
+        ),
         { numRuns: 40 },
       )
     })
@@ -192,7 +208,10 @@ describe('a frame file', () => {
       damaged[damaged.indexOf('two')]! ^= 1
       await writeFile(path, damaged)
       expect(await bodiesOf(file, 1, 1)).toEqual(['one'])
-      await expect(bodiesOf(file, 1, 3)).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('frame 2') })
+      await expect(bodiesOf(file, 1, 3)).rejects.toMatchObject({
+        code: 'INTERNAL',
+        message: expect.stringContaining('frame 2'),
+      })
     })
   })
 
@@ -367,7 +386,10 @@ describe('the embedded registry', () => {
     let revision = 0
     let largest = 0
     for (let i = 0; i < 160; i++) {
-      const result = revision === 0 ? await handle.create('lease.n1', bytes('0')) : await handle.update('lease.n1', bytes(`${i}`), revision)
+      const result =
+        revision === 0
+          ? await handle.create('lease.n1', bytes('0'))
+          : await handle.update('lease.n1', bytes(`${i}`), revision)
       if (result.kind !== 'written') throw new Error('a lease was lost')
       expect(result.revision).toBeGreaterThan(revision)
       revision = result.revision
@@ -396,7 +418,10 @@ describe('the embedded registry', () => {
 
   it('does not take a file that another version wrote for its own', async () => {
     await FrameFile.create(join(folder, 'registry.log'), 'registry', [Uint8Array.of(99, 0, 0, 0, 0, 0, 0, 0, 0)])
-    await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('another version') })
+    await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('another version'),
+    })
   })
 
   it('is damaged where what its file was made with is, even at the very end', async () => {
@@ -417,6 +442,9 @@ describe('the embedded registry', () => {
     const content = await readFile(join(folder, 'registry.log'))
     content[content.indexOf('a1')]! ^= 1
     await writeFile(join(folder, 'registry.log'), content)
-    await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('registry.log') })
+    await expect(EmbeddedRegistry.open({ folder })).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('registry.log'),
+    })
   })
 })

@@ -38,7 +38,9 @@ describe('one embedded server', () => {
     'its transport',
     async () => {
       const thrown: unknown[] = []
-      const observer = { emit: (event: HoldfastEvent) => void (event.type === 'handler.threw' && thrown.push(event.error)) }
+      const observer = {
+        emit: (event: HoldfastEvent) => void (event.type === 'handler.threw' && thrown.push(event.error)),
+      }
       const connections: EmbeddedConnection[] = []
       return {
         thrown,

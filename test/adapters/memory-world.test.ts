@@ -63,7 +63,9 @@ describe('a world in memory', () => {
     }
     await world.clock.advance(20)
     for (const name of ['a', 'b']) {
-      expect(heard.filter((body) => body.startsWith(name))).toEqual(Array.from({ length: 200 }, (_, i) => `${name}${i}`))
+      expect(heard.filter((body) => body.startsWith(name))).toEqual(
+        Array.from({ length: 200 }, (_, i) => `${name}${i}`),
+      )
     }
     const alternating = Array.from({ length: 200 }, (_, i) => [`a${i}`, `b${i}`]).flat()
     expect(heard).not.toEqual(alternating)
@@ -96,7 +98,10 @@ describe('a world in memory', () => {
     const replies: boolean[] = []
     a.transport.subscribe(inbox, (message) => replies.push(message.noResponders))
     let settled = false
-    void b.changelog.log(p0).info().finally(() => (settled = true))
+    void b.changelog
+      .log(p0)
+      .info()
+      .finally(() => (settled = true))
     b.crash()
     b.transport.publish('x', bytes('from the dead'))
     await world.clock.advance(10)
@@ -204,7 +209,9 @@ describe('a registry that does not answer', () => {
     const a = world.start('a')
     a.links.registry.cut({ noticeAfterMs: 60_000 })
     const started = world.clock.monotonic()
-    await expect(world.clock.settle(a.registry.update('k', bytes('x'), 1), 5_000)).rejects.toMatchObject({ code: 'UNKNOWN' })
+    await expect(world.clock.settle(a.registry.update('k', bytes('x'), 1), 5_000)).rejects.toMatchObject({
+      code: 'UNKNOWN',
+    })
     expect(world.clock.monotonic() - started).toBe(2_000)
     await expect(world.clock.settle(a.registry.list(''), 5_000)).rejects.toMatchObject({ code: 'RETRY' })
     expect(a.transport.connected).toBe(true)
@@ -249,9 +256,19 @@ describe('appends in memory with faults', () => {
   it('are lost, stored without an answer, refused or late, as told', async () => {
     expect(await outcome({})).toMatchObject({ kind: 'accepted', storedLater: 1 })
     expect(await outcome({ loseRequest: 1 })).toEqual({ kind: 'unknown', tookMs: 2_000, storedThen: 0, storedLater: 0 })
-    expect(await outcome({ loseAcknowledgement: 1 })).toEqual({ kind: 'unknown', tookMs: 2_000, storedThen: 1, storedLater: 1 })
+    expect(await outcome({ loseAcknowledgement: 1 })).toEqual({
+      kind: 'unknown',
+      tookMs: 2_000,
+      storedThen: 1,
+      storedLater: 1,
+    })
     expect(await outcome({ refuse: 1 })).toMatchObject({ kind: 'refused', storedLater: 0 })
-    expect(await outcome({ delay: 1, delayMs: 10_000 })).toEqual({ kind: 'unknown', tookMs: 2_000, storedThen: 0, storedLater: 1 })
+    expect(await outcome({ delay: 1, delayMs: 10_000 })).toEqual({
+      kind: 'unknown',
+      tookMs: 2_000,
+      storedThen: 0,
+      storedLater: 1,
+    })
   })
 })
 
@@ -276,7 +293,9 @@ describe('a disk in memory', () => {
       const keys = ['latest', ...[1, 2, 3, 4, 5].map((i) => `batch ${i}`)].map(bytes)
       const [latest, ...batches] = await world.clock.settle(again.getMany(keys), 100)
       const last = Number(text(latest) ?? 0)
-      expect(batches.map((value) => value !== undefined)).toEqual([1, 2, 3, 4, 5].map((i) => i === last || i === last - 1))
+      expect(batches.map((value) => value !== undefined)).toEqual(
+        [1, 2, 3, 4, 5].map((i) => i === last || i === last - 1),
+      )
       kept.add(last)
     }
     expect([...kept].toSorted()).toEqual([0, 1, 2, 3, 4, 5])

@@ -19,7 +19,9 @@ transportConformance(
     const { world, close } = runningWorld()
     const processes = new Map<unknown, MemoryProcess>()
     const thrown: unknown[] = []
-    const observer = { emit: (event: HoldfastEvent) => void (event.type === 'handler.threw' && thrown.push(event.error)) }
+    const observer = {
+      emit: (event: HoldfastEvent) => void (event.type === 'handler.threw' && thrown.push(event.error)),
+    }
     const becomes = (process: MemoryProcess, connected: boolean) =>
       new Promise<void>((resolve) => {
         const watch = process.transport.onStatus(() => {

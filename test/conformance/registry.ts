@@ -86,10 +86,7 @@ export function registryConformance(
     })
 
     it('gives each successful write a higher revision, over all keys (G2)', async () => {
-      const revisions = [
-        written(await a.create('k1', bytes('a'))),
-        written(await b.create('k2', bytes('a'))),
-      ]
+      const revisions = [written(await a.create('k1', bytes('a'))), written(await b.create('k2', bytes('a')))]
       revisions.push(written(await b.update('k1', bytes('b'), revisions[0]!)))
       revisions.push(written(await a.delete('k2')))
       revisions.push(written(await a.create('k2', bytes('c'))))
@@ -109,7 +106,7 @@ export function registryConformance(
     it('loses no increment of two nodes that count by compare-and-set (G1)', async () => {
       await a.create('count', bytes('0'))
       const add = async (registry: Registry) => {
-        for (let done = 0; done < 20; ) {
+        for (let done = 0; done < 20;) {
           const entry = (await registry.get('count'))!
           const next = bytes(String(Number(text(entry.value)) + 1))
           if ((await registry.update('count', next, entry.revision)).kind === 'written') done++

@@ -58,7 +58,15 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
 
     it('applies the operations of a batch in their order (S1)', async () => {
       await store.write([put('a', 'old'), put('b', 'old')])
-      await store.write([del('a'), put('a', 'new'), put('b', 'new'), del('b'), del('never there'), put('c', 'x'), put('c', 'y')])
+      await store.write([
+        del('a'),
+        put('a', 'new'),
+        put('b', 'new'),
+        del('b'),
+        del('never there'),
+        put('c', 'x'),
+        put('c', 'y'),
+      ])
       expect(await rows(store)).toEqual(['a=new', 'c=y'])
       await store.write([])
       expect(await rows(store)).toEqual(['a=new', 'c=y'])
@@ -123,7 +131,9 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
     it('ranges over 10,000 keys, each once', async () => {
       const key = (i: number) => `key-${String(i).padStart(6, '0')}`
       for (let start = 0; start < 10_000; start += 1_000) {
-        await store.write(Array.from({ length: 1_000 }, (_, i) => put(key((start + i) * 7_919 % 10_000), 'x'.repeat(40))))
+        await store.write(
+          Array.from({ length: 1_000 }, (_, i) => put(key(((start + i) * 7_919) % 10_000), 'x'.repeat(40))),
+        )
       }
       const found = await rows(store)
       expect(found).toHaveLength(10_000)
@@ -224,22 +234,29 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       const hex = (data: Uint8Array) => Buffer.from(data).toString('hex')
       const model = new Map<string, string>()
       await fc.assert(
-        fc.asyncProperty(fc.array(fc.array(op, { maxLength: 10 }), { maxLength: 10 }), key, key, async (batches, gte, lt) => {
-          for (const batch of batches) {
-            await store.write(batch)
-            for (const { key, value } of batch) {
-              if (value === null) model.delete(hex(key))
-              else model.set(hex(key), hex(value))
+        fc.asyncProperty(
+          fc.array(fc.array(op, { maxLength: 10 }), { maxLength: 10 }),
+          key,
+          key,
+          async (batches, gte, lt) => {
+            for (const batch of batches) {
+              await store.write(batch)
+              for (const { key, value } of batch) {
+                if (value === null) model.delete(hex(key))
+                else model.set(hex(key), hex(value))
+              }
             }
-          }
-          const expected = [...model].filter(([k]) => k >= hex(gte) && k < hex(lt)).toSorted(([x], [y]) => (x < y ? -1 : 1))
-          const found: [string, string][] = []
-          for await (const [k, v] of store.range(gte, lt)) found.push([hex(k), hex(v)])
-          expect(found).toEqual(expected)
-          const asked = batches.flat().map(({ key }) => key)
-          const values = await store.getMany(asked)
-          expect(values.map((v) => v && hex(v))).toEqual(asked.map((k) => model.get(hex(k))))
-        }),
+            const expected = [...model]
+              .filter(([k]) => k >= hex(gte) && k < hex(lt))
+              .toSorted(([x], [y]) => (x < y ? -1 : 1))
+            const found: [string, string][] = []
+            for await (const [k, v] of store.range(gte, lt)) found.push([hex(k), hex(v)])
+            expect(found).toEqual(expected)
+            const asked = batches.flat().map(({ key }) => key)
+            const values = await store.getMany(asked)
+            expect(values.map((v) => v && hex(v))).toEqual(asked.map((k) => model.get(hex(k))))
+          },
+        ),
         { numRuns: 30 },
       )
     })

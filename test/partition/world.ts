@@ -77,8 +77,6 @@ export class PartitionWorld {
       generation: g1,
       stores: node.process.stores,
       log: node.process.changelog.log(p0),
-      clock: node.process.clock,
-      observer: node.events,
       node: node.ref,
       leaseMs: defaultPartitionSettings.leaseMs,
       signal: new AbortController().signal,

@@ -6,7 +6,7 @@
  * H2. A node that is started again by its name gets its old directory.
  * H3. `close` ends everything, clients first, and removes the directory, whatever a test has left behind.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EmbeddedServer } from '../../src/adapters/embedded/server.ts'
@@ -26,6 +26,8 @@ export interface TestClusterOptions {
   /** Default 4. */
   readonly partitions?: number
   readonly settings?: Partial<NodeSettings>
+  /** Begins with a copy of what another one has left in its folder; that one must not run. */
+  readonly copyOf?: string
 }
 
 export interface NodeOverrides {
@@ -60,7 +62,9 @@ export class TestCluster {
 
   static async open(world: World, options: TestClusterOptions): Promise<TestCluster> {
     const nats = world === 'nats' ? await startNatsServer() : undefined
-    return new TestCluster(world, await mkdtemp(join(tmpdir(), 'holdfast-cluster-')), nats, options)
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-cluster-'))
+    if (options.copyOf !== undefined) await cp(options.copyOf, folder, { recursive: true })
+    return new TestCluster(world, folder, nats, options)
   }
 
   private constructor(world: World, folder: string, nats: TestServer | undefined, options: TestClusterOptions) {

@@ -35,14 +35,18 @@ export class EmbeddedChangelog {
     return new Handle(this)
   }
 
-  async provision(partition: PartitionId, ofGeneration: Generation, genesis: Uint8Array): Promise<{ created: boolean }> {
+  async provision(
+    partition: PartitionId,
+    ofGeneration: Generation,
+    genesis: Uint8Array,
+  ): Promise<{ created: boolean }> {
     const provisioned = this.#file(partition).then(async (file) => {
       if (file !== null) return { file, created: false }
       await FrameFile.create(this.#pathOf(partition), ofGeneration, [genesis])
       return { file: await this.#open(partition), created: true }
     })
     // Whoever comes meanwhile waits for this.
-    this.#remember(
+    void this.#remember(
       partition,
       provisioned.then(({ file }) => file),
     )
@@ -58,7 +62,10 @@ export class EmbeddedChangelog {
 
   async append(partition: PartitionId, record: Uint8Array, expected: Seq): Promise<AppendResult> {
     if (record.length > this.#maxRecord) {
-      return { kind: 'refused', reason: `the record has ${record.length} bytes, and the log takes at most ${this.#maxRecord}` }
+      return {
+        kind: 'refused',
+        reason: `the record has ${record.length} bytes, and the log takes at most ${this.#maxRecord}`,
+      }
     }
     try {
       const taken = record.slice()
@@ -76,15 +83,17 @@ export class EmbeddedChangelog {
     if (file === null) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
     await file.settled()
     if (from <= to && to > file.last) {
-      throw new HoldfastError('RETRY', `the log of partition ${partition} ends at ${file.last}, before ${to}: ask for its info again`)
+      throw new HoldfastError(
+        'RETRY',
+        `the log of partition ${partition} ends at ${file.last}, before ${to}: ask for its info again`,
+      )
     }
     for await (const frame of file.read(from, to)) yield { seq: seq(frame.seq), record: frame.body }
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    const files = await Promise.allSettled(this.#files.values())
-    await Promise.all(files.map((file) => (file.status === 'fulfilled' ? file.value?.close() : undefined)))
+    await Promise.allSettled([...this.#files.values()].map(async (file) => (await file)?.close()))
   }
 
   #file(partition: PartitionId): Promise<FrameFile | null> {
@@ -123,7 +132,11 @@ class Handle implements Changelog {
     this.#server = server
   }
 
-  async provision(partition: PartitionId, ofGeneration: Generation, genesis: Uint8Array): Promise<{ created: boolean }> {
+  async provision(
+    partition: PartitionId,
+    ofGeneration: Generation,
+    genesis: Uint8Array,
+  ): Promise<{ created: boolean }> {
     this.#refuseClosed()
     return this.#server.provision(partition, ofGeneration, genesis.slice())
   }

@@ -7,7 +7,13 @@ export function fileFailure(path: string, cause: unknown): HoldfastError {
   if (isHoldfastError(cause)) return cause
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   if (permission.has(code)) {
-    return new HoldfastError('INVALID', `cannot use ${path} (${messageOf(cause)}): make its directory one that this user may read and write, or choose another`, { cause })
+    return new HoldfastError(
+      'INVALID',
+      `cannot use ${path} (${messageOf(cause)}): make its directory one that this user may read and write, or choose another`,
+      { cause },
+    )
   }
-  return new HoldfastError('INTERNAL', `cannot use ${path} (${messageOf(cause)}): look after its disk, then restart`, { cause })
+  return new HoldfastError('INTERNAL', `cannot use ${path} (${messageOf(cause)}): look after its disk, then restart`, {
+    cause,
+  })
 }

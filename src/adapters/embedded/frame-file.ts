@@ -15,7 +15,18 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { fileFailure } from './failure.ts'
-import { decodeFileHeader, decodeFrame, decodeHead, encodeFileHeader, encodeFrame, fileHeader, fileHeaderSize, frameHeader, nextMagic, type Frame } from './frame.ts'
+import {
+  decodeFileHeader,
+  decodeFrame,
+  decodeHead,
+  encodeFileHeader,
+  encodeFrame,
+  fileHeader,
+  fileHeaderSize,
+  frameHeader,
+  nextMagic,
+  type Frame,
+} from './frame.ts'
 
 /** Bytes read at a time. */
 const windowSize = 1_048_576
@@ -26,7 +37,8 @@ const longestLabel = 65_535
 /** The part of a file handle that is used; tests put a failing one in its place. */
 export type FrameFileHandle = Pick<FileHandle, 'read' | 'write' | 'datasync' | 'truncate' | 'stat' | 'close'>
 
-export type AppendOutcome = { readonly kind: 'stored' } | { readonly kind: 'not-stored' | 'unknown'; readonly reason: string }
+export type AppendOutcome =
+  { readonly kind: 'stored' } | { readonly kind: 'not-stored' | 'unknown'; readonly reason: string }
 
 export interface FrameFileOptions {
   /** Opens an existing file for reading and writing. */
@@ -119,7 +131,14 @@ export class FrameFile {
     return new FrameFile(path, header.label, handle, index, last, end)
   }
 
-  private constructor(path: string, label: string, handle: FrameFileHandle, index: number[], last: number, end: number) {
+  private constructor(
+    path: string,
+    label: string,
+    handle: FrameFileHandle,
+    index: number[],
+    last: number,
+    end: number,
+  ) {
     this.path = path
     this.label = label
     this.#handle = handle
@@ -172,7 +191,10 @@ export class FrameFile {
     } catch (error) {
       throw fileFailure(this.path, error)
     }
-    throw new HoldfastError('INTERNAL', `${this.path} is damaged at frame ${next}: restore it from a copy, or recover the cluster from its stores`)
+    throw new HoldfastError(
+      'INTERNAL',
+      `${this.path} is damaged at frame ${next}: restore it from a copy, or recover the cluster from its stores`,
+    )
   }
 
   /** Settles what is under way, and takes nothing more. */
@@ -243,7 +265,7 @@ export class FrameFile {
 /** Whole frames from `start` on, until one is not whole or the end is reached. */
 async function* wholeFrames(handle: FrameFileHandle, start: number, end: number): AsyncGenerator<Frame> {
   let window: Buffer = Buffer.alloc(0)
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     let frame = decodeFrame(window)
     if (frame === null) {
       const needed = decodeHead(window)?.size ?? frameHeader
@@ -285,7 +307,7 @@ async function readAt(handle: FrameFileHandle, position: number, length: number)
 }
 
 async function writeAll(handle: Pick<FileHandle, 'write'>, bytes: Buffer, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
+  for (let written = 0; written < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written)
     written += bytesWritten
   }
@@ -302,4 +324,7 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 const damaged = (path: string, at: number) =>
-  new HoldfastError('INTERNAL', `${path} is damaged at byte ${at}, and not only at its end: it is left as it is; restore it from a copy, or recover the cluster from its stores`)
+  new HoldfastError(
+    'INTERNAL',
+    `${path} is damaged at byte ${at}, and not only at its end: it is left as it is; restore it from a copy, or recover the cluster from its stores`,
+  )

@@ -32,5 +32,7 @@ export function decodeChange(body: Uint8Array): StoredChange | null {
   if (kind === undefined || bytes.length < end) return null
   if (kind === 'floor') return { kind, revision }
   const key = bytes.toString('utf8', header, end)
-  return kind === 'delete' ? { kind, key, revision } : { kind, key, value: Uint8Array.prototype.slice.call(bytes, end), revision }
+  return kind === 'delete'
+    ? { kind, key, revision }
+    : { kind, key, value: Uint8Array.prototype.slice.call(bytes, end), revision }
 }

@@ -57,7 +57,10 @@ export class EmbeddedRegistry {
     const visit = ({ body }: { readonly body: Uint8Array }) => {
       const change = decodeChange(body)
       if (change === null) {
-        throw new HoldfastError('INTERNAL', `${path} was written by another version of Holdfast: start that one, or restore the file from a copy`)
+        throw new HoldfastError(
+          'INTERNAL',
+          `${path} was written by another version of Holdfast: start that one, or restore the file from a copy`,
+        )
       }
       revision = change.revision
       frames++
@@ -114,7 +117,8 @@ export class EmbeddedRegistry {
     }
     const before = this.#decided.get(key)
     const revision = ++this.#revision
-    const change: StoredChange = value === null ? { kind: 'delete', key, revision } : { kind: 'put', key, value, revision }
+    const change: StoredChange =
+      value === null ? { kind: 'delete', key, revision } : { kind: 'put', key, value, revision }
     if (value === null) this.#decided.delete(key)
     else this.#decided.set(key, revision)
     this.#underway++
@@ -175,7 +179,10 @@ export class EmbeddedRegistry {
   /** R2. Where it fails the old file stays in use, and it is tried again later. */
   async #rewrite(): Promise<void> {
     const puts = [...this.#durable.values()].sort((a, b) => a.revision - b.revision)
-    const changes: StoredChange[] = [...puts.map((entry) => ({ kind: 'put' as const, ...entry })), { kind: 'floor', revision: this.#revision }]
+    const changes: StoredChange[] = [
+      ...puts.map((entry) => ({ kind: 'put' as const, ...entry })),
+      { kind: 'floor', revision: this.#revision },
+    ]
     try {
       await FrameFile.create(this.#path, label, changes.map(encodeChange))
     } catch {
@@ -237,7 +244,8 @@ class Handle implements Registry {
     let open = true
     const watch: Watch = {
       prefix,
-      tell: ({ key, value, revision }) => this.#defer(() => open && listener({ key, value: value && value.slice(), revision })),
+      tell: ({ key, value, revision }) =>
+        this.#defer(() => open && listener({ key, value: value && value.slice(), revision })),
     }
     if (!this.#closed) this.#server.watch(watch)
     const subscription = {

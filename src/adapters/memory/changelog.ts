@@ -64,7 +64,10 @@ export class MemoryChangelog {
     const log = this.#logs.get(partition)
     if (log === undefined) return { kind: 'refused', reason: `partition ${partition} has no log` }
     if (record.length > this.maxRecord) {
-      return { kind: 'refused', reason: `the record has ${record.length} bytes, and the log takes at most ${this.maxRecord}` }
+      return {
+        kind: 'refused',
+        reason: `the record has ${record.length} bytes, and the log takes at most ${this.maxRecord}`,
+      }
     }
     const last = log.records.length
     if (last !== expected) return { kind: 'refused', reason: `the last sequence is ${last}, not ${expected}` }
@@ -77,7 +80,10 @@ export class MemoryChangelog {
     const log = this.#logs.get(partition)
     if (log === undefined) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
     if (to > log.records.length) {
-      throw new HoldfastError('RETRY', `the log of partition ${partition} ends at ${log.records.length}, before ${to}: ask for its info again`)
+      throw new HoldfastError(
+        'RETRY',
+        `the log of partition ${partition} ends at ${log.records.length}, before ${to}: ask for its info again`,
+      )
     }
     const end = Math.min(to, from + pageRecords - 1)
     const page: LogEntry[] = []

@@ -31,7 +31,10 @@ export function checkPattern(pattern: string): void {
 
 export function checkQueue(queue: string): void {
   if (queue === '' || hasBreakingCharacter(queue)) {
-    throw new HoldfastError('INVALID', `${JSON.stringify(queue)} is not a queue name: it is empty, or has a space or control character`)
+    throw new HoldfastError(
+      'INVALID',
+      `${JSON.stringify(queue)} is not a queue name: it is empty, or has a space or control character`,
+    )
   }
 }
 
@@ -39,7 +42,10 @@ export function checkQueue(queue: string): void {
 export function checkPayload(data: Uint8Array, headers: Headers | undefined, maxPayload: number): void {
   const size = data.length + (headers === undefined ? 0 : headerBytes(headers))
   if (size > maxPayload) {
-    throw new HoldfastError('INVALID', `this message has ${size} bytes with its headers, and the server takes at most ${maxPayload}`)
+    throw new HoldfastError(
+      'INVALID',
+      `this message has ${size} bytes with its headers, and the server takes at most ${maxPayload}`,
+    )
   }
 }
 
@@ -47,7 +53,10 @@ function headerBytes(headers: Headers): number {
   let size = headerBlock
   for (const [name, value] of Object.entries(headers)) {
     if (!/^[!-9;-~]+$/.test(name)) {
-      throw new HoldfastError('INVALID', `${JSON.stringify(name)} is not a header name: use printable ASCII without space and ":"`)
+      throw new HoldfastError(
+        'INVALID',
+        `${JSON.stringify(name)} is not a header name: use printable ASCII without space and ":"`,
+      )
     }
     if (/[\r\n]/.test(value)) {
       throw new HoldfastError('INVALID', `the value of header ${name} has a line break: encode it`)

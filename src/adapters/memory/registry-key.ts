@@ -4,7 +4,10 @@ const keyPattern = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/
 
 export function checkKey(key: string): void {
   if (!keyPattern.test(key)) {
-    throw new HoldfastError('INVALID', `${JSON.stringify(key)} is not a registry key: write tokens of A-Z, a-z, 0-9, "_" and "-" joined by "."`)
+    throw new HoldfastError(
+      'INVALID',
+      `${JSON.stringify(key)} is not a registry key: write tokens of A-Z, a-z, 0-9, "_" and "-" joined by "."`,
+    )
   }
 }
 

@@ -56,7 +56,10 @@ export class Requests {
         settle()
       }
       const lose = (lost: RequestLost) => end(() => reject(lost))
-      const timer = clock.setTimeout(() => lose(new RequestLost(true, `no answer came within ${timeoutMs} ms`)), timeoutMs)
+      const timer = clock.setTimeout(
+        () => lose(new RequestLost(true, `no answer came within ${timeoutMs} ms`)),
+        timeoutMs,
+      )
       this.#waiting.add(lose)
       if (fault.loseRequest === true || link.loses()) return
       link.toServer(() => {

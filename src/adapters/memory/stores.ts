@@ -77,8 +77,10 @@ export class MemoryDisk {
       volume = new Volume()
       this.#volumes.set(partition, volume)
     }
-    if (volume.open) throw new HoldfastError('CONFLICT', `the store of partition ${partition} is open already: close it first`)
-    if (volume.damaged) throw new HoldfastError('INTERNAL', `the store memory:p${partition} is damaged: set it aside and rebuild it`)
+    if (volume.open)
+      throw new HoldfastError('CONFLICT', `the store of partition ${partition} is open already: close it first`)
+    if (volume.damaged)
+      throw new HoldfastError('INTERNAL', `the store memory:p${partition} is damaged: set it aside and rebuild it`)
     volume.open = true
     return volume
   }
@@ -86,7 +88,11 @@ export class MemoryDisk {
   setAside(partition: PartitionId): string | null {
     const volume = this.#volumes.get(partition)
     if (volume === undefined) return null
-    if (volume.open) throw new HoldfastError('CONFLICT', `the store of partition ${partition} is open: close it before it is set aside`)
+    if (volume.open)
+      throw new HoldfastError(
+        'CONFLICT',
+        `the store of partition ${partition} is open: close it before it is set aside`,
+      )
     const path = `memory:set-aside/p${partition}-${this.#setAside.size + 1}`
     this.#setAside.set(path, volume)
     this.#volumes.delete(partition)

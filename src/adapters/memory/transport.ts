@@ -2,7 +2,14 @@
  * One connection to a `MemoryHub` (T1–T6 of the Transport port).
  */
 import type { Observer } from '../../ports/observer.ts'
-import type { Message, PublishOptions, SubscribeOptions, Subscription, Transport, TransportStatus } from '../../ports/transport.ts'
+import type {
+  Message,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription,
+  Transport,
+  TransportStatus,
+} from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { MemoryHub } from './hub.ts'
 import type { Link } from './link.ts'
@@ -179,4 +186,7 @@ export class MemoryTransport implements Transport {
 }
 
 const disconnected = () =>
-  new HoldfastError('RETRY', 'the connection is broken: what was published may be lost; wait for "connected" and try again')
+  new HoldfastError(
+    'RETRY',
+    'the connection is broken: what was published may be lost; wait for "connected" and try again',
+  )

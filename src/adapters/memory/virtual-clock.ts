@@ -130,7 +130,8 @@ export class VirtualClock implements Clock {
   }
 
   #whileStopped(run: Run): Promise<boolean> {
-    if (this.#running !== null) throw new Error('this clock is being moved already: await one advance before the next, or stop() it')
+    if (this.#running !== null)
+      throw new Error('this clock is being moved already: await one advance before the next, or stop() it')
     this.#begin(run)
     return run.ended
   }
@@ -168,7 +169,9 @@ export class VirtualClock implements Clock {
       this.#elapsedMs = event.atMs
       this.#atOnce = 0
     } else if (++this.#atOnce > maxEventsAtOnce) {
-      throw new Error(`${maxEventsAtOnce} events fired while virtual time stood at ${this.#elapsedMs} ms: something defers itself for ever`)
+      throw new Error(
+        `${maxEventsAtOnce} events fired while virtual time stood at ${this.#elapsedMs} ms: something defers itself for ever`,
+      )
     }
     const call = event.run
     if (call === null) return

@@ -30,7 +30,13 @@ export type DiskRequest =
   | { readonly op: 'write'; readonly path: string; readonly batch: Packed }
   | { readonly op: 'read'; readonly path: string; readonly keys: Packed }
   /** `range`: a number that the asker chose. */
-  | { readonly op: 'begin'; readonly path: string; readonly range: number; readonly gte: Uint8Array; readonly lt: Uint8Array }
+  | {
+      readonly op: 'begin'
+      readonly path: string
+      readonly range: number
+      readonly gte: Uint8Array
+      readonly lt: Uint8Array
+    }
   | { readonly op: 'next'; readonly range: number }
   | { readonly op: 'end'; readonly range: number }
 

@@ -11,6 +11,7 @@
  * The function below is run from its own text (see `diskThreadSource`), so that the same program runs from sources and from
  * a build: it uses nothing from outside of it but its arguments and globals.
  */
+// oxlint-disable no-underscore-dangle -- the binding's own names
 import type { MessagePort } from 'node:worker_threads'
 import type { DatabaseOptions, DiskAnswer, DiskQuestion, DiskRequest, Packed } from './disk-protocol.ts'
 
@@ -18,7 +19,12 @@ import type { DatabaseOptions, DiskAnswer, DiskQuestion, DiskRequest, Packed } f
 interface RocksLevel {
   open(): Promise<void>
   close(): Promise<void>
-  batch(): { _put(key: Uint8Array, value: Uint8Array): void; _del(key: Uint8Array): void; _writeSync(options: object): void; close(): Promise<void> }
+  batch(): {
+    _put(key: Uint8Array, value: Uint8Array): void
+    _del(key: Uint8Array): void
+    _writeSync(options: object): void
+    close(): Promise<void>
+  }
   _getManySync(keys: readonly Uint8Array[], options: object): (Uint8Array | undefined)[]
   iterator(options: object): RocksIterator
 }
@@ -27,7 +33,10 @@ interface RocksIterator {
   close(): Promise<void>
 }
 interface Binding {
-  readonly RocksLevel: new (path: string, options: DatabaseOptions & { keyEncoding: 'buffer'; valueEncoding: 'buffer' }) => RocksLevel
+  readonly RocksLevel: new (
+    path: string,
+    options: DatabaseOptions & { keyEncoding: 'buffer'; valueEncoding: 'buffer' },
+  ) => RocksLevel
 }
 
 function diskThread(port: MessagePort, load: (path: string) => unknown, modulePath: string): void {

@@ -89,7 +89,7 @@ export class RocksDbStores implements Stores {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await Promise.all([...this.#open.values()].map((store) => store?.close()))
+    await Promise.all([...this.#open.values()].map(async (store) => store?.close()))
     await this.#lock.release()
   }
 
