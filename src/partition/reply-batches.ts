@@ -9,7 +9,7 @@
 import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
-import { encodeReplyFrame, type Reply } from '../protocol/frames.ts'
+import { encodeReplyFrame, maxErrorTextLength, type Reply } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 
 /** What one session is owed at one inbox. */
@@ -23,9 +23,14 @@ export interface ReplyBatch {
 /** Inboxes that are remembered; beyond it the oldest are forgotten, and later frames of theirs begin a batch of their own. */
 const maxInboxes = 16_384
 
-/** Bytes that a reply adds to its frame beside its value; and those of an error, about. */
+/** Bytes that a reply adds to its frame beside its value; of an error, beside its texts. */
 const overheadBytes = 24
-const errorBytes = 512
+const errorBytes = 64
+/** UTF-8 takes at most three bytes for each unit of a text. */
+const bytesOfUnit = 3
+
+/** What may be published to: tokens that are not empty, without wildcards, spaces or control characters. */
+const wellFormed = /^(?:[^.*>\s\p{Cc}]+\.)*[^.*>\s\p{Cc}]+$/u
 
 export class ReplyBatches {
   readonly #transport: Transport
@@ -47,7 +52,7 @@ export class ReplyBatches {
 
   /** Whether this node may answer there; says so to the observer if not. */
   accepts(reply: string | undefined, subject: string): reply is string {
-    if (reply?.startsWith(this.#prefix) === true) return true
+    if (reply?.startsWith(this.#prefix) === true && wellFormed.test(reply)) return true
     this.#observer.emit({ type: 'message.dropped', subject, reason: reply === undefined ? 'no-reply' : 'reply-subject' })
     return false
   }
@@ -67,7 +72,7 @@ export class ReplyBatches {
 
   add(batch: ReplyBatch, reply: Reply): void {
     if (this.#closed) return
-    const bytes = overheadBytes + (reply.kind === 'value' ? reply.value.length : errorBytes)
+    const bytes = overheadBytes + weight(reply)
     if (batch.replies.length === 0) this.#owed.push(batch)
     else if (batch.bytes + bytes > this.#transport.maxPayload / 2) this.#send(batch)
     batch.replies.push(reply)
@@ -99,4 +104,12 @@ export class ReplyBatches {
     batch.replies = []
     batch.bytes = 0
   }
+}
+
+function weight(reply: Reply): number {
+  if (reply.kind === 'value') return reply.value.length
+  if (reply.kind === 'moved') return errorBytes
+  const { message, path = '' } = reply.error
+  const units = Math.min(message.length, maxErrorTextLength) + Math.min(path.length, maxErrorTextLength)
+  return errorBytes + units * bytesOfUnit
 }

@@ -44,6 +44,9 @@ export interface TurnLoopOptions {
   readonly afterCommits: (run: (certain: boolean) => void) => void
 }
 
+/** Repetitions that wait for one turn, at most. */
+const mostJoined = 16
+
 export class TurnLoop {
   readonly #options: TurnLoopOptions
   readonly #turns = new Map<SessionId, Map<number, Turn>>()
@@ -56,6 +59,8 @@ export class TurnLoop {
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
   #unfinished = 0
+  /** Of handlers that are asynchronous and have not settled. */
+  readonly #timers = new Set<Timer>()
 
   constructor(options: TurnLoopOptions) {
     this.#options = options
@@ -65,7 +70,8 @@ export class TurnLoop {
     const { replica } = this.#options
     const running = this.#turns.get(turn.session)?.get(turn.number)
     if (running !== undefined) {
-      running.respond.push(respond)
+      // They are all of one client, and it takes the first answer that comes: older addresses are of no use to it.
+      if (running.respond.push(respond) > mostJoined) running.respond.shift()
       return
     }
     const remembered = replica.sessions.find(turn.session, turn.number)
@@ -106,6 +112,8 @@ export class TurnLoop {
   /** No handler that has not returned will count any more; whoever waits for one hears `answer`. */
   abandonUnfinished(answer: Answer): void {
     this.#stopped = true
+    for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
+    this.#timers.clear()
     this.#answerAll(answer, (turn) => !turn.finished)
     this.#unfinished = 0
     this.#onIdle?.()
@@ -203,16 +211,18 @@ export class TurnLoop {
     const before = actor.tip
     let context: TurnContext
     let result: unknown
+    let pending: boolean
     actor.holds++
     try {
       context = new TurnContext(turn, before, now, signal)
       result = turn.handler(context, decodeValue(turn.input))
+      pending = isPromise(result)
     } catch (error) {
       actor.holds--
       this.#fail(turn, failure(error))
       return 'done'
     }
-    if (isPromise(result)) {
+    if (pending) {
       this.#await(turn, actor, context, result)
       return 'asynchronous'
     }
@@ -220,13 +230,14 @@ export class TurnLoop {
     return 'done'
   }
 
-  #await(turn: Turn, actor: CachedActor, context: TurnContext, result: PromiseLike<unknown>): void {
+  #await(turn: Turn, actor: CachedActor, context: TurnContext, result: unknown): void {
     if (!this.#busy.has(actor.id)) this.#busy.set(actor.id, [])
     let settled = false
     const settle = (act: () => void) => {
       if (settled || this.#stopped) return
       settled = true
       this.#options.clock.clearTimeout(timer)
+      this.#timers.delete(timer)
       act()
       this.#next(actor)
     }
@@ -239,7 +250,9 @@ export class TurnLoop {
       const message = `the handler of ${turn.type} did not settle within ${handlerTimeoutMs} ms; its turn left no trace`
       settle(() => fail({ code: 'FAILED', message }))
     }, handlerTimeoutMs)
-    result.then(
+    this.#timers.add(timer)
+    // A thenable of somebody else's making may throw, or settle at once: `resolve` sees to both.
+    Promise.resolve(result).then(
       (value) => settle(() => this.#finish(turn, actor, context, value)),
       (error: unknown) => settle(() => fail(failure(error))),
     )

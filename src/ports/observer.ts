@@ -36,6 +36,7 @@ export type HoldfastEvent =
   | { readonly type: 'partition.stopped'; readonly partition: PartitionId; readonly reason: string }
   | { readonly type: 'partition.void-record'; readonly partition: PartitionId; readonly seq: Seq }
   | { readonly type: 'partition.hash-mismatch'; readonly partition: PartitionId; readonly seq: Seq; readonly expected: string; readonly actual: string }
+  | { readonly type: 'store.failed'; readonly partition: PartitionId; readonly reason: string }
   | { readonly type: 'store.set-aside'; readonly partition: PartitionId; readonly reason: string; readonly path: string | null }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
   // wire

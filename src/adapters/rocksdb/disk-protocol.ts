@@ -74,7 +74,8 @@ export function unpack({ bytes, lengths }: Packed): (Uint8Array | undefined)[] {
   let at = 0
   for (let i = 0; i < lengths.length; i++) {
     const length = lengths[i]!
-    if (length >= 0) parts[i] = bytes.slice(at, (at += length))
+    // No holes: who maps over the result must meet what is absent.
+    parts[i] = length < 0 ? undefined : bytes.slice(at, (at += length))
   }
   return parts
 }
