@@ -227,7 +227,10 @@ export function createPartition(options: PartitionOptions): Partition {
       tell({ type: 'fenced' })
     },
     onBroken: (error) => tell({ type: 'broken', reason: error.message }),
-    onStoreFailure: (error) => tell({ type: 'storeFailed', error }),
+    onStoreFailure: (error) => {
+      options.observer.emit({ type: 'store.failed', partition: options.partition, reason: messageOf(error) })
+      tell({ type: 'storeFailed', error })
+    },
   })
   const actor = createActor(partitionMachine(options, host), { clock: options.clock })
   let subscriptions: readonly Subscription[] = []

@@ -45,7 +45,7 @@ export interface CommitterOptions {
   readonly window: number
   /** Bytes of turns that are worth an append beside one in flight. Default 32 KiB. */
   readonly groupBytes: number
-  /** Bytes of turns in one record at most, about half of what the server takes. */
+  /** Bytes of one record at most, about half of what the server takes. */
   readonly maxRecordBytes: number
   /** Partition time now. */
   readonly time: () => number
@@ -66,8 +66,11 @@ interface Item {
   readonly turns: readonly FinishedTurn[]
 }
 
-/** Bytes that a turn adds to its record beside state, reply and names. */
-const turnOverhead = 24
+/** Bytes that a turn adds to its record beside state, reply and names: its numbers, and the heads of all parts. */
+const turnOverhead = 64
+/** Of a record without its turns, at most; and of each session that it ends. */
+const headBytes = 256
+const endedBytes = 66
 const maxTurnsInRecord = 16_384
 const firstPauseMs = 10
 const longestPauseMs = 500
@@ -154,7 +157,7 @@ export class Committer {
   }
 
   #sendCommit(): void {
-    const turns = this.#takeTurns()
+    const { turns, bytes } = this.#takeTurns()
     this.#renewal = false
     const sessions: SessionMark[] = []
     const indexOf = new Map<SessionId, number>()
@@ -175,28 +178,37 @@ export class Committer {
         reply,
       }
     })
-    const ended = this.#options.ended().filter((session) => !indexOf.has(session))
+    const room = Math.floor((this.#options.maxRecordBytes - headBytes - bytes) / endedBytes)
+    const ended =
+      room <= 0
+        ? []
+        : this.#options
+            .ended()
+            .filter((session) => !indexOf.has(session))
+            .slice(0, room)
     this.#send({ record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords }, turns })
   }
 
   /** The first turns that fit into one record. */
-  #takeTurns(): FinishedTurn[] {
-    if (this.#openBytes <= this.#options.maxRecordBytes && this.#open.length <= maxTurnsInRecord) {
-      const all = this.#open
+  #takeTurns(): { readonly turns: FinishedTurn[]; readonly bytes: number } {
+    const mostBytes = this.#options.maxRecordBytes - headBytes
+    let bytes = this.#openBytes
+    if (bytes <= mostBytes && this.#open.length <= maxTurnsInRecord) {
+      const turns = this.#open
       this.#open = []
       this.#openBytes = 0
-      return all
+      return { turns, bytes }
     }
     let count = 0
-    let bytes = 0
+    bytes = 0
     for (const finished of this.#open) {
       const more = weight(finished)
-      if (count > 0 && (bytes + more > this.#options.maxRecordBytes || count >= maxTurnsInRecord)) break
+      if (count > 0 && (bytes + more > mostBytes || count >= maxTurnsInRecord)) break
       bytes += more
       count++
     }
     this.#openBytes -= bytes
-    return this.#open.splice(0, count)
+    return { turns: this.#open.splice(0, count), bytes }
   }
 
   #header(): RecordHeader {
@@ -309,5 +321,10 @@ export class Committer {
   }
 }
 
+/** At least what a turn takes in its record, its session's mark included. */
 const weight = ({ turn, after, reply }: FinishedTurn) =>
-  turnOverhead + turn.type.length + 3 * turn.key.length + (after?.state?.length ?? 0) + reply.length
+  turnOverhead +
+  turn.session.length +
+  3 * (turn.type.length + turn.key.length) +
+  (after?.state?.length ?? 0) +
+  reply.length

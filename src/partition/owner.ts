@@ -13,7 +13,7 @@ import type { PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
-import { messageOf } from '../protocol/errors.ts'
+import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
 import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
@@ -53,6 +53,8 @@ export interface Incoming {
 /** Between two looks for sessions that have ended. */
 const sweepEveryMs = 5_000
 const unfinishedAtHandoffMs = 1_000
+/** Sessions that one record ends, at most: as many as fit beside its turns. */
+const mostEnded = 1_000
 
 export class Owner {
   readonly history: History
@@ -267,7 +269,7 @@ export class Owner {
       respond(answer)
     }
     const read = (actor: CachedActor) => {
-      const answer = answerQuery(definition, handler, actor.committed.state, request.input)
+      const answer = answerQuery(definition, handler, actor.committed.state, request.input, settings.maxRecordBytes)
       this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
     }
     const id = actorId(request.type, request.key)
@@ -296,8 +298,10 @@ export class Owner {
   #endedSessions(): readonly SessionId[] {
     const now = this.#now()
     if (now - this.#sweptAtMs < sweepEveryMs) return none
-    this.#sweptAtMs = now
-    return this.#options.replica.sessions.expired(now, this.#claimedAtMs)
+    const expired = this.#options.replica.sessions.expired(now, this.#claimedAtMs)
+    // The rest goes into the next record; it is not swept before it is done.
+    if (expired.length <= mostEnded) this.#sweptAtMs = now
+    return expired.slice(0, mostEnded)
   }
 }
 
@@ -306,10 +310,13 @@ function answerQuery(
   handler: QueryHandler,
   state: Uint8Array | null,
   input: Uint8Array,
+  maxBytes: number,
 ): Answer {
   try {
-    const value = handler(state === null ? definition.initialState() : decodeValue(state), decodeValue(input))
-    return { kind: 'value', value: encodeValue(value) }
+    const result = handler(state === null ? definition.initialState() : decodeValue(state), decodeValue(input))
+    const value = encodeValue(result)
+    if (value.length <= maxBytes) return { kind: 'value', value }
+    throw new HoldfastError('INVALID', `the reply has ${value.length} bytes; it may have ${maxBytes}: ask for less at a time`)
   } catch (error) {
     return { kind: 'error', error: failure(error) }
   }

@@ -67,29 +67,30 @@ export class Workload {
       const id = `${worker}-${n}`
       const entry: Entry = { key, outcome: { kind: 'unknown' }, repeated: false }
       this.history.set(id, entry)
-      await this.#append(client, id, entry, manner)
+      if (!(await this.#append(client, id, entry, manner))) return onNews()
       if (entry.outcome.kind === 'acknowledged') this.acknowledged++
       onNews()
     }
   }
 
-  async #append(client: Holdfast, id: string, entry: Entry, manner: 'patient' | 'hasty'): Promise<void> {
+  /** `false`: a mistake; the worker ends. */
+  async #append(client: Holdfast, id: string, entry: Entry, manner: 'patient' | 'hasty'): Promise<boolean> {
     let ledger = client.actor(Ledger, entry.key)
     for (;;) {
       try {
         entry.outcome = { kind: 'acknowledged', place: await ledger.append(id) }
-        return
+        return true
       } catch (error) {
         if (isHoldfastError(error, 'UNKNOWN') && error.id !== undefined) {
-          if (manner === 'hasty') return
+          if (manner === 'hasty') return true
           entry.repeated = true
           ledger = client.actor(Ledger, entry.key).with({ id: error.id })
         } else if (isHoldfastError(error) && refusals.has(error.code) && !entry.repeated) {
           entry.outcome = { kind: 'refused', code: error.code }
-          return
+          return true
         } else {
           this.mistakes.push(`${id} of ${entry.key}${entry.repeated ? ' (repeated)' : ''}: ${String(error)}`)
-          return
+          return false
         }
       }
     }
