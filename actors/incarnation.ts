@@ -18,7 +18,7 @@ import { decodeHandOff, encodeControl, type Report } from '../src/placement/cont
 import type { Clock } from '../src/ports/clock.ts'
 import type { Message, Subscription } from '../src/ports/transport.ts'
 import { incarnation, partitionId, sameNode, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../src/protocol/ids.ts'
-import { subjectsOf, type Subjects } from '../src/protocol/subjects.ts'
+import { subjectsOf } from '../src/protocol/subjects.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import { createMembership, type Membership } from './membership.ts'
 import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'

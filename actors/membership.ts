@@ -70,7 +70,7 @@ type Event = { readonly type: 'lost' } | { readonly type: 'leave' }
 
 interface Context {
   readonly boot: number
-  readonly error: unknown
+  readonly error: HoldfastError | undefined
 }
 
 const joinAgainMs = 500
@@ -132,7 +132,7 @@ export function createMembership(options: MembershipOptions): Membership {
             {
               guard: { type: 'hopeless', params: ({ event }) => event },
               target: 'lost',
-              actions: assign({ error: ({ event }) => event.error }),
+              actions: assign({ error: ({ event }) => event.error as HoldfastError }),
             },
             'waiting',
           ],

@@ -22,7 +22,7 @@ import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
 import type { Stores } from '../src/ports/store.ts'
 import type { Transport } from '../src/ports/transport.ts'
-import { HoldfastError, isHoldfastError } from '../src/protocol/errors.ts'
+import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
 import type { NodeId } from '../src/protocol/ids.ts'
 import { Incarnation } from './incarnation.ts'
 import { defaultMembershipSettings, type MembershipSettings } from './membership.ts'
@@ -92,7 +92,7 @@ type Event =
 
 interface Context {
   /** What ended the node, if something did. */
-  readonly error: unknown
+  readonly error: Error | undefined
 }
 
 const startAgainMs = 500
@@ -112,7 +112,7 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSetti
       lost: (_, { reason }: { reason: string }) => observer.emit({ type: 'node.fenced', node, reason }),
       closed: () => observer.emit({ type: 'node.closed', node }),
       crashed: () => observer.emit({ type: 'node.crashed', node }),
-      keepError: assign({ error: (_, { error }: { error: unknown }) => error }),
+      keepError: assign({ error: (_, { error }: { error: unknown }) => errorOf(error) }),
       keepReason: assign({ error: (_, { reason }: { reason: string }) => new HoldfastError('CONFLICT', reason) }),
     },
     guards: {
@@ -230,6 +230,9 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
     },
   }
 }
+
+const errorOf = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new HoldfastError('INTERNAL', messageOf(thrown), { cause: thrown })
 
 function stateOf(value: unknown): NodeStatus['state'] {
   if (typeof value === 'object' && value !== null) return (value as { readonly active: 'starting' | 'running' }).active

@@ -4,7 +4,6 @@
  *   node --import tsx examples/flights/node.ts <servers> <cluster> <dataDir> <nodeId>
  */
 import { once } from 'node:events'
-import { appendFileSync } from 'node:fs'
 import { createNode } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
 import { tellParent } from './parent.ts'
@@ -16,13 +15,11 @@ const tellEveryMs = 200
 const released = once(process, 'disconnect')
 const tell = (message: NodeMessage) => tellParent(message)
 const [servers, cluster, dataDir, nodeId] = process.argv.slice(2) as [string, string, string, string]
-const node = await createNode({ servers, cluster, dataDir, nodeId, actors: [Airport, Route], observer: { emit: (e) => { if (process.env['TRACE']) appendFileSync(process.env['TRACE'], `${(Date.now()/1000).toFixed(2)} ${nodeId} ${JSON.stringify(e)}\n`) } } })
+const node = await createNode({ servers, cluster, dataDir, nodeId, actors: [Airport, Route] })
 const owned = () => node.status().partitions.filter(({ role }) => role === 'owner').length
-let last = performance.now(); setInterval(() => { const n = performance.now(); if (n - last > 400 && process.env['TRACE']) appendFileSync(process.env['TRACE'], `${(Date.now()/1000).toFixed(2)} ${nodeId} LAG ${Math.round(n-last-50)} cpu ${Math.round(process.cpuUsage().user/1000)}\n`); last = n }, 50).unref()
 const telling = setInterval(() => tell({ kind: 'owned', partitions: owned() }), tellEveryMs)
 tell({ kind: 'ready' })
 
 await released
 clearInterval(telling)
 await node.close()
-

@@ -34,7 +34,7 @@ export function measurements({ flights, meter, crash, join }: FlightDay): string
   const { p50Ms, p99Ms, maxMs } = meter.overall
   const seconds = meter.elapsedMs / 1_000
   const felt = ({ longestSilenceMs, longestLatencyMs }: Episode) =>
-    `${ms(longestSilenceMs)} without any acknowledgement, ${ms(longestLatencyMs)} the slowest command`
+    `${ms(longestSilenceMs)} without any acknowledgement, ${longestLatencyMs > 0 ? `${ms(longestLatencyMs)} the slowest command` : 'no command was due any more'}`
   return [
     `throughput    ${whole(flights)} flights = ${whole(meter.count)} commands in ${seconds.toFixed(1)} s: ${whole(meter.count / seconds)} commands/s`,
     `latency       p50 ${ms(p50Ms)}, p99 ${ms(p99Ms)}, longest ${ms(maxMs)}; from when a flight was due to the acknowledgement`,

@@ -61,7 +61,14 @@ export async function createNode(options: CreateNodeOptions): Promise<HoldfastNo
     throw error
   }
   let ended: Promise<void> | undefined
-  const end = (how: () => Promise<void>) => (ended ??= how().finally(() => world.close()))
+  const endOnce = async (how: () => Promise<void>) => {
+    try {
+      await how()
+    } finally {
+      await world.close()
+    }
+  }
+  const end = (how: () => Promise<void>) => (ended ??= endOnce(how))
   return {
     id: node.status().id,
     embedded: world.embedded,
@@ -79,7 +86,7 @@ export async function createNode(options: CreateNodeOptions): Promise<HoldfastNo
 interface World {
   readonly ports: NodePorts
   readonly embedded: EmbeddedServer | undefined
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 async function openWorld(options: CreateNodeOptions): Promise<World> {
@@ -115,14 +122,15 @@ interface Server {
 
 async function openNatsServer(options: NatsNodeOptions, parts: Parts): Promise<Server> {
   const { cluster = defaultCluster } = options
-  const { transport, changelog, registry, provisionRegistry, close } = await openNats({ ...options, cluster }, parts)
+  const nats = await openNats({ ...options, cluster }, parts)
   try {
-    await provisionRegistry()
+    await nats.provisionRegistry()
   } catch (error) {
-    await close()
+    await nats.close()
     throw error
   }
-  return { ports: { transport, changelog, registry }, embedded: undefined, close }
+  const { transport, changelog, registry } = nats
+  return { ports: { transport, changelog, registry }, embedded: undefined, close: () => nats.close() }
 }
 
 /** How many nodes of this process run on a local server; the last one closes it. */

@@ -59,11 +59,7 @@ export function checkNodeOptions(options: CreateNodeOptions): void {
   const { actors, dataDir, cluster = defaultCluster, partitions, weight = 1, servers, embedded } = options
   if (!isClusterName(cluster)) throw invalid(`cluster: use 1 to 32 of a-z, 0-9 and "-", not "${cluster}"`)
   if (typeof dataDir !== 'string' || dataDir === '') throw invalid('dataDir: name a directory for this node alone')
-  if (!Array.isArray(actors)) throw invalid('actors: give a list of what actor() returned')
-  for (const definition of actors as readonly (ActorDefinition | undefined)[]) {
-    if (definition?.kind !== 'actor') throw invalid('actors: give a list of what actor() returned')
-  }
-  const types = actors.map(({ type }) => type)
+  const types = typesOf(actors)
   const twice = types.find((type, i) => types.indexOf(type) !== i)
   if (twice !== undefined) throw invalid(`actors: the type "${twice}" is given twice`)
   if (partitions !== undefined && !isPartitionCount(partitions)) {
@@ -78,6 +74,14 @@ export function clusterSettingsOf({ partitions, lease }: NodeBaseOptions): Parti
     ...(partitions === undefined ? {} : { partitions }),
     ...(lease === undefined ? {} : { leaseMs: durationMs(lease, 'lease') }),
   }
+}
+
+function typesOf(actors: unknown): readonly string[] {
+  const definitions = Array.isArray(actors) ? (actors as readonly (ActorDefinition | undefined)[]) : [undefined]
+  return definitions.map((definition) => {
+    if (definition?.kind === 'actor') return definition.type
+    throw invalid('actors: give a list of what actor() returned')
+  })
 }
 
 const invalid = (message: string) => new HoldfastError('INVALID', message)

@@ -7,7 +7,7 @@
  * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
  */
 import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
-import { BrokenLog, type LogPosition } from '../core/log.ts'
+import type { BrokenLog, LogPosition } from '../core/log.ts'
 import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
 import type { PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -316,7 +316,10 @@ function answerQuery(
     const result = handler(state === null ? definition.initialState() : decodeValue(state), decodeValue(input))
     const value = encodeValue(result)
     if (value.length <= maxBytes) return { kind: 'value', value }
-    throw new HoldfastError('INVALID', `the reply has ${value.length} bytes; it may have ${maxBytes}: ask for less at a time`)
+    throw new HoldfastError(
+      'INVALID',
+      `the reply has ${value.length} bytes; it may have ${maxBytes}: ask for less at a time`,
+    )
   } catch (error) {
     return { kind: 'error', error: failure(error) }
   }

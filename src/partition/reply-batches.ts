@@ -53,7 +53,11 @@ export class ReplyBatches {
   /** Whether this node may answer there; says so to the observer if not. */
   accepts(reply: string | undefined, subject: string): reply is string {
     if (reply?.startsWith(this.#prefix) === true && wellFormed.test(reply)) return true
-    this.#observer.emit({ type: 'message.dropped', subject, reason: reply === undefined ? 'no-reply' : 'reply-subject' })
+    this.#observer.emit({
+      type: 'message.dropped',
+      subject,
+      reason: reply === undefined ? 'no-reply' : 'reply-subject',
+    })
     return false
   }
 

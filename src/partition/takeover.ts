@@ -10,14 +10,14 @@
  * V5. Serve from 1.1 lease terms after the last valid record of the former epoch was seen here (O4), at once after a hand-off.
  */
 import { hash64ToBytes, recordHash, sameBytes } from '../core/hashing.ts'
-import { BrokenLog, judge } from '../core/log.ts'
+import { BrokenLog, judge, type LogPosition } from '../core/log.ts'
 import { serveFrom } from '../core/read-lease.ts'
-import type { LogInfo, PartitionLog } from '../ports/changelog.ts'
+import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Store, Stores } from '../ports/store.ts'
 import { isHoldfastError, messageOf } from '../protocol/errors.ts'
-import { nextSeq, type Epoch, type Generation, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+import { nextSeq, type Epoch, type Generation, type NodeRef, type PartitionId, type Seq } from '../protocol/ids.ts'
 import { encodeRecord } from '../protocol/record.ts'
 import { Replica, type ReplicaOptions } from './replica.ts'
 
@@ -66,7 +66,7 @@ async function compare(replica: Replica, info: LogInfo, log: PartitionLog, gener
     throw new BrokenLog(partition, `it ends at ${info.last}, though this node's store has record ${seq}`)
   }
   if (validSeq === 0) return 'same'
-  for await (const entry of log.read(validSeq, validSeq)) {
+  for await (const entry of readLog(partition, log, validSeq, validSeq)) {
     if (sameBytes(recordHash(entry.record), validHash)) return 'same'
   }
   return `record ${validSeq} of the log is not the one that the store has`
@@ -83,7 +83,7 @@ export async function catchUp(replica: Replica, options: TakeoverOptions): Promi
   let bytes = 0
   if (last < replica.position.seq) throw new BrokenLog(partition, `it ends at ${last}, though ${replica.position.seq} was read`)
   if (last >= from) {
-    for await (const entry of log.read(from, last)) {
+    for await (const entry of readLog(partition, log, from, last)) {
       signal.throwIfAborted()
       const verdict = judge(replica.position, entry.seq, entry.record)
       if (verdict.kind === 'broken') throw new BrokenLog(partition, verdict.reason)
@@ -114,6 +114,12 @@ export type ClaimResult =
 export async function claim(replica: Replica, epoch: Epoch, options: TakeoverOptions): Promise<ClaimResult> {
   const { partition, log, node, clock, observer, leaseMs, signal } = options
   let sawLastAtMs = await catchUp(replica, options)
+  const claimed = (serveFromMs: number): ClaimResult => {
+    observer.emit({ type: 'partition.claimed', partition, epoch, seq: replica.position.validSeq })
+    return { kind: 'claimed', serveFromMs }
+  }
+  // The claim was sent before, and the log could not be read since.
+  if (isOwn(replica.position, epoch, node)) return claimed(serveFrom(sawLastAtMs, leaseMs, false))
   for (;;) {
     signal.throwIfAborted()
     const before = replica.position
@@ -130,29 +136,44 @@ export async function claim(replica: Replica, epoch: Epoch, options: TakeoverOpt
       node: node.id,
     })
     const serveFromMs = serveFrom(sawLastAtMs, leaseMs, before.handedOff || before.epoch === 0)
-    const result = await log.append(record, before.seq)
+    await log.append(record, before.seq)
     signal.throwIfAborted()
     const saw = await catchUp(replica, options)
     const { position } = replica
-    if (position.epoch === epoch && position.incarnation === node.incarnation) {
-      observer.emit({ type: 'partition.claimed', partition, epoch, seq: position.validSeq })
-      return { kind: 'claimed', serveFromMs }
-    }
+    if (isOwn(position, epoch, node)) return claimed(serveFromMs)
     // What came in between was still the former owner's, and its lease counts from there.
     if (position.validSeq > before.validSeq) sawLastAtMs = saw
-    if (result.kind === 'unknown') await pause(clock, pauseMs)
+    // Nothing came in between: the log takes nothing, or its answer is lost.
+    if (position.seq === before.seq) await pause(clock, pauseMs)
   }
 }
+
+const isOwn = (position: LogPosition, epoch: Epoch, node: NodeRef) =>
+  position.epoch === epoch && position.incarnation === node.incarnation && !position.handedOff
 
 const pauseMs = 50
 
 async function logInfo({ partition, generation, log }: TakeoverOptions): Promise<LogInfo> {
-  const info = await log.info()
+  const info = await log.info().catch((error: unknown) => {
+    throw brokenBy(error, partition)
+  })
   if (info === null) throw new BrokenLog(partition, 'it is gone')
   if (info.generation !== generation) {
     throw new BrokenLog(partition, `it is of generation ${info.generation}, though the registry names ${generation}`)
   }
   return info
 }
+
+async function* readLog(partition: PartitionId, log: PartitionLog, from: Seq, to: Seq): AsyncGenerator<LogEntry> {
+  try {
+    yield* log.read(from, to)
+  } catch (error) {
+    throw brokenBy(error, partition)
+  }
+}
+
+/** A log that is damaged is no reason to touch a store: that may be the only good copy (L1). */
+const brokenBy = (error: unknown, partition: PartitionId): unknown =>
+  isHoldfastError(error, 'INTERNAL') ? new BrokenLog(partition, error.message) : error
 
 const pause = (clock: Clock, ms: number) => new Promise<void>((resolve) => clock.setTimeout(resolve, ms))

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { actor, type CommandContext } from '../../src/behaviour/index.ts'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
-import { inDoubt, notExecuted } from '../../src/partition/answers.ts'
+import { forgotten, inDoubt, notExecuted } from '../../src/partition/answers.ts'
 import { actorId, Replica } from '../../src/partition/replica.ts'
+import { catchUp } from '../../src/partition/takeover.ts'
 import { TurnLoop, type TurnLoopOptions } from '../../src/partition/turn-loop.ts'
 import type { Answer, FinishedTurn, Turn } from '../../src/partition/turn.ts'
 import type { Store } from '../../src/ports/store.ts'
@@ -114,7 +115,6 @@ class Bench {
     this.replica = await this.world.settle(Replica.open(opened, p0, g1, options))
     this.loop = new TurnLoop({
       clock: this.node.process.clock,
-      observer: this.node.events,
       replica: this.replica,
       mailboxTurns: 1_000,
       mailboxBytes: 1_000_000,
@@ -495,7 +495,6 @@ describe('one id (N4, R1, R3)', () => {
       .claim('old')
       .commit([{ key: 'k', state: { log: ['x'] }, session: 's', number: 7, low: 5, reply: 'first' }])
     await bench.open()
-    const { catchUp } = await import('../../src/partition/takeover.ts')
     await bench.world.settle(catchUp(bench.replica, bench.world.takeover(bench.node)))
     bench.submit(7, 'add', 'again')
     expect(bench.of(7)).toEqual([])
@@ -507,18 +506,16 @@ describe('one id (N4, R1, R3)', () => {
     expect(bench.finished).toEqual([])
   })
 
-  it('that its session has settled is dropped, and counted', async () => {
+  it('that its session has settled is refused, and not done again', async () => {
     const bench = new Bench('settled')
     new LogWriter(bench.world).claim('old').commit([{ key: 'k', session: 's', number: 7, low: 5 }])
     await bench.open()
-    const { catchUp } = await import('../../src/partition/takeover.ts')
     await bench.world.settle(catchUp(bench.replica, bench.world.takeover(bench.node)))
     bench.submit(4, 'add', 'again')
     await bench.pass()
     bench.commitsAreThrough()
-    expect(bench.of(4)).toEqual([])
+    expect(bench.of(4)).toEqual([forgotten])
     expect(bench.finished).toEqual([])
-    expect(bench.node.events.of('message.dropped')).toMatchObject([{ reason: 'settled' }])
   })
 
   it('of another session is another turn', async () => {
@@ -579,7 +576,6 @@ describe('the bounds of the mailbox (N5)', () => {
       { key: 'k', session: 't', number: 1 },
     ])
     await bench.open({ maxSessions: 2, maxReplies: 4 })
-    const { catchUp } = await import('../../src/partition/takeover.ts')
     await bench.world.settle(catchUp(bench.replica, bench.world.takeover(bench.node)))
     bench.submit(5, 'add', 'x', { session: sessionId('new') })
     expect(bench.of(5, 'new')).toMatchObject([{ error: { code: 'OVERLOADED' } }])
