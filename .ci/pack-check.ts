@@ -29,7 +29,7 @@ const published = [
   /^(package\.json|LICENSE|NOTICE|README\.md)$/,
 ]
 const indispensable = ['LICENSE', 'NOTICE', 'README.md', 'deploy/nats/get-nats-server', 'deploy/nats/server.conf']
-const entries = ['holdfast', 'holdfast/client', 'holdfast/testing']
+const entries = ['holdfast', 'holdfast/client']
 
 try {
   const tarball = pack()

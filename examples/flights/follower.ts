@@ -6,7 +6,7 @@
  * F2. One that comes too early, since one before it was lost, is dropped, and its partition is replayed. The replay goes on until it has
  *     reached the head, and once more if another change was dropped meanwhile.
  * F3. A replay begins at the last cursor before which nothing is missing. Live changes move that cursor, except while the partition is
- *     replayed: then pages do.
+ *     replayed: then pages do. So whoever loses the connection replays all partitions at once, before the next live change comes.
  * F4. A page misses nothing, so a change in it that comes too early is a fault.
  */
 import { Ledger } from './ledger.ts'

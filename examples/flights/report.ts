@@ -33,8 +33,10 @@ export function airportTable(totals: TotalsByActor, fromFlights = flightsForMean
 export function measurements({ flights, meter, crash, join }: FlightDay): string {
   const { p50Ms, p99Ms, maxMs } = meter.overall
   const seconds = meter.elapsedMs / 1_000
-  const felt = ({ longestSilenceMs, longestLatencyMs }: Episode) =>
-    `${ms(longestSilenceMs)} without any acknowledgement, ${longestLatencyMs > 0 ? `${ms(longestLatencyMs)} the slowest command` : 'no command was due any more'}`
+  const felt = ({ longestSilenceMs, longestLatencyMs }: Episode) => {
+    const slowest = longestLatencyMs > 0 ? `${ms(longestLatencyMs)} the slowest command` : 'no command was due any more'
+    return `${ms(longestSilenceMs)} without any acknowledgement, ${slowest}`
+  }
   return [
     `throughput    ${whole(flights)} flights = ${whole(meter.count)} commands in ${seconds.toFixed(1)} s: ${whole(meter.count / seconds)} commands/s`,
     `latency       p50 ${ms(p50Ms)}, p99 ${ms(p99Ms)}, longest ${ms(maxMs)}; from when a flight was due to the acknowledgement`,
@@ -44,9 +46,10 @@ export function measurements({ flights, meter, crash, join }: FlightDay): string
 }
 
 export function watched({ taken, repeated, replays }: WatchReport): string {
-  const times = (n: number, what: string) => `${whole(n)} ${what}${n === 1 ? '' : 's'}`
-  return `the watcher   took ${times(taken, 'change')}, ignored ${times(repeated, 'repetition')}, asked for ${times(replays, 'replay')} of a gap`
+  return `the watcher   took ${counted(taken, 'change')}, ignored ${counted(repeated, 'repetition')}, asked for ${counted(replays, 'replay')} of a gap`
 }
+
+const counted = (n: number, what: string): string => `${whole(n)} ${what}${n === 1 ? '' : 's'}`
 
 const differencesShown = 20
 
@@ -58,5 +61,5 @@ export function verdict(actors: number, revs: number, differences: readonly stri
   const shown = differences.slice(0, differencesShown).map((difference) => `  ${difference}`)
   const rest = differences.length - shown.length
   if (rest > 0) shown.push(`  … and ${whole(rest)} more`)
-  return [...shown, `FAILED: ${whole(differences.length)} differences`].join('\n')
+  return [...shown, `FAILED: ${counted(differences.length, 'difference')}`].join('\n')
 }

@@ -36,8 +36,9 @@ nc.subscribe(`${cluster}.changes.*.*`, {
 })
 // The server knows of the subscription once it has answered.
 await nc.flush()
+// Not when it is back: what comes first then must not hide what was lost before.
 void (async () => {
-  for await (const { type } of nc.status()) if (type === 'reconnect') await replayAll()
+  for await (const { type } of nc.status()) if (type === 'disconnect') void replayAll()
 })()
 process.once('message', () => {
   void replayAll().then(() => tell({ kind: 'report', report: follower.report }))

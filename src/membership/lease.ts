@@ -2,7 +2,7 @@
  * A node's lease: one key in the registry, `lease.<node id>`, renewed by CAS. Who is alive is decided there and nowhere else (O5).
  */
 import { HoldfastError } from '../protocol/errors.ts'
-import { isNodeId, sameNode, type Incarnation, type NodeId, type NodeRef } from '../protocol/ids.ts'
+import { isNodeId, type Incarnation, type NodeId, type NodeRef } from '../protocol/ids.ts'
 
 export interface NodeLease extends NodeRef {
   /** `dead`: somebody saw it expire. `left`: it said goodbye. */
@@ -39,9 +39,6 @@ export function decodeLease(value: Uint8Array): NodeLease {
   }
   return lease as NodeLease
 }
-
-export const isAlive = (lease: NodeLease | undefined, node: NodeRef): boolean =>
-  lease !== undefined && lease.state === 'alive' && sameNode(lease, node)
 
 export const refOf = ({ id, incarnation }: { readonly id: NodeId; readonly incarnation: Incarnation }): NodeRef => ({
   id,
