@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
-import { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { VirtualClock } from '../../src/adapters/memory/virtual-clock.ts'
 import { clockConformance } from '../conformance/clock.ts'
 
 const running = async () => {
