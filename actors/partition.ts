@@ -127,6 +127,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       unowned: {
         always: { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
         after: { askAgain: { target: 'unowned', reenter: true, actions: 'askForEpoch' } },
+        on: { storeFailed: {} },
       },
       taking: {
         invoke: {
@@ -190,9 +191,19 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
         always: { guard: 'unwanted', target: 'leavingInDoubt' },
         on: { fenced: 'leaving' },
       },
-      leaving: { invoke: { src: 'leave', input: 'nothing happened', onDone: 'unowned', onError: 'unowned' } },
-      leavingInDoubt: { invoke: { src: 'leave', input: 'in doubt', onDone: 'unowned', onError: 'unowned' } },
-      leavingDamaged: { invoke: { src: 'leave', input: 'damaged', onDone: 'unowned', onError: 'unowned' } },
+      // A store that is being left may go on failing: once is enough.
+      leaving: {
+        invoke: { src: 'leave', input: 'nothing happened', onDone: 'unowned', onError: 'unowned' },
+        on: { storeFailed: {} },
+      },
+      leavingInDoubt: {
+        invoke: { src: 'leave', input: 'in doubt', onDone: 'unowned', onError: 'unowned' },
+        on: { storeFailed: {} },
+      },
+      leavingDamaged: {
+        invoke: { src: 'leave', input: 'damaged', onDone: 'unowned', onError: 'unowned' },
+        on: { storeFailed: {} },
+      },
       stopped: {
         entry: 'stopped',
         invoke: { src: 'leave', input: 'in doubt', onError: {} },

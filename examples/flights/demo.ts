@@ -4,7 +4,7 @@
  *   npm run demo              embedded: three nodes in this process, RocksDB on disk, no server
  *   npm run demo -- --nats    a real nats-server, each node a process of its own, the crash a SIGKILL
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { differences } from './check.ts'
@@ -23,10 +23,11 @@ const firstNodes = ['node-1', 'node-2', 'node-3']
 
 /** Resolves to whether everything was right. */
 async function demonstrate(options: DemoOptions, teardown: Teardown): Promise<boolean> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-flights-'))
-  teardown.add(async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-flights-'))
+  // However this process ends.
+  process.once('exit', () => {
     if (options.keep) console.log(`the data is in ${folder}`)
-    else await rm(folder, { recursive: true, force: true })
+    else rmSync(folder, { recursive: true, force: true })
   })
   const flights = await loadFlights(options.flights)
   const expected = expectedTotals(flights)

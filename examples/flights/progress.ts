@@ -5,6 +5,8 @@ import type { Meter } from './meter.ts'
 const onTerminalEveryMs = 250
 const elsewhereEveryMs = 2_000
 const commandsOfFlight = 3
+/** Of a terminal that does not say, in characters. */
+const widthOfUnknown = 120
 
 export class Progress {
   readonly #cluster: DemoCluster
@@ -44,13 +46,14 @@ export class Progress {
     const parts = [
       `${whole(this.#flown)} flights`,
       `${whole(perSecond / commandsOfFlight)}/s`,
-      `${whole(this.#meter.count)} acknowledged`,
+      `${whole(this.#meter.count)} acks`,
       `p50 ${ms(p50Ms)} p99 ${ms(p99Ms)}`,
-      `${whole(this.#cluster.watcher.taken)} changes seen`,
+      `${whole(this.#cluster.watcher.taken)} changes`,
       [...this.#cluster.owned()].map(([node, partitions]) => `${node}:${partitions}`).join(' '),
     ]
     const line = `  ${parts.join(' · ')}`
-    if (process.stdout.isTTY) process.stdout.write(`\r${line.slice(0, process.stdout.columns - 1)}\x1b[K`)
+    if (process.stdout.isTTY)
+      process.stdout.write(`\r${line.slice(0, (process.stdout.columns || widthOfUnknown) - 1)}\x1b[K`)
     else console.log(line)
   }
 }

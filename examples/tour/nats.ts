@@ -1,15 +1,17 @@
-/** The tour on a NATS server: one node, which runs until it is told to stop. Start as many as you like, each with a directory of its own. */
+/**
+ * The tour on a NATS server: a node that runs until it is told to stop. Start as many as you like, each with a directory of its own.
+ *
+ *   NATS_URL=nats://127.0.0.1:4222 npx tsx examples/tour/nats.ts <directory>
+ */
 import { once } from 'node:events'
 import { createNode } from '../../src/index.ts'
 import { Cart } from './cart.ts'
 
-const node = await createNode({
-  servers: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
-  cluster: 'shop',
-  dataDir: './data/node-1',
-  actors: [Cart],
-})
-console.log('the node is up')
+const servers = process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222'
+const [dataDir = './data'] = process.argv.slice(2)
+
+const node = await createNode({ servers, cluster: 'shop', dataDir, actors: [Cart] })
+console.log('a node of the cluster shop is up')
 
 await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 await node.drain()

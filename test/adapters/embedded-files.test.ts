@@ -308,6 +308,23 @@ describe('a frame file', () => {
       expect(await bodiesOf(await openFile())).toEqual(['one', 'again'])
     })
 
+    it('finds its frames also after some of them were cut back (A4)', async () => {
+      const append = (from: number, to: number) =>
+        Promise.all(
+          Array.from({ length: to - from + 1 }, (_, i) => file.append(bytes(`body ${from + i} ${'x'.repeat(from)}`))),
+        )
+      await append(2, 120)
+      disk.failWrites = 1
+      const failed = await append(121, 300)
+      expect(failed.every((outcome) => outcome.kind === 'not-stored')).toBe(true)
+      await append(122, 410)
+      expect(file.last).toBe(409)
+      for (const from of [120, 128, 129, 130, 257, 385]) {
+        const found = await bodiesOf(file, from, from + 1)
+        expect(found.map((body) => body!.split(' ')[1])).toEqual([from, from + 1].map((n) => `${n <= 120 ? n : n + 1}`))
+      }
+    })
+
     it.each([
       ['a sync fails', () => (disk.failSyncs = 1)],
       ['neither the write nor the cut succeeds', () => ((disk.failWrites = 1), (disk.failTruncates = 1))],
@@ -367,6 +384,16 @@ describe('an embedded log', () => {
     expect((await handle.log(partitionId(1)).info())!.last).toBe(1)
   })
 
+  it('speaks of what is under way once it is settled', async () => {
+    const log = changelog.connect().log(p0)
+    await log.info()
+    const append = log.append(bytes('record 6'), seq(5))
+    await Promise.resolve()
+    const info = await log.info()
+    expect(info!.last).toBe(6)
+    expect((await append).kind).toBe('accepted')
+  })
+
   it('that is torn goes on behind its last whole record', async () => {
     const whole = await readFile(join(folder, 'p0.log'))
     await writeFile(join(folder, 'p0.log'), whole.subarray(0, -3))
@@ -413,6 +440,21 @@ describe('the embedded registry', () => {
     await registry.close()
     registry = await EmbeddedRegistry.open({ folder })
     expect(await registry.connect(direct).list('')).toHaveLength(22)
+    await registry.close()
+  })
+
+  it('gives higher revisions after a rewrite of which the newest key is gone, and a restart (R3)', async () => {
+    let registry = await EmbeddedRegistry.open({ folder, slack: 0 })
+    const handle = registry.connect(direct)
+    for (let i = 0; i < 5; i++) await handle.create(`k${i}`, bytes('x'))
+    const deletions = []
+    for (let i = 0; i < 5; i++) deletions.push(await handle.delete(`k${i}`))
+    await registry.close()
+    expect((await readFile(join(folder, 'registry.log'))).length).toBeLessThan(120)
+    registry = await EmbeddedRegistry.open({ folder })
+    const created = await registry.connect(direct).create('k', bytes('x'))
+    expect(deletions.at(-1)).toEqual({ kind: 'written', revision: 10 })
+    expect(created).toEqual({ kind: 'written', revision: 11 })
     await registry.close()
   })
 

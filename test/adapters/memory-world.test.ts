@@ -180,6 +180,26 @@ describe('a link that is cut', () => {
     expect([...arrived].toSorted()).toEqual([0, 1, 2, 3, 4])
   })
 
+  it('delivers nothing to a node that has learnt of the cut, though it was under way (K3)', async () => {
+    const heardBefore = new Set<boolean>()
+    for (let seed = 0; seed < 40; seed++) {
+      const world = worldOf(seed)
+      const [a, b] = [world.start('a'), world.start('b')]
+      const heard = await listening(world, b, 'x')
+      let heardAtNotice = 0
+      b.transport.onStatus(() => (heardAtNotice = heard.length))
+      a.transport.publish('x', bytes('1'))
+      await world.clock.advance(0.9)
+      b.cut({ noticeAfterMs: 0.3 })
+      await world.clock.advance(0.3)
+      expect(b.transport.connected).toBe(false)
+      await world.clock.advance(50)
+      expect(heard).toHaveLength(heardAtNotice)
+      heardBefore.add(heard.length === 1)
+    }
+    expect(heardBefore.size).toBe(2)
+  })
+
   it('makes appends unknown or refused, reads RETRY, and writes of the registry UNKNOWN or RETRY', async () => {
     const world = worldOf('requests')
     const a = world.start('a')
@@ -272,9 +292,27 @@ describe('appends in memory with faults', () => {
   })
 })
 
+describe('a delayed append in memory', () => {
+  it('holds back what was appended after it (C2)', async () => {
+    const world = worldOf('delay')
+    const a = world.start('a')
+    world.changelog.provision(p0, generation('g'), bytes('genesis'))
+    const log = a.changelog.log(p0)
+    Object.assign(a.changelog.faults, { delay: 1, delayMs: 1_500 })
+    const late = log.append(bytes('late'), seq(1))
+    a.changelog.faults.delay = 0
+    const behind = log.append(bytes('behind'), seq(2))
+    await world.clock.advance(5)
+    expect(world.changelog.recordsOf(p0)).toHaveLength(1)
+    expect(await world.clock.settle(Promise.all([late, behind]), 2_000)).toMatchObject([{ seq: 2 }, { seq: 3 }])
+    expect(world.changelog.recordsOf(p0).map(text)).toEqual(['genesis', 'late', 'behind'])
+  })
+})
+
 describe('a disk in memory', () => {
   const write = (store: Store, i: number) =>
     store.write([
+      { key: bytes('latest'), value: bytes('written twice in one batch') },
       { key: bytes('latest'), value: bytes(`${i}`) },
       { key: bytes(`batch ${i}`), value: bytes('x') },
       { key: bytes(`batch ${i - 2}`), value: null },

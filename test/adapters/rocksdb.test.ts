@@ -86,7 +86,8 @@ describe('the RocksDB stores', () => {
       // Opening again moves what the write-ahead log holds into a table.
       await (await stores!.open(p0)).close()
     }
-    const files = async (suffix: string) => (await readdir(folder())).filter((name) => name.endsWith(suffix) || name.startsWith(suffix))
+    const files = async (suffix: string) =>
+      (await readdir(folder())).filter((name) => name.endsWith(suffix) || name.startsWith(suffix))
     const damage = async (name: string, from: number, to: number) => {
       const path = join(folder(), name)
       const content = await readFile(path)
@@ -116,7 +117,11 @@ describe('the RocksDB stores', () => {
     ])('are not opened with %s, and left as they are', async (_, harm) => {
       await filled()
       await harm()
+      const data = async () => [...(await files('.sst')), ...(await files('CURRENT'))]
+      const before = await data()
+      expect(before.length).toBeGreaterThan(1)
       await expect(stores!.open(p0)).rejects.toEqual(damagedError())
+      expect(await data()).toEqual(before)
       await isSetAside()
     })
 
@@ -140,7 +145,8 @@ describe('the RocksDB stores', () => {
       expect(outcomes.right).toBeGreaterThan(0)
       expect(outcomes.failed).toBeGreaterThan(0)
       const ranged = async () => {
-        for await (const [found] of store.range(new Uint8Array([0]), new Uint8Array([255]))) expect(found.length).toBeGreaterThan(0)
+        for await (const [found] of store.range(new Uint8Array([0]), new Uint8Array([255])))
+          expect(found.length).toBeGreaterThan(0)
       }
       await expect(ranged()).rejects.toEqual(damagedError())
       await store.close()
@@ -168,7 +174,10 @@ describe('the RocksDB stores', () => {
       const path = join(dataDir, 'file')
       await writeFile(path, 'x')
       for (const bad of [path, join(path, 'below')]) {
-        await expect(RocksDbStores.open({ dataDir: bad })).rejects.toMatchObject({ code: 'INVALID', message: expect.stringContaining(bad) })
+        await expect(RocksDbStores.open({ dataDir: bad })).rejects.toMatchObject({
+          code: 'INVALID',
+          message: expect.stringContaining(bad),
+        })
       }
     })
 
@@ -195,12 +204,17 @@ describe('the RocksDB stores', () => {
 
     it('say in one sentence for which platforms there is a binary', () => {
       const error = storeFailure('/data', '', 'No native build was found for platform=linux arch=riscv64')
-      expect(error).toMatchObject({ code: 'INVALID', message: expect.stringMatching(/linux-x64 with glibc or darwin-arm64/) })
+      expect(error).toMatchObject({
+        code: 'INVALID',
+        message: expect.stringMatching(/linux-x64 with glibc or darwin-arm64/),
+      })
       expect(error.message).toContain(`${process.platform}-${process.arch}`)
     })
 
     it('are INTERNAL, with the advice to free some, where no space is left', () => {
-      expect(storeFailure('/data/p0', 'LEVEL_IO_ERROR', 'IO error: No space left on device: While appending')).toMatchObject({
+      expect(
+        storeFailure('/data/p0', 'LEVEL_IO_ERROR', 'IO error: No space left on device: While appending'),
+      ).toMatchObject({
         code: 'INTERNAL',
         message: expect.stringContaining('free some'),
       })

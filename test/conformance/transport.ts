@@ -263,11 +263,29 @@ export function transportConformance(
       const open = await listen(b, 's.x')
       a.publish('s.x', bytes('1'))
       await closed.count(1)
-      closed.close()
-      closed.close()
       a.publish('s.x', bytes('2'))
+      closed.close()
+      closed.close()
       await open.count(2)
       expect(closed.texts).toEqual(['1'])
+      expect(world.thrown).toEqual([])
+    })
+
+    it('calls no handler of a subscription that was closed a moment before, with the message at the door', async () => {
+      let calls = 0
+      const both = [0, 1].map((i) =>
+        b.subscribe('s.x', () => {
+          calls++
+          both[1 - i]!.close()
+        }),
+      )
+      await b.flush()
+      const end = await listen(b, 's.end')
+      a.publish('s.x', bytes('1'))
+      a.publish('s.end', bytes('2'))
+      await end.count(1)
+      expect(calls).toBe(1)
+      expect(world.thrown).toEqual([])
     })
 
     it('calls no handler after close, and takes what is asked of it then in peace (T6)', async () => {

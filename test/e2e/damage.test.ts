@@ -42,9 +42,13 @@ beforeAll(async () => {
   try {
     // What the write-ahead log holds at a start becomes a table.
     await written(cluster, (client) => keys.map((key, i) => client.actor(Ledger, key).fill({ seed: i, count: 1_500 })))
-    await written(cluster, (client) => keys.filter((_, i) => i % 3 === 0).map((key) => client.actor(Ledger, key).append('second')))
+    await written(cluster, (client) =>
+      keys.filter((_, i) => i % 3 === 0).map((key) => client.actor(Ledger, key).append('second')),
+    )
     await cp(join(cluster.serverDir, 'logs'), earlier, { recursive: true })
-    await written(cluster, (client) => keys.filter((_, i) => i % 5 === 0).map((key) => client.actor(Ledger, key).append('third')))
+    await written(cluster, (client) =>
+      keys.filter((_, i) => i % 5 === 0).map((key) => client.actor(Ledger, key).append('third')),
+    )
     await cp(cluster.folder, base, { recursive: true })
   } finally {
     await cluster.close()
@@ -92,7 +96,8 @@ const table = (folder: string) => file(folder, (name) => name.endsWith('.sst'))
 
 async function flip(path: string, from: number, to: number): Promise<void> {
   const bytes = await readFile(path)
-  for (let i = Math.floor(from * bytes.length); i < Math.min(bytes.length, Math.ceil(to * bytes.length)); i++) bytes[i]! ^= 0x5a
+  for (let i = Math.floor(from * bytes.length); i < Math.min(bytes.length, Math.ceil(to * bytes.length)); i++)
+    bytes[i]! ^= 0x5a
   await writeFile(path, bytes)
 }
 
@@ -115,7 +120,10 @@ const fatal: readonly Damage[] = [
   ['CURRENT of other bytes', async (folder) => flip(await current(folder), 0, 1)],
   ['an empty CURRENT', async (folder) => cut(await current(folder), 0)],
   ['half of CURRENT', async (folder) => cut(await current(folder), 0.5)],
-  ['CURRENT that names a manifest that is not there', async (folder) => writeFile(await current(folder), 'MANIFEST-999999\n')],
+  [
+    'CURRENT that names a manifest that is not there',
+    async (folder) => writeFile(await current(folder), 'MANIFEST-999999\n'),
+  ],
   ['no CURRENT', async (folder) => rm(await current(folder))],
   ['an empty MANIFEST', async (folder) => cut(await manifest(folder), 0)],
   ['half of the MANIFEST', async (folder) => cut(await manifest(folder), 0.5)],
@@ -133,7 +141,10 @@ const fatal: readonly Damage[] = [
 /** Damages of one spot in a table, which may show at the opening, at a read, or never. */
 const spots: readonly Damage[] = Array.from({ length: 24 }, (_, i) => {
   const from = i / 24
-  return [`a table with other bytes at ${Math.round(from * 100)} %`, async (folder) => flip(await table(folder), from, from + 0.01)]
+  return [
+    `a table with other bytes at ${Math.round(from * 100)} %`,
+    async (folder) => flip(await table(folder), from, from + 0.01),
+  ]
 })
 
 /** Eight at a time, each on a partition of its own. */
@@ -167,7 +178,8 @@ describe('a store that is damaged while its node is away', () => {
       const kept = await filesOf(path!)
       expect(kept.get('reason.txt')?.toString()).toBe(`${reason}\n`)
       for (const [name, bytes] of damaged[partition]!) {
-        if (name.endsWith('.sst') || name.startsWith('MANIFEST') || name === 'CURRENT') expect(kept.get(name)).toEqual(bytes)
+        if (name.endsWith('.sst') || name.startsWith('MANIFEST') || name === 'CURRENT')
+          expect(kept.get(name)).toEqual(bytes)
       }
       const [first] = cluster.eventsOf('partition.replayed').filter((event) => event.partition === partition)
       expect(first!.from).toBe(1)
@@ -181,25 +193,31 @@ describe('a store that is damaged while its node is away', () => {
     expect(cluster.eventsOf('store.set-aside')).toEqual([])
   })
 
-  it.each(rounds(spots))('is rebuilt when the damage shows, and read rightly where it does not: $names', { timeout }, async ({ round }) => {
-    const cluster = await copy()
-    for (const [p, [, harm]] of round.entries()) await harm(storeOf(cluster, p))
-    await cluster.start('a', thrifty)
-    await cluster.settled()
-    // An error is as good as a right answer, a wrong answer is not.
-    const client = await cluster.client()
-    await Promise.all(
-      keys.map(async (key) => {
-        const read = client.actor(Ledger, key).all()
-        const answer = await read.catch((error: unknown) => (isHoldfastError(error, 'INTERNAL') ? 'a clear error' : error))
-        if (answer !== 'a clear error') expect(answer, `the state of ${key}`).toEqual(expected.get(key))
-      }),
-    )
-    await client.close()
-    await cluster.settled()
-    await expectAllStates(cluster)
-    expect(cluster.eventsOf('store.set-aside').length).toBeGreaterThan(0)
-  })
+  it.each(rounds(spots))(
+    'is rebuilt when the damage shows, and read rightly where it does not: $names',
+    { timeout },
+    async ({ round }) => {
+      const cluster = await copy()
+      for (const [p, [, harm]] of round.entries()) await harm(storeOf(cluster, p))
+      await cluster.start('a', thrifty)
+      await cluster.settled()
+      // An error is as good as a right answer, a wrong answer is not.
+      const client = await cluster.client()
+      await Promise.all(
+        keys.map(async (key) => {
+          const read = client.actor(Ledger, key).all()
+          const answer = await read.catch((error: unknown) =>
+            isHoldfastError(error, 'INTERNAL') ? 'a clear error' : error,
+          )
+          if (answer !== 'a clear error') expect(answer, `the state of ${key}`).toEqual(expected.get(key))
+        }),
+      )
+      await client.close()
+      await cluster.settled()
+      await expectAllStates(cluster)
+      expect(cluster.eventsOf('store.set-aside').length).toBeGreaterThan(0)
+    },
+  )
 
   it('is rebuilt wherever its MANIFEST ends before its time', { timeout }, async () => {
     const cluster = await copy()
@@ -227,18 +245,24 @@ describe('a store that is damaged while its node is away', () => {
     expect(shown.slice(0, -1)).toEqual(ends.slice(0, -1).map(() => 'damaged'))
   })
 
-  it('goes on from an earlier moment where its write-ahead log is cut, and is rebuilt where an older one is gone', { timeout }, async () => {
-    const cluster = await copy()
-    for (let p = 0; p < partitions; p++) {
-      const log = await file(storeOf(cluster, p), (name) => name.endsWith('.log'))
-      if (p % 2 === 0) await cut(log, 0.4)
-      else await rm(log)
-    }
-    await cluster.start('a', thrifty)
-    await cluster.settled()
-    await expectAllStates(cluster)
-    expect(cluster.eventsOf('partition.replayed').filter(({ records }) => records > 1).length).toBeGreaterThanOrEqual(partitions)
-  })
+  it(
+    'goes on from an earlier moment where its write-ahead log is cut, and is rebuilt where an older one is gone',
+    { timeout },
+    async () => {
+      const cluster = await copy()
+      for (let p = 0; p < partitions; p++) {
+        const log = await file(storeOf(cluster, p), (name) => name.endsWith('.log'))
+        if (p % 2 === 0) await cut(log, 0.4)
+        else await rm(log)
+      }
+      await cluster.start('a', thrifty)
+      await cluster.settled()
+      await expectAllStates(cluster)
+      expect(cluster.eventsOf('partition.replayed').filter(({ records }) => records > 1).length).toBeGreaterThanOrEqual(
+        partitions,
+      )
+    },
+  )
 })
 
 describe('a store that is damaged while its node serves', () => {
@@ -253,7 +277,10 @@ describe('a store that is damaged while its node serves', () => {
     const client = await cluster.client()
     const outcomes = await Promise.all(
       keys.map(async (key) => {
-        const answer = await client.actor(Ledger, key).all().catch((error: unknown) => error)
+        const answer = await client
+          .actor(Ledger, key)
+          .all()
+          .catch((error: unknown) => error)
         if (isHoldfastError(answer, 'INTERNAL')) return 'error'
         expect(answer, `the state of ${key}`).toEqual(expected.get(key))
         return 'right'
@@ -261,9 +288,16 @@ describe('a store that is damaged while its node serves', () => {
     )
     expect(outcomes).toContain('error')
     await client.close()
-    await cluster.when(() => cluster.eventsOf('store.set-aside').length === partitions, 'all stores are set aside')
+    await cluster.when(() => cluster.eventsOf('store.set-aside').length >= partitions, 'all stores are set aside')
     await cluster.settled()
     await expectAllStates(cluster)
+    // Each once, however many reads had failed.
+    const aside = cluster.eventsOf('store.set-aside')
+    expect(aside.map(({ partition }) => partition as number).toSorted()).toEqual(
+      Array.from({ length: partitions }, (_, p) => p),
+    )
+    for (const { path } of aside)
+      expect(await readdir(path!)).toEqual(expect.arrayContaining(['CURRENT', 'reason.txt']))
   })
 })
 
@@ -297,7 +331,11 @@ async function logSwapped(cluster: TestCluster, how: (log: string) => Promise<vo
 }
 
 const logDamages: readonly (readonly [what: string, harm: (log: string) => Promise<void>, reason: RegExp])[] = [
-  ['an earlier copy of itself', (log) => cp(join(earlier, basename(log)), log), /ends at \d+, though this node's store has record \d+/],
+  [
+    'an earlier copy of itself',
+    (log) => cp(join(earlier, basename(log)), log),
+    /ends at \d+, though this node's store has record \d+/,
+  ],
   ['cut behind its beginning', (log) => cut(log, 0.3), /ends at \d+, though this node's store has record \d+/],
   ['gone', (log) => rm(log), /it is gone/],
   ['damaged in its middle', (log) => flip(log, 0.5, 0.51), /damaged/],
@@ -305,32 +343,38 @@ const logDamages: readonly (readonly [what: string, harm: (log: string) => Promi
 ]
 
 describe('a log that does not hold what the stores hold', () => {
-  it.each(logDamages)('stops its partition alone, and keeps the store, when it is %s (L1)', { timeout }, async (_, harm, reason) => {
-    const cluster = await copy()
-    const restore = await logSwapped(cluster, harm)
-    await cluster.start('a')
-    const stopped = () => cluster.node('a').status().partitions[broken]!
-    await cluster.when(() => stopped().role === 'stopped', 'the partition stops')
-    await cluster.when(() => cluster.owned('a').length === partitions - 1, 'the others are served')
-    expect(stopped().reason).toMatch(new RegExp(`the log of partition ${broken} is broken: .*${reason.source}.*stores are kept`))
-    expect(cluster.eventsOf('partition.stopped')).toEqual([
-      { type: 'partition.stopped', partition: broken, reason: expect.stringMatching(reason) },
-    ])
-    await expectNoService(cluster, broken)
-    await expectOthersServe(cluster, broken)
-    expect(cluster.eventsOf('store.set-aside')).toEqual([])
-    expect(cluster.eventsOf('log.provisioned')).toEqual([])
-    await cluster.stop('a')
+  it.each(logDamages)(
+    'stops its partition alone, and keeps the store, when it is %s (L1)',
+    { timeout },
+    async (_, harm, reason) => {
+      const cluster = await copy()
+      const restore = await logSwapped(cluster, harm)
+      await cluster.start('a')
+      const stopped = () => cluster.node('a').status().partitions[broken]!
+      await cluster.when(() => stopped().role === 'stopped', 'the partition stops')
+      await cluster.when(() => cluster.owned('a').length === partitions - 1, 'the others are served')
+      expect(stopped().reason).toMatch(
+        new RegExp(`the log of partition ${broken} is broken: .*${reason.source}.*stores are kept`),
+      )
+      expect(cluster.eventsOf('partition.stopped')).toEqual([
+        { type: 'partition.stopped', partition: broken, reason: expect.stringMatching(reason) },
+      ])
+      await expectNoService(cluster, broken)
+      await expectOthersServe(cluster, broken)
+      expect(cluster.eventsOf('store.set-aside')).toEqual([])
+      expect(cluster.eventsOf('log.provisioned')).toEqual([])
+      await cluster.stop('a')
 
-    // The store was good all the time: with its log back it goes on.
-    await restore()
-    cluster.forget()
-    await cluster.start('a')
-    await cluster.settled()
-    await expectAllStates(cluster)
-    const [first] = cluster.eventsOf('partition.replayed').filter(({ partition }) => partition === broken)
-    expect(first!.records).toBe(0)
-  })
+      // The store was good all the time: with its log back it goes on.
+      await restore()
+      cluster.forget()
+      await cluster.start('a')
+      await cluster.settled()
+      await expectAllStates(cluster)
+      const [first] = cluster.eventsOf('partition.replayed').filter(({ partition }) => partition === broken)
+      expect(first!.records).toBe(0)
+    },
+  )
 
   it('stops its partition while it is served, too', { timeout }, async () => {
     const cluster = await TestCluster.open('nats', { actors: [Ledger], partitions: 2 })
@@ -344,14 +388,22 @@ describe('a log that does not hold what the stores hold', () => {
     closers.push(() => operator.close())
     await (await jetstreamManager(operator)).streams.delete(`test_P${partition}`)
     // It may have happened, for all that the caller can know.
-    await expect(client.actor(Ledger, 'x').with({ timeout: 1_500 }).append('2')).rejects.toMatchObject({ code: expect.stringMatching(/UNKNOWN|RETRY/) })
+    await expect(client.actor(Ledger, 'x').with({ timeout: 1_500 }).append('2')).rejects.toMatchObject({
+      code: expect.stringMatching(/UNKNOWN|RETRY/),
+    })
     await cluster.when(() => cluster.eventsOf('partition.stopped').length === 1, 'the partition stops')
-    expect(cluster.eventsOf('partition.stopped')[0]).toMatchObject({ partition, reason: expect.stringContaining('it is gone') })
+    expect(cluster.eventsOf('partition.stopped')[0]).toMatchObject({
+      partition,
+      reason: expect.stringContaining('it is gone'),
+    })
     await cluster.stop('a')
 
     cluster.forget()
     await cluster.start('a')
-    await cluster.when(() => cluster.eventsOf('partition.stopped').length === 1, 'the partition is stopped after a restart')
+    await cluster.when(
+      () => cluster.eventsOf('partition.stopped').length === 1,
+      'the partition is stopped after a restart',
+    )
     expect(cluster.eventsOf('log.provisioned')).toEqual([])
     expect(cluster.eventsOf('store.set-aside')).toEqual([])
     expect(await readdir(join(cluster.dirOf('a'), `p${partition}`))).toContain('CURRENT')
@@ -380,20 +432,26 @@ describe('a log that does not hold what the stores hold', () => {
     await expectAllStates(cluster)
   })
 
-  it('of another generation, which the registry names, has the store set aside: it is of another cluster', { timeout }, async () => {
-    const cluster = await copy()
-    await rm(cluster.serverDir, { recursive: true })
-    await cluster.start('a')
-    await cluster.settled()
-    const aside = cluster.eventsOf('store.set-aside')
-    expect(aside.map(({ partition }) => partition as number).toSorted()).toEqual(Array.from({ length: partitions }, (_, p) => p))
-    for (const { reason, path } of aside) {
-      expect(reason).toMatch(/it is of generation \w+, the log of \w+/)
-      expect(await readdir(path!)).toEqual(expect.arrayContaining(['CURRENT', 'reason.txt']))
-    }
-    const client = await cluster.client()
-    expect(await client.actor(Ledger, keys[0]!).all()).toEqual([])
-  })
+  it(
+    'of another generation, which the registry names, has the store set aside: it is of another cluster',
+    { timeout },
+    async () => {
+      const cluster = await copy()
+      await rm(cluster.serverDir, { recursive: true })
+      await cluster.start('a')
+      await cluster.settled()
+      const aside = cluster.eventsOf('store.set-aside')
+      expect(aside.map(({ partition }) => partition as number).toSorted()).toEqual(
+        Array.from({ length: partitions }, (_, p) => p),
+      )
+      for (const { reason, path } of aside) {
+        expect(reason).toMatch(/it is of generation \w+, the log of \w+/)
+        expect(await readdir(path!)).toEqual(expect.arrayContaining(['CURRENT', 'reason.txt']))
+      }
+      const client = await cluster.client()
+      expect(await client.actor(Ledger, keys[0]!).all()).toEqual([])
+    },
+  )
 
   it('with other records than the store has it set aside and rebuilt (L4)', { timeout }, async () => {
     const cluster = await copy()
@@ -407,7 +465,9 @@ describe('a log that does not hold what the stores hold', () => {
     await Promise.all(keys.map((key) => client.actor(Ledger, key).append('of the fork')))
     // Longer than the store has seen.
     for (let i = 0; i < 20; i++) await Promise.all(keys.map((key) => client.actor(Ledger, key).append(`and on ${i}`)))
-    const forked = new Map(await Promise.all(keys.map(async (key) => [key, await client.actor(Ledger, key).all()] as const)))
+    const forked = new Map(
+      await Promise.all(keys.map(async (key) => [key, await client.actor(Ledger, key).all()] as const)),
+    )
     await client.close()
     await fork.stop('a')
     for (let p = 0; p < partitions; p++) await cp(logOf(fork, p), logOf(cluster, p))

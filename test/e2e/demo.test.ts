@@ -76,9 +76,12 @@ function processesLeft(): readonly string[] {
   return all.split('\n').filter((line) => line.includes(folder))
 }
 
+/** What lies in the folder for temporary files, but for the cache of tsx, which is not the demonstration's. */
+const filesLeft = (): readonly string[] => readdirSync(folder).filter((name) => !name.startsWith('tsx-'))
+
 const expectNothingLeft = () => {
   expect(processesLeft()).toEqual([])
-  expect(readdirSync(folder)).toEqual([])
+  expect(filesLeft()).toEqual([])
 }
 
 describe.each([
@@ -105,9 +108,9 @@ describe.each([
     'ends in order when it is interrupted, and leaves nothing behind',
     async () => {
       const run = startDemo(...mode, '--rate', '200')
-      await run.says('changes seen')
+      await run.says(' acks · ')
       expect(processesLeft()).not.toEqual([])
-      expect(readdirSync(folder)).toEqual([expect.stringMatching(/^holdfast-flights-/)])
+      expect(filesLeft()).toEqual([expect.stringMatching(/^holdfast-flights-/)])
       run.process.kill('SIGINT')
       expect(await run.exited, run.said()).toEqual({ code: 130, signal: null })
       expect(run.said()).not.toMatch(/clean up|Error/)
@@ -118,14 +121,10 @@ describe.each([
 })
 
 describe('the demonstration', () => {
-  it.each([
-    [['--rate', 'fast'], '--rate is a number above 0 or "max", not "fast"'],
-    [['--flights', '29'], '--flights is a whole number from 30 to 20000, not "29"'],
-    [['--bare'], "Unknown option '--bare'"],
-  ])('refuses %j with its usage', async (args, sentence) => {
-    const run = startDemo(...args)
+  it('refuses what it does not understand, with its usage', async () => {
+    const run = startDemo('--rate', 'fast')
     expect(await run.exited).toEqual({ code: 2, signal: null })
-    expect(run.said()).toContain(sentence)
+    expect(run.said()).toContain('--rate is a number above 0 or "max", not "fast"')
     expect(run.said()).toContain('Usage: npm run demo')
     expectNothingLeft()
   })

@@ -51,7 +51,10 @@ async function states(cluster: TestCluster): Promise<readonly (readonly string[]
 
 /** Where each partition of a node stands. */
 const applied = (cluster: TestCluster, name: string) =>
-  cluster.node(name).status().partitions.map(({ progress }) => progress.appliedSeq as number)
+  cluster
+    .node(name)
+    .status()
+    .partitions.map(({ progress }) => progress.appliedSeq as number)
 
 /** What the first replay of each partition on a node read; what follows it is the node's own claim. */
 function firstReplays(cluster: TestCluster, name: string) {
@@ -115,42 +118,52 @@ describe.each(['embedded', 'nats'] as const)('a node on its old directory, %s', 
     expect(await states(cluster)).toEqual(keys.map(() => ['1', '2', '3', '4', '5']))
   })
 
-  it('has after a crash in the middle of work what was acknowledged, and replays less than the log', { timeout }, async () => {
-    const cluster = await clusterOf(world)
-    await cluster.start('a')
-    await cluster.settled()
-    await append(cluster, Array.from({ length: 20 }, (_, i) => `before ${i}`))
-    const client = await cluster.client(1_000)
-    const acknowledged = keys.map((): string[] => [])
-    let crashed = false
-    const load = keys.map(async (key, k) => {
-      for (let i = 0; !crashed; i++) {
-        const done = await client.actor(Ledger, key).append(`during ${i}`).catch((error: unknown) => error)
-        if (typeof done === 'number') acknowledged[k]!.push(`during ${i}`)
-      }
-    })
-    await expect.poll(() => acknowledged.every((ids) => ids.length >= 20), { timeout: 60_000 }).toBe(true)
-    await cluster.crash('a')
-    crashed = true
-    await client.close()
-    await Promise.all(load)
-    cluster.forget()
+  it(
+    'has after a crash in the middle of work what was acknowledged, and replays less than the log',
+    { timeout },
+    async () => {
+      const cluster = await clusterOf(world)
+      await cluster.start('a')
+      await cluster.settled()
+      await append(
+        cluster,
+        Array.from({ length: 20 }, (_, i) => `before ${i}`),
+      )
+      const client = await cluster.client(1_000)
+      const acknowledged = keys.map((): string[] => [])
+      let crashed = false
+      const load = keys.map(async (key, k) => {
+        for (let i = 0; !crashed; i++) {
+          const done = await client
+            .actor(Ledger, key)
+            .append(`during ${i}`)
+            .catch((error: unknown) => error)
+          if (typeof done === 'number') acknowledged[k]!.push(`during ${i}`)
+        }
+      })
+      await expect.poll(() => acknowledged.every((ids) => ids.length >= 20), { timeout: 60_000 }).toBe(true)
+      await cluster.crash('a')
+      crashed = true
+      await client.close()
+      await Promise.all(load)
+      cluster.forget()
 
-    await cluster.start('a')
-    await cluster.settled()
-    const found = await states(cluster)
-    found.forEach((ids, k) => {
-      // An append whose reply was lost may be there, once, as the last.
-      const during = ids.slice(20)
-      expect(during.slice(0, acknowledged[k]!.length)).toEqual(acknowledged[k])
-      expect(during.length - acknowledged[k]!.length).toBeLessThanOrEqual(1)
-      expect(new Set(ids).size).toBe(ids.length)
-    })
-    for (const { from, to } of firstReplays(cluster, 'a')) {
-      expect(from).toBeGreaterThan(20)
-      expect(to).toBeGreaterThanOrEqual(from - 1)
-    }
-  })
+      await cluster.start('a')
+      await cluster.settled()
+      const found = await states(cluster)
+      found.forEach((ids, k) => {
+        // An append whose reply was lost may be there, once, as the last.
+        const during = ids.slice(20)
+        expect(during.slice(0, acknowledged[k]!.length)).toEqual(acknowledged[k])
+        expect(during.length - acknowledged[k]!.length).toBeLessThanOrEqual(1)
+        expect(new Set(ids).size).toBe(ids.length)
+      })
+      for (const { from, to } of firstReplays(cluster, 'a')) {
+        expect(from).toBeGreaterThan(20)
+        expect(to).toBeGreaterThanOrEqual(from - 1)
+      }
+    },
+  )
 
   it('replays what another owner wrote while it was away', { timeout }, async () => {
     const cluster = await clusterOf(world)
@@ -211,7 +224,9 @@ describe('one directory', () => {
     closers.push(() => first.close())
     const error = await caught(embedded(dataDir))
     expect(isHoldfastError(error, 'CONFLICT')).toBe(true)
-    expect(error?.message).toMatch(/holdfast-directories-.* is in use by another node or process: stop that one, or give this node a directory of its own/)
+    expect(error?.message).toMatch(
+      /holdfast-directories-.* is in use by another node or process: stop that one, or give this node a directory of its own/,
+    )
     expect(first.status().state).toBe('running')
     await first.close()
     const second = await embedded(dataDir)
@@ -228,7 +243,9 @@ describe('one directory', () => {
     const other = child(nodeProgram(dataDir))
     const failure = failureOf(await other.printed('failed'))
     expect(failure.code).toBe('CONFLICT')
-    expect(failure.message).toMatch(/is in use by another node or process: stop that one, or give this node a directory of its own/)
+    expect(failure.message).toMatch(
+      /is in use by another node or process: stop that one, or give this node a directory of its own/,
+    )
     expect(await other.exited).toEqual({ code: 0, signal: null })
     await first.close()
 
@@ -256,7 +273,10 @@ describe('one directory', () => {
     await cluster.start('a')
     const { url: servers } = cluster.nats!
     const second = createNode({ servers, cluster: 'test', nodeId: 'b', dataDir: cluster.dirOf('a'), actors: [Ledger] })
-    expect(await caught(second)).toMatchObject({ code: 'CONFLICT', message: expect.stringContaining(cluster.dirOf('a')) })
+    expect(await caught(second)).toMatchObject({
+      code: 'CONFLICT',
+      message: expect.stringContaining(cluster.dirOf('a')),
+    })
     await cluster.settled()
   })
 })
@@ -279,7 +299,10 @@ describe('a directory that cannot be used is INVALID', () => {
   })
 
   it('in a place where nothing can be made', { timeout }, async () => {
-    expect(await caught(embedded('/proc/holdfast'))).toMatchObject({ code: 'INVALID', message: expect.stringMatching(sentence) })
+    expect(await caught(embedded('/proc/holdfast'))).toMatchObject({
+      code: 'INVALID',
+      message: expect.stringMatching(sentence),
+    })
   })
 
   it('with a file where the local server keeps its logs', { timeout }, async () => {
@@ -301,16 +324,22 @@ describe('a directory that cannot be used is INVALID', () => {
   // Only root can make a process that is not allowed something; whoever is not root is refused already.
   it.each([
     ['that this user may not write', async (dataDir: string) => chmod(dataDir, 0o555)],
-    ['with a store that this user may not write', async (dataDir: string) => {
-      await (await embedded(dataDir)).close()
-      await chmodAll(dataDir, 'a+rX,a-w')
-    }],
+    [
+      'with a store that this user may not write',
+      async (dataDir: string) => {
+        await (await embedded(dataDir)).close()
+        await chmodAll(dataDir, 'a+rX,a-w')
+      },
+    ],
   ])('%s', { timeout }, async (_, forbid) => {
     const dataDir = await folder()
     await forbid(dataDir)
     closers.push(() => chmod(dataDir, 0o755))
     if (!isRoot) {
-      expect(await caught(embedded(dataDir))).toMatchObject({ code: 'INVALID', message: expect.stringContaining(dataDir) })
+      expect(await caught(embedded(dataDir))).toMatchObject({
+        code: 'INVALID',
+        message: expect.stringContaining(dataDir),
+      })
       return
     }
     const other = child(nodeProgram(dataDir), nobody)

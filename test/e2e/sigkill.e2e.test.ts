@@ -14,45 +14,49 @@ afterEach(async () => {
   cluster = undefined
 })
 
-it('loses no acknowledged command and applies none twice over 20 kills of its nodes', { timeout: 300_000 }, async () => {
-  const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
-  let rotation: readonly string[] = ['a', 'b', 'c']
-  await the.startAll(rotation)
-  const workload = new Workload({ keys, onNews: () => the.tell() })
-  workload.begin(await the.client('30s'), 4, 'patient')
-  workload.begin(await the.client('400ms'), 3, 'patient')
-  workload.begin(await the.client('400ms'), 3, 'hasty')
+it(
+  'loses no acknowledged command and applies none twice over 20 kills of its nodes',
+  { timeout: 300_000 },
+  async () => {
+    const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
+    let rotation: readonly string[] = ['a', 'b', 'c']
+    await the.startAll(rotation)
+    const workload = new Workload({ keys, onNews: () => the.tell() })
+    workload.begin(await the.client('30s'), 4, 'patient')
+    workload.begin(await the.client('400ms'), 3, 'patient')
+    workload.begin(await the.client('400ms'), 3, 'hasty')
 
-  /** Of each kill: the appends of commands that its victim had sent, and whose answer it had not seen. */
-  const unanswered: (readonly Append[])[] = []
-  for (let kill = 1; kill <= kills; kill++) {
-    const [name, ...others] = rotation as [string, ...string[]]
-    const victim = the.nodes.get(name)!
-    const before = victim.commits
-    await the.until(() => victim.commits > before, `${name} sends one more commit`)
-    await the.kill(victim)
-    unanswered.push(victim.unanswered)
-    // It comes back on its directory, or a new node comes in its place.
-    const next = kill % 3 === 0 ? `new-${kill}` : name
-    const replacement = the.start(next)
-    rotation = [...others, next]
-    await the.until(() => replacement.commits > 0, `${next} commits commands`)
-  }
-  await workload.stop()
+    /** Of each kill: the appends of commands that its victim had sent, and whose answer it had not seen. */
+    const unanswered: (readonly Append[])[] = []
+    for (let kill = 1; kill <= kills; kill++) {
+      const [name, ...others] = rotation as [string, ...string[]]
+      const victim = the.nodes.get(name)!
+      const before = victim.commits
+      await the.until(() => victim.commits > before, `${name} sends one more commit`)
+      await the.kill(victim)
+      unanswered.push(victim.unanswered)
+      // It comes back on its directory, or a new node comes in its place.
+      const next = kill % 3 === 0 ? `new-${kill}` : name
+      const replacement = the.start(next)
+      rotation = [...others, next]
+      await the.until(() => replacement.commits > 0, `${next} commits commands`)
+    }
+    await workload.stop()
 
-  const states = await readBack(await the.client('30s'), keys)
-  for (const name of rotation) expect(await the.stop(the.nodes.get(name)!)).toEqual({ code: 0, signal: null })
-  const audit = await auditLogs((await the.ports()).changelog, the.partitions)
-  expect(workload.mistakes).toEqual([])
-  expect(contradictions(workload.history, states)).toEqual([])
-  // What was UNKNOWN to the end may have been done after it was read.
-  expect(contradictions(workload.history, audit.states)).toEqual([])
-  expect(keys.filter((key) => !isPrefix(states.get(key), audit.states.get(key)))).toEqual([])
-  expect(audit.findings).toEqual([])
-  expect(the.alarms()).toEqual([])
+    const states = await readBack(await the.client('30s'), keys)
+    for (const name of rotation) expect(await the.stop(the.nodes.get(name)!)).toEqual({ code: 0, signal: null })
+    const audit = await auditLogs((await the.ports()).changelog, the.partitions)
+    expect(workload.mistakes).toEqual([])
+    expect(contradictions(workload.history, states)).toEqual([])
+    // What was UNKNOWN to the end may have been done after it was read.
+    expect(contradictions(workload.history, audit.states)).toEqual([])
+    expect(keys.filter((key) => !isPrefix(states.get(key), audit.states.get(key)))).toEqual([])
+    expect(audit.findings).toEqual([])
+    expect(the.alarms()).toEqual([])
 
-  const storedUnanswered = unanswered.filter((appends) => appends.some(({ hash }) => audit.byHash.has(hash)))
-  expect(storedUnanswered.length).toBeGreaterThanOrEqual(5)
-  expect(workload.count(({ repeated, outcome }) => repeated && outcome.kind === 'acknowledged')).toBeGreaterThan(0)
-  expect(workload.count(({ outcome }) => outcome.kind === 'unknown')).toBeGreaterThan(0)
-})
+    const storedUnanswered = unanswered.filter((appends) => appends.some(({ hash }) => audit.byHash.has(hash)))
+    expect(storedUnanswered.length).toBeGreaterThanOrEqual(5)
+    expect(workload.count(({ repeated, outcome }) => repeated && outcome.kind === 'acknowledged')).toBeGreaterThan(0)
+    expect(workload.count(({ outcome }) => outcome.kind === 'unknown')).toBeGreaterThan(0)
+  },
+)

@@ -9,8 +9,32 @@ import { Follower } from '../../examples/flights/follower.ts'
 import { Ledger } from '../../examples/flights/ledger.ts'
 import { Meter } from '../../examples/flights/meter.ts'
 import type { PlainChange } from '../../examples/flights/plain-nats.ts'
+import { parseOptions } from '../../examples/flights/options.ts'
 import { verdict } from '../../examples/flights/report.ts'
 import { importsOf } from '../support/syntax.ts'
+
+describe('the options', () => {
+  it('are 20,000 flights at 1,500 a second, embedded, where nothing is said', () => {
+    expect(parseOptions([])).toEqual({ nats: false, rate: 1_500, flights: 20_000, keep: false })
+  })
+
+  it('are read as they are given', () => {
+    const args = ['--nats', '--rate', 'max', '--flights', '30', '--keep']
+    expect(parseOptions(args)).toEqual({ nats: true, rate: Number.POSITIVE_INFINITY, flights: 30, keep: true })
+  })
+
+  it.each([
+    [['--rate', '0'], '--rate is a number above 0 or "max", not "0"'],
+    [['--rate', 'fast'], '--rate is a number above 0 or "max", not "fast"'],
+    [['--flights', '29'], '--flights is a whole number from 30 to 20000, not "29"'],
+    [['--flights', '20001'], '--flights is a whole number from 30 to 20000, not "20001"'],
+    [['--flights', '99.5'], '--flights is a whole number from 30 to 20000, not "99.5"'],
+    [['--bare'], "Unknown option '--bare'"],
+    [['many'], "Unexpected argument 'many'"],
+  ])('%j are refused', (args, sentence) => {
+    expect(() => parseOptions(args)).toThrow(sentence)
+  })
+})
 
 describe('the expectation', () => {
   it('is computed from the file alone', async () => {

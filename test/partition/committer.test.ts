@@ -10,6 +10,7 @@ import type { FinishedTurn } from '../../src/partition/turn.ts'
 import type { Version } from '../../src/partition/store-layout.ts'
 import type { Changelog, PartitionLog } from '../../src/ports/changelog.ts'
 import {
+  epoch,
   generation,
   nextRev,
   rev,
@@ -183,7 +184,7 @@ describe('group commit (K1, K2)', () => {
   })
 
   it('sends a record behind one in flight once it is worth an append, up to the window', async () => {
-    bench.fault(...Array.from({ length: 10 }, () => 'delay' as const))
+    bench.fault(...Array.from({ length: 4 }, () => 'delay' as const))
     for (let i = 0; i < 10; i++) {
       bench.turn({ bytes: 1_000 })
       await bench.pass(1)
@@ -403,12 +404,15 @@ describe('trouble (K3, L5)', () => {
     await bench.pass(1)
     bench.node.process.links.changelog.cut()
     await bench.pass(1)
-    bench.turns(5)
-    await bench.pass(10_000)
+    bench.turns(4, { bytes: 50 })
+    await bench.pass(5_000)
+    bench.turn({ bytes: 2_000 })
+    bench.committer.renew()
+    await bench.pass(5_000)
     expect(sent).toHaveLength(1)
     bench.node.process.links.changelog.heal()
     await bench.pass(5_000)
-    expect(bench.reported.flat()).toEqual([1, 2, 3, 4, 5, 6])
+    expect(bench.reported.flat()).toEqual(bench.numbers)
   })
 
   it('reads again and again while the log does not answer, with pauses', async () => {
@@ -543,8 +547,12 @@ describe('a log that is not what it was (L1, L4)', () => {
       'has a claim that does not link',
       (bench) => {
         const { position } = new LogWriter(bench.world)
-        const claim = { kind: 'claim', ...bench.world.validRecords().at(-1)!, node: 'x' as NodeId } as const
-        bench.world.append(encodeRecord({ ...claim, kind: 'claim', epoch: 9 as typeof position.epoch }).slice())
+        const header = {
+          ...bench.world.validRecords().at(-1)!,
+          epoch: epoch(9),
+          prev: position.validHash.map((b) => b ^ 1),
+        }
+        bench.world.append(encodeRecord({ ...header, kind: 'claim', node: 'x' as NodeId }).slice())
       },
       /does not link/,
     ],
@@ -629,7 +637,7 @@ describe('whatever the log does with appends', () => {
         expect(bench.progress.at(-1)?.seq ?? replica.position.validSeq).toBeLessThanOrEqual(replica.position.seq)
         recoveries += bench.node.events.of('partition.recovered').length
       }),
-      { numRuns: 100 },
+      { numRuns: 150 },
     )
     expect(recoveries).toBeGreaterThan(50)
   })

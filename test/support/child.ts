@@ -82,7 +82,8 @@ export function runChild(source: string, { uid, env }: ChildOptions = {}): Child
           if (found === undefined && !ended) return
           waiting.delete(look)
           if (found !== undefined) resolve(found)
-          else reject(new Error(`the process ended without printing ${prefix}:\n${[...lines, ...complaints].join('\n')}`))
+          else
+            reject(new Error(`the process ended without printing ${prefix}:\n${[...lines, ...complaints].join('\n')}`))
         }
         waiting.add(look)
         look()
@@ -96,5 +97,7 @@ export function runChild(source: string, { uid, env }: ChildOptions = {}): Child
 }
 
 function withoutVitest(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(?:VITEST|NODE_ENV|TEST$|NODE_OPTIONS|NODE_V8)/.test(name)))
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^(?:VITEST|NODE_ENV|TEST$|NODE_OPTIONS|NODE_V8)/.test(name)),
+  )
 }

@@ -154,7 +154,10 @@ export class TestCluster {
     const transport =
       this.nats === undefined
         ? (await this.embedded()).connect(observer).transport
-        : await openNatsTransport({ servers: this.nats.url }, { clock: new SystemClock(), random: new SystemRandom(), observer })
+        : await openNatsTransport(
+            { servers: this.nats.url },
+            { clock: new SystemClock(), random: new SystemRandom(), observer },
+          )
     this.#transports.add(transport)
     return transport
   }
@@ -183,7 +186,10 @@ export class TestCluster {
       }
       // An event is told before what it tells of is in force everywhere.
       const look = () => void setImmediate(() => this.#waiting.has(look) && condition() && done(resolve))
-      const late = setTimeout(() => done(() => reject(new Error(`${what}: not within ${patienceMs} ms\n${this.trace()}`))), patienceMs)
+      const late = setTimeout(
+        () => done(() => reject(new Error(`${what}: not within ${patienceMs} ms\n${this.trace()}`))),
+        patienceMs,
+      )
       this.#waiting.add(look)
     })
   }

@@ -46,9 +46,13 @@ export class Marks {
   static read(rows: readonly (readonly [key: Uint8Array, value: Uint8Array])[]): Marks | null {
     const [count, ...marks] = rows
     if (count === undefined) return new Marks(0)
-    const made = Buffer.compare(count[0], countKey) === 0 && count[1].length === 8 ? Number(Buffer.from(count[1]).readBigUInt64BE()) : -1
+    const made =
+      Buffer.compare(count[0], countKey) === 0 && count[1].length === 8
+        ? Number(Buffer.from(count[1]).readBigUInt64BE())
+        : -1
     const first = Math.max(1, made - marksKept + 1)
-    const whole = marks.length === made - first + 1 && marks.every(([key], i) => Buffer.compare(key, markKey(first + i)) === 0)
+    const whole =
+      marks.length === made - first + 1 && marks.every(([key], i) => Buffer.compare(key, markKey(first + i)) === 0)
     return whole ? new Marks(made) : null
   }
 

@@ -11,7 +11,8 @@ export class Guardian {
 
   constructor(folder: string) {
     // The last line on its standard input is the list of those that run.
-    const script = 'pids=; while read -r line; do pids=$line; done; for pid in $pids; do kill -KILL "$pid"; done; rm -rf -- "$1"'
+    const script =
+      'pids=; while read -r line; do pids=$line; done; for pid in $pids; do kill -KILL "$pid"; done; rm -rf -- "$1"'
     this.#shell = spawn('/bin/sh', ['-c', script, 'holdfast-e2e-guardian', folder], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,

@@ -92,6 +92,11 @@ export class NodeHandle {
     return [...this.#inFlight.values()].filter(({ turns }) => turns > 0)
   }
 
+  /** All that it has said of one type, in its order. */
+  eventsOf<Type extends HoldfastEvent['type']>(type: Type): Extract<HoldfastEvent, { readonly type: Type }>[] {
+    return this.events.filter((event): event is Extract<HoldfastEvent, { type: Type }> => event.type === type)
+  }
+
   order(order: NodeOrder): void {
     this.#process.stdin?.write(`${JSON.stringify(order)}\n`)
   }

@@ -11,6 +11,8 @@ export interface SentAppend {
   readonly expected: number
   /** Of the record, hex: its identity. */
   readonly hash: string
+  readonly epoch: number
+  readonly incarnation: string
   readonly kind: 'genesis' | 'claim' | 'commit' | 'handoff'
   /** Commands in it. */
   readonly turns: number
@@ -33,7 +35,10 @@ export type NodeLine =
 
 /** To the process. */
 export type NodeOrder =
-  | { readonly do: 'start'; readonly options: Omit<Extract<CreateNodeOptions, { readonly servers: unknown }>, 'actors' | 'observer'> }
+  | {
+      readonly do: 'start'
+      readonly options: Omit<Extract<CreateNodeOptions, { readonly servers: unknown }>, 'actors' | 'observer'>
+    }
   /** Stop (SIGSTOP) between the next commit of a command and its sending; of any partition, or of this one. */
   | { readonly do: 'freeze'; readonly partition?: number }
   | { readonly do: 'status' }

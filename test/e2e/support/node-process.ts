@@ -30,7 +30,8 @@ const reported = (log: PartitionLog, partition: PartitionId): PartitionLog => ({
     const decoded = decodeRecord(record)
     const turns = decoded.kind === 'commit' ? decoded.turns.length : 0
     const hash = Buffer.from(recordHash(record)).toString('hex')
-    const append: SentAppend = { partition, expected, hash, kind: decoded.kind, turns }
+    const { epoch, incarnation, kind } = decoded
+    const append: SentAppend = { partition, expected, hash, epoch, incarnation, kind, turns }
     say({ is: 'append', ...append })
     if (freezeAt?.(append) === true) {
       freezeAt = undefined
@@ -45,7 +46,10 @@ const reported = (log: PartitionLog, partition: PartitionId): PartitionLog => ({
 })
 
 // `createNode` opens its own changelog: it is watched from beneath.
-const openLog = Reflect.get(NatsChangelog.prototype, 'log') as (this: NatsChangelog, partition: PartitionId) => PartitionLog
+const openLog = Reflect.get(NatsChangelog.prototype, 'log') as (
+  this: NatsChangelog,
+  partition: PartitionId,
+) => PartitionLog
 NatsChangelog.prototype.log = function (partition) {
   return reported(openLog.call(this, partition), partition)
 }
@@ -54,7 +58,9 @@ const observer = { emit: (event: HoldfastEvent) => say({ is: 'event', event: pri
 
 /** An error in JSON is an empty object. */
 const printable = (event: HoldfastEvent): HoldfastEvent =>
-  event.type === 'handler.threw' ? { ...event, error: event.error instanceof Error ? event.error.stack : event.error } : event
+  event.type === 'handler.threw'
+    ? { ...event, error: event.error instanceof Error ? event.error.stack : event.error }
+    : event
 
 let node: HoldfastNode | undefined
 

@@ -163,10 +163,15 @@ export class ProcessCluster {
     for (const wake of [...this.#waiting]) wake()
   }
 
-  /** Events of one type of all processes, in no order among them. */
-  events<Type extends HoldfastEvent['type']>(type: Type): Extract<HoldfastEvent, { type: Type }>[] {
-    const all = this.processes.flatMap(({ events }) => events)
-    return all.filter((event): event is Extract<HoldfastEvent, { type: Type }> => event.type === type)
+  /** The node that was the last to serve a partition. */
+  serverOf(partition: number): NodeHandle | undefined {
+    let last: { readonly node: NodeHandle; readonly epoch: number } | undefined
+    for (const node of this.processes) {
+      for (const event of node.eventsOf('partition.serving')) {
+        if (event.partition === partition && event.epoch > (last?.epoch ?? 0)) last = { node, epoch: event.epoch }
+      }
+    }
+    return last?.node
   }
 
   /** What no node ever has to say, whatever is done to processes and servers, with the name of the node. */
@@ -191,7 +196,9 @@ export class ProcessCluster {
     return [...this.nodes.values()]
       .map(({ name, exit, events, errors }) => {
         const last = events.slice(-eventsInTrace).map((event) => `  ${JSON.stringify(event)}`)
-        return [`${name}${exit === undefined ? '' : ` (ended: ${JSON.stringify(exit)})`}`, ...last, ...errors].join('\n')
+        return [`${name}${exit === undefined ? '' : ` (ended: ${JSON.stringify(exit)})`}`, ...last, ...errors].join(
+          '\n',
+        )
       })
       .join('\n')
   }

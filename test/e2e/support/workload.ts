@@ -119,7 +119,8 @@ export function contradictions(
     if (outcome.kind !== 'acknowledged') continue
     if (count === 0) found.push(`${id} was acknowledged and is not in ${key}`)
     const there = states.get(key)?.[outcome.place - 1]
-    if (there !== id) found.push(`${id} was acknowledged as number ${outcome.place} of ${key}, where ${there ?? 'nothing'} is`)
+    if (there !== id)
+      found.push(`${id} was acknowledged as number ${outcome.place} of ${key}, where ${there ?? 'nothing'} is`)
   }
   return found
 }
@@ -130,4 +131,5 @@ export async function readBack(client: Holdfast, keys: readonly string[]): Promi
   return new Map(keys.map((key, i) => [key, states[i]!]))
 }
 
-export const isPrefix = (a: readonly string[] = [], b: readonly string[] = []): boolean => a.every((id, i) => b[i] === id)
+export const isPrefix = (a: readonly string[] = [], b: readonly string[] = []): boolean =>
+  a.every((id, i) => b[i] === id)

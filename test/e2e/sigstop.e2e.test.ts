@@ -1,0 +1,217 @@
+/** Nodes are stopped where they stand (SIGSTOP) for longer than their leases, and go on: what they say and send then counts for nothing. */
+import { afterEach, expect, it } from 'vitest'
+import type { Holdfast } from '../../src/index.ts'
+import { partitionOf } from '../../src/protocol/partitioning.ts'
+import { decodeValue } from '../../src/protocol/values.ts'
+import { auditLogs } from './support/log-audit.ts'
+import { Ledger } from './support/ledger.ts'
+import type { Append, NodeHandle } from './support/node-handle.ts'
+import { Probe, valueOf, type Asked } from './support/probe.ts'
+import { ProcessCluster } from './support/process-cluster.ts'
+import { contradictions, isPrefix, readBack, Workload, type Entry, type Outcome } from './support/workload.ts'
+
+const partitions = 8
+const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
+const names = ['a', 'b', 'c']
+
+let cluster: ProcessCluster | undefined
+afterEach(async () => {
+  await cluster?.close()
+  cluster = undefined
+})
+
+/** One node, frozen once. */
+interface Round {
+  /** While it was frozen. */
+  readonly asked: readonly Asked[]
+  /** Those of them that were asked after others had answered what is in `acknowledged`, by key. */
+  readonly queriesAfter: readonly Asked[]
+  readonly acknowledged: ReadonlyMap<string, readonly string[]>
+  /** What the frozen incarnation sent when it went on. */
+  readonly late: readonly Append[]
+  readonly inHand: boolean
+}
+
+it(
+  'gives no wrong answer when an owner is frozen past its lease, and takes it back',
+  { timeout: 300_000 },
+  async () => {
+    const the = (cluster = await ProcessCluster.start({ partitions }))
+    await the.startAll(names)
+    const workload = new Workload({ keys, onNews: () => the.tell() })
+    workload.begin(await the.client('30s'), 4, 'patient')
+    workload.begin(await the.client('400ms'), 4, 'patient')
+    const reader = await the.client('30s')
+    const transport = await the.transport()
+
+    const rounds: Round[] = []
+    // The leader of placement, then another; stopped with an append in hand, then at any moment of its work.
+    for (const [leading, inHand] of [
+      [true, true],
+      [false, false],
+      [true, false],
+      [false, true],
+    ] as const) {
+      const victim = await nodeThatIs(the, leading)
+      const probe = new Probe({ transport, partitions, name: `probe${rounds.length}`, onNews: () => the.tell() })
+      rounds.push(await freezeOnce(the, victim, inHand, probe, reader))
+    }
+    await workload.stop()
+
+    const states = await readBack(reader, keys)
+    for (const node of the.nodes.values()) expect(await the.stop(node)).toEqual({ code: 0, signal: null })
+    const audit = await auditLogs((await the.ports()).changelog, partitions)
+    const history = new Map([...workload.history, ...rounds.flatMap(({ asked }) => asked.flatMap(historyOf))])
+    expect(workload.mistakes).toEqual([])
+    expect(contradictions(history, states)).toEqual([])
+    expect(keys.filter((key) => !isPrefix(states.get(key), audit.states.get(key)))).toEqual([])
+    expect(audit.findings).toEqual([])
+    expect(the.alarms()).toEqual([])
+    for (const { asked, queriesAfter, acknowledged, late, inHand } of rounds) {
+      for (const query of asked.filter(({ kind, reply }) => kind === 'query' && reply?.kind === 'value')) {
+        const ids = valueOf(query) as string[]
+        expect(isPrefix(ids, states.get(query.key)), `an answer about ${query.key} that never was its state`).toBe(true)
+        if (!queriesAfter.includes(query)) continue
+        expect(isPrefix(acknowledged.get(query.key), ids), `a stale answer about ${query.key}`).toBe(true)
+      }
+      expect(asked.some(({ reply }) => reply !== undefined)).toBe(true)
+      expect(late.filter(({ hash }) => audit.byHash.get(hash)?.verdict === 'valid')).toEqual([])
+      if (inHand) expect(late.length).toBeGreaterThan(0)
+    }
+  },
+)
+
+it(
+  'passes over the second late append of a frozen owner, which the log accepts behind the claim (L3)',
+  { timeout: 120_000 },
+  async () => {
+    // Two of these do not fit into one record.
+    const [first, second] = ['x'.repeat(6_000), 'y'.repeat(6_000)] as const
+    const the = (cluster = await ProcessCluster.start({
+      partitions,
+      settings: { partition: { maxRecordBytes: 12_000, groupBytes: 1 } },
+    }))
+    await the.startAll(names)
+    const client = await the.client('30s')
+    const [one, other] = keysOfOnePartition()
+    const partition = partitionOf(one, partitions)
+    expect(await client.actor(Ledger, one).append('one')).toBe(1)
+    expect(await client.actor(Ledger, other).append('other')).toBe(1)
+    const victim = the.serverOf(partition)!
+    const probe = new Probe({ transport: await the.transport(), partitions, name: 'probe', onNews: () => the.tell() })
+
+    const { incarnation } = await the.status(victim)
+    victim.order({ do: 'freeze', partition })
+    await probe.send(victim.name, [
+      { key: one, append: first },
+      { key: other, append: second },
+    ])
+    await the.until(() => victim.freezing, `${victim.name} stops itself with an append in hand`)
+    await the.until(() => the.serverOf(partition) !== victim, 'another serves the partition')
+    const sent = victim.appends.length - 1
+    victim.signal('SIGCONT')
+    await the.until(() => victim.eventsOf('node.started').length > 1, `${victim.name} comes back`)
+
+    const late = victim.appends.slice(sent).filter((append) => append.incarnation === incarnation)
+    expect(late.map(({ result }) => result)).toEqual(['refused', 'accepted'])
+    // The owner of now comes upon it with its next append; the one after that by reading.
+    expect(await client.actor(Ledger, one).append('two')).toBe(2)
+    await the.kill(the.serverOf(partition)!)
+    expect(await client.actor(Ledger, one).append('three')).toBe(3)
+    expect(await readBack(client, [one, other])).toEqual(
+      new Map([
+        [one, ['one', 'two', 'three']],
+        [other, ['other']],
+      ]),
+    )
+    expect(probe.asked.map(({ reply }) => reply?.kind)).not.toContain('value')
+
+    const audit = await auditLogs((await the.ports()).changelog, partitions)
+    const [voided] = audit.records.filter(({ verdict }) => verdict === 'void')
+    const claim = audit.records.find((record) => record.partition === partition && record.seq === voided!.seq - 1)
+    expect(audit.records.filter(({ verdict }) => verdict === 'void')).toHaveLength(1)
+    expect(voided!.hash).toBe(late[1]!.hash)
+    expect(claim?.record).toMatchObject({ kind: 'claim' })
+    expect(audit.byHash.has(late[0]!.hash)).toBe(false)
+    expect(the.alarms()).toEqual([])
+  },
+)
+
+function keysOfOnePartition(): [string, string] {
+  const [one, ...rest] = keys as [string, ...string[]]
+  return [one, rest.find((key) => partitionOf(key, partitions) === partitionOf(one, partitions))!]
+}
+
+/** Freezes a node until others serve what it had, and resolves when it serves again as a new incarnation. */
+async function freezeOnce(
+  the: ProcessCluster,
+  victim: NodeHandle,
+  inHand: boolean,
+  probe: Probe,
+  reader: Holdfast,
+): Promise<Round> {
+  const { name } = victim
+  const { partitions: hosted, incarnation } = await the.status(victim)
+  const owned = hosted.filter(({ role }) => role === 'owner')
+  const theirs = keys.filter((key) => owned.some(({ partition }) => partition === partitionOf(key, partitions)))
+  await stopInPlace(the, victim, inHand)
+
+  const commands = (nth: string) => theirs.map((key) => ({ key, append: `${incarnation}-${key}-${nth}` }))
+  const queries = theirs.map((key) => ({ key }))
+  await probe.send(name, [...queries, ...commands('first')])
+  await the.until(
+    () => owned.every(({ partition, epoch }) => isServedByOther(the, victim, partition, epoch)),
+    `others serve what ${name} had`,
+  )
+  const acknowledged = await readBack(reader, theirs)
+  await probe.send(name, [...queries, ...commands('second')])
+
+  const sent = victim.appends.length - (inHand ? 1 : 0)
+  const starts = victim.eventsOf('node.started').length
+  victim.signal('SIGCONT')
+  await the.until(() => victim.eventsOf('node.started').length > starts, `${name} comes back`)
+  const after = () => victim.appends.slice(sent)
+  await the.until(
+    () => after().some((append) => append.turns > 0 && append.incarnation !== incarnation),
+    `${name} commits commands again`,
+  )
+  return {
+    asked: probe.asked,
+    queriesAfter: probe.asked.slice(-theirs.length * 2),
+    acknowledged,
+    late: after().filter((append) => append.incarnation === incarnation),
+    inHand,
+  }
+}
+
+async function stopInPlace(the: ProcessCluster, victim: NodeHandle, inHand: boolean): Promise<void> {
+  if (inHand) {
+    victim.freezing = false
+    victim.order({ do: 'freeze' })
+    return void (await the.until(() => victim.freezing, `${victim.name} stops itself with an append in hand`))
+  }
+  const { commits } = victim
+  await the.until(() => victim.commits > commits, `${victim.name} sends one more commit`)
+  victim.signal('SIGSTOP')
+}
+
+async function nodeThatIs(the: ProcessCluster, leading: boolean): Promise<NodeHandle> {
+  for (const node of the.nodes.values()) {
+    if ((await the.status(node)).leading === leading) return node
+  }
+  throw new Error(`no node that ${leading ? 'leads' : 'does not lead'}`)
+}
+
+/** Of a command that was sent once, what its answer says. */
+function historyOf({ kind, key, id, reply }: Asked): [string, Entry][] {
+  if (kind === 'query') return []
+  const refused = reply?.kind === 'moved' || (reply?.kind === 'error' && reply.error.code === 'RETRY')
+  const place = reply?.kind === 'value' ? (decodeValue(reply.value) as number) : undefined
+  const outcome: Outcome =
+    place !== undefined
+      ? { kind: 'acknowledged', place }
+      : refused
+        ? { kind: 'refused', code: reply.kind }
+        : { kind: 'unknown' }
+  return [[id, { key, outcome, repeated: false }]]
+}
