@@ -7,8 +7,7 @@
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import { epoch, incarnation, isNodeId, partitionId, seq, type NodeId } from '../protocol/ids.ts'
-import { readValue } from '../protocol/value-reader.ts'
-import { writeValue } from '../protocol/value-writer.ts'
+import { readValue, writeValue } from '../protocol/value-bytes.ts'
 import {
   hostedRoles,
   maxMembers,

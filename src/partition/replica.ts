@@ -15,29 +15,26 @@ import { startOfLog, type LogPosition } from '../core/log.ts'
 import { Sessions } from '../core/sessions.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
-import type { Store, StoreOp } from '../ports/store.ts'
+import type { Store } from '../ports/store.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
 import type { CommitRecord, LogRecord } from '../protocol/record.ts'
 import { encodeToken } from '../protocol/subjects.ts'
 import { ActorCache, neverWritten, type CachedActor } from './actor-cache.ts'
+import { StagedWrites } from './staged-writes.ts'
 import {
   actorKey,
   decodePosition,
   decodeSession,
   decodeVersion,
   encodePosition,
-  encodeSession,
   encodeVersion,
   parseReplyKey,
   parseSessionKey,
   parseVoidKey,
   positionKey,
-  replyKey,
   replyRange,
-  sessionKey,
   sessionRange,
-  voidKey,
   voidRange,
 } from './store-layout.ts'
 
@@ -73,7 +70,7 @@ export class Replica {
   /** Actors that are being read, and what reads them. */
   readonly #loading = new Map<string, Load>()
   readonly #dirty = new Set<CachedActor>()
-  readonly #staged = new Map<string, StoreOp>()
+  readonly #staged = new StagedWrites()
   #position: LogPosition
   #stateHash: Hash64 = noShare
   #head = 0
@@ -192,7 +189,7 @@ export class Replica {
   /** Takes note of a void record (L3); `advance` past it is the caller's. */
   noteVoid(at: Seq): void {
     this.voids.add(at)
-    this.#stage(voidKey(at), new Uint8Array(0))
+    this.#staged.addVoid(at)
   }
 
   /** One turn of a committed record: the actor's new version. */
@@ -207,12 +204,7 @@ export class Replica {
 
   /** What a committed record says of sessions. */
   applySessions(record: CommitRecord): void {
-    const changes = this.sessions.apply(record)
-    // What ends goes before what is new: a session may end and begin again in one record.
-    for (const session of changes.ended) this.#stage(sessionKey(session), null)
-    for (const mark of changes.marks) this.#stage(sessionKey(mark.session), encodeSession(mark))
-    for (const { session, number } of changes.forgotten) this.#stage(replyKey(session, number), null)
-    for (const { session, number, reply } of changes.remembered) this.#stage(replyKey(session, number), reply)
+    this.#staged.addSessions(this.sessions.apply(record))
   }
 
   /** The record at `position` has been taken in. */
@@ -242,14 +234,13 @@ export class Replica {
   async #write(): Promise<void> {
     if (this.#failed) throw new HoldfastError('INTERNAL', 'the store of this partition can no longer be written')
     const actors = [...this.#dirty]
-    const ops: StoreOp[] = [...this.#staged.values()]
+    const ops = this.#staged.take()
     for (const actor of actors) {
       ops.push({ key: actorKey(actor.id), value: encodeVersion(actor.committed) })
       keepOwnState(actor)
     }
     ops.push({ key: positionKey, value: encodePosition({ position: this.#position, stateHash: this.#stateHash }) })
     this.#dirty.clear()
-    this.#staged.clear()
     this.#writing = this.#store
       .write(ops)
       .then(
@@ -291,10 +282,6 @@ export class Replica {
     } finally {
       for (const id of ids) this.#loading.delete(id)
     }
-  }
-
-  #stage(key: Uint8Array, value: Uint8Array | null): void {
-    this.#staged.set(Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1'), { key, value })
   }
 }
 

@@ -26,8 +26,7 @@ import {
   type SessionId,
 } from '../protocol/ids.ts'
 import { linkBytes } from '../protocol/record.ts'
-import { readValue } from '../protocol/value-reader.ts'
-import { writeValue } from '../protocol/value-writer.ts'
+import { readValue, writeValue } from '../protocol/value-bytes.ts'
 
 const layoutVersion = 1
 
@@ -41,7 +40,7 @@ export const voidRange = [Buffer.from('v'), Buffer.from('w')] as const
 export function replyKey(session: SessionId, number: number): Uint8Array {
   const key = Buffer.alloc(session.length + 10)
   key.write(`r${session}`, 'latin1')
-  key.writeBigUInt64BE(BigInt(number), session.length + 2)
+  writeNumber(key, number, session.length + 2)
   return key
 }
 
@@ -58,7 +57,7 @@ export const parseSessionKey = (key: Uint8Array): SessionId => sessionId(Buffer.
 export function voidKey(at: Seq): Uint8Array {
   const key = Buffer.alloc(9)
   key.write('v')
-  key.writeBigUInt64BE(BigInt(at), 1)
+  writeNumber(key, at, 1)
   return key
 }
 
@@ -81,7 +80,7 @@ export function encodeVersion(version: Version): Uint8Array {
   const bytes = Buffer.allocUnsafe(versionHeader + (state?.length ?? 0))
   bytes.writeUInt32BE(version.share.hi, 0)
   bytes.writeUInt32BE(version.share.lo, 4)
-  bytes.writeBigUInt64BE(BigInt(version.rev), 8)
+  writeNumber(bytes, version.rev, 8)
   bytes[16] = state === null ? 0 : 1
   if (state !== null) bytes.set(state, versionHeader)
   return bytes
@@ -187,3 +186,13 @@ const damaged = (what: string, cause?: unknown) =>
   new HoldfastError('INTERNAL', `the store is damaged: ${what}. It will be set aside and rebuilt from the log.`, {
     cause,
   })
+
+const word = 0x1_0000_0000
+
+/** Eight bytes, big-endian; without a BigInt, which would be garbage for each. */
+function writeNumber(bytes: Buffer, number: number, at: number): void {
+  bytes.writeUInt32BE(Math.floor(number / word), at)
+  bytes.writeUInt32BE(number % word, at + 4)
+}
+
+const readNumber = (view: DataView, at: number): number => view.getUint32(at) * word + view.getUint32(at + 4)

@@ -10,8 +10,7 @@
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
-import { readValue } from './value-reader.ts'
-import { writeValue } from './value-writer.ts'
+import { readValue, writeValue } from './value-bytes.ts'
 
 export const frameVersion = 1
 

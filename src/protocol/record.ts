@@ -33,8 +33,7 @@ import {
   type Seq,
   type SessionId,
 } from './ids.ts'
-import { readValue } from './value-reader.ts'
-import { writeValue } from './value-writer.ts'
+import { readValue, writeValue } from './value-bytes.ts'
 
 export const recordVersion = 1
 

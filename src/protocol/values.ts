@@ -24,8 +24,7 @@
  * | an object whose only key is `$bytes`, `$bigint`, `$date` or `$object` | `{"$object": {…}}`, the object as it is inside |
  * | all else | itself |
  */
-import { readValue } from './value-reader.ts'
-import { writeValue } from './value-writer.ts'
+import { readValue, writeValue } from './value-bytes.ts'
 import type { Value } from './value-format.ts'
 
 export type { Value }

@@ -4,7 +4,7 @@ import { decodeGossip, encodeGossip, maxGossipBytes, type Gossip } from '../../s
 import { hostedRoles, type Member, type MemberVersion, type News } from '../../src/core/membership.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, incarnation, partitionId, seq, type NodeId } from '../../src/protocol/ids.ts'
-import { writeValue } from '../../src/protocol/value-writer.ts'
+import { writeValue } from '../../src/protocol/value-bytes.ts'
 
 const plain = { noNullPrototype: true } as const
 const nodeId = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/) as fc.Arbitrary<NodeId>

@@ -5,7 +5,7 @@ import { BrokenLog, genesisRecord, judge, startOfLog, type LogPosition, type Ver
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, generation, incarnation, nextSeq, partitionId, seq } from '../../src/protocol/ids.ts'
 import { decodeRecord, recordVersion } from '../../src/protocol/record.ts'
-import { writeValue } from '../../src/protocol/value-writer.ts'
+import { writeValue } from '../../src/protocol/value-bytes.ts'
 import {
   afterClaim,
   afterGenesis,

@@ -151,16 +151,15 @@ async function freezeOnce(
   reader: Holdfast,
 ): Promise<Round> {
   const { name } = victim
-  const { partitions: hosted, incarnation } = await the.status(victim)
-  const owned = hosted.filter(({ role }) => role === 'owner')
-  const theirs = keys.filter((key) => owned.some(({ partition }) => partition === partitionOf(key, partitions)))
+  const { incarnation } = await the.status(victim)
+  const theirs = keys.filter((key) => the.serverOf(partitionOf(key, partitions)) === victim)
   await stopInPlace(the, victim, inHand)
 
   const commands = (nth: string) => theirs.map((key) => ({ key, append: `${incarnation}-${key}-${nth}` }))
   const queries = theirs.map((key) => ({ key }))
   await probe.send(name, [...queries, ...commands('first')])
   await the.until(
-    () => owned.every(({ partition, epoch }) => isServedByOther(the, victim, partition, epoch)),
+    () => theirs.every((key) => the.serverOf(partitionOf(key, partitions)) !== victim),
     `others serve what ${name} had`,
   )
   const acknowledged = await readBack(reader, theirs)

@@ -273,6 +273,16 @@ describe('the size of a record', () => {
     )
   })
 
+  it('stays within the limit where every small turn has a session of its own, with the longest name', async () => {
+    const bench = new Bench('sessions')
+    const low = Number.MAX_SAFE_INTEGER
+    for (let i = 0; i < 500; i++)
+      bench.turn({ session: String(i).padEnd(64, 's'), low, bytes: 0, changes: i % 2 === 0 })
+    await bench.pass(500)
+    expect(bench.reported.flat()).toEqual(bench.numbers)
+    for (const record of bench.world.world.changelog.recordsOf(p0)) expect(record.length).toBeLessThanOrEqual(10_000)
+  })
+
   it('is bounded in turns, too', async () => {
     const bench = new Bench('many turns', { maxRecordBytes: 100_000_000, groupBytes: 100_000_000 })
     bench.turns(16_385, { bytes: 0 })
@@ -332,6 +342,20 @@ describe('a hand-off', () => {
     expect(bench.committed.map(({ record }) => record.kind)).toEqual(['commit', 'commit', 'handoff'])
     expect(bench.world.validRecords().at(-1)).toMatchObject({ kind: 'handoff', to: 'n2', epoch: 1 })
     expect(bench.committer.busy).toBe(false)
+  })
+
+  it('waits for what is in flight also where nothing else was gathered', async () => {
+    const sent: Uint8Array[] = []
+    const bench = new Bench('hand-off waits', {}, (inner) => recording(inner, sent))
+    bench.fault('delay')
+    bench.turn()
+    await bench.pass(1)
+    bench.committer.handOff('n2' as NodeId)
+    await bench.pass(10)
+    expect(sent).toHaveLength(1)
+    await bench.release()
+    await bench.pass()
+    expect(bench.committed.map(({ record }) => record.kind)).toEqual(['commit', 'handoff'])
   })
 
   it('is appended again, the same, where its acknowledgement was lost and it is not in the log', async () => {

@@ -23,7 +23,7 @@ import {
 } from '../../src/partition/store-layout.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, generation, incarnation, partitionId, rev, seq, sessionId } from '../../src/protocol/ids.ts'
-import { writeValue } from '../../src/protocol/value-writer.ts'
+import { writeValue } from '../../src/protocol/value-bytes.ts'
 import { g1, p0 } from './world.ts'
 
 const plain = { noNullPrototype: true } as const

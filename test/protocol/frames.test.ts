@@ -15,7 +15,7 @@ import {
 } from '../../src/protocol/frames.ts'
 import { epoch, sessionId, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
-import { writeValue } from '../../src/protocol/value-writer.ts'
+import { writeValue } from '../../src/protocol/value-bytes.ts'
 import { name, text } from './arbitraries.ts'
 
 const plain = { noNullPrototype: true } as const

@@ -21,7 +21,7 @@ import {
   type LogRecord,
   type RecordKind,
 } from '../../src/protocol/record.ts'
-import { writeValue } from '../../src/protocol/value-writer.ts'
+import { writeValue } from '../../src/protocol/value-bytes.ts'
 import { name, text } from './arbitraries.ts'
 
 const plain = { noNullPrototype: true } as const

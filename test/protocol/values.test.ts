@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isHoldfastError, type HoldfastError } from '../../src/protocol/errors.ts'
 import { decodeValue, encodeValue, fromJson, toJson, type Value } from '../../src/protocol/values.ts'
-import { readValue } from '../../src/protocol/value-reader.ts'
+import { readValue } from '../../src/protocol/value-bytes.ts'
 import { value } from './arbitraries.ts'
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')

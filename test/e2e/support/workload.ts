@@ -36,9 +36,10 @@ export class Workload {
   readonly history = new Map<string, Entry>()
   /** Errors that say neither. */
   readonly mistakes: string[] = []
-  acknowledged = 0
   readonly #options: WorkloadOptions
   readonly #workers: Promise<void>[] = []
+  readonly #ended = { acknowledged: 0, unknown: 0, refused: 0 }
+  readonly #acknowledged = new Map<string, number>()
   #stopping = false
 
   constructor(options: WorkloadOptions) {
@@ -56,6 +57,16 @@ export class Workload {
     await Promise.all(this.#workers)
   }
 
+  /** Commands that have ended so. */
+  ended(kind: Outcome['kind']): number {
+    return this.#ended[kind]
+  }
+
+  /** Commands to this key that were acknowledged. */
+  acknowledgedOf(key: string): number {
+    return this.#acknowledged.get(key) ?? 0
+  }
+
   count(which: (entry: Entry) => boolean): number {
     return [...this.history.values()].filter(which).length
   }
@@ -68,7 +79,9 @@ export class Workload {
       const entry: Entry = { key, outcome: { kind: 'unknown' }, repeated: false }
       this.history.set(id, entry)
       if (!(await this.#append(client, id, entry, manner))) return onNews()
-      if (entry.outcome.kind === 'acknowledged') this.acknowledged++
+      const { kind } = entry.outcome
+      this.#ended[kind]++
+      if (kind === 'acknowledged') this.#acknowledged.set(key, this.acknowledgedOf(key) + 1)
       onNews()
     }
   }
