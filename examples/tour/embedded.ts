@@ -30,14 +30,22 @@ try {
 
 let cursor = ''
 for await (const change of cart.watch({ from: 'start' })) {
-  console.log('rev', change.rev, change.state?.items.map(({ sku }) => sku))
+  console.log(
+    'rev',
+    change.rev,
+    change.state?.items.map(({ sku }) => sku),
+  )
   cursor = change.cursor
   if (change.rev === 2) break
 }
 
 console.log('…and later, from the cursor:')
 for await (const change of cart.watch({ from: cursor })) {
-  console.log('rev', change.rev, change.state?.items.map(({ sku }) => sku))
+  console.log(
+    'rev',
+    change.rev,
+    change.state?.items.map(({ sku }) => sku),
+  )
   if (change.state?.paid) break
 }
 

@@ -194,5 +194,3 @@ function writeNumber(bytes: Buffer, number: number, at: number): void {
   bytes.writeUInt32BE(Math.floor(number / word), at)
   bytes.writeUInt32BE(number % word, at + 4)
 }
-
-const readNumber = (view: DataView, at: number): number => view.getUint32(at) * word + view.getUint32(at + 4)
