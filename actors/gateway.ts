@@ -22,7 +22,7 @@ import type { Observer } from '../src/ports/observer.ts'
 import type { Headers, Message, Subscription, Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
 import type { RequestKind } from '../src/protocol/frames.ts'
-import { callKinds, headerNames, subjectsOf, type CallKind, type CallTarget } from '../src/protocol/subjects.ts'
+import { callKinds, headerNames, isInbox, subjectsOf, type CallKind, type CallTarget } from '../src/protocol/subjects.ts'
 import { fromJson, toJson, type Value } from '../src/protocol/values.ts'
 
 export interface GatewayOptions {
@@ -181,7 +181,7 @@ class Calls {
 
   /** Z2. */
   #mayAnswer(reply: string | undefined, subject: string): reply is string {
-    if (reply?.startsWith(`${this.#options.inboxPrefix}.`) === true && !/[\s*>]|\.\.|\.$/.test(reply)) return true
+    if (reply !== undefined && isInbox(reply, this.#options.inboxPrefix)) return true
     this.#options.observer.emit({
       type: 'message.dropped',
       subject,

@@ -225,7 +225,8 @@ export class Incarnation {
     try {
       const { partition, epoch, to } = decodeHandOff(data)
       const hosted = this.#partitions[partition]
-      const owned = hosted?.status().epoch === epoch ? hosted : undefined
+      const { epoch: begun, role } = hosted?.status() ?? {}
+      const owned = begun === epoch || role === 'stopped' ? hosted : undefined
       void (owned?.handOff(to) ?? Promise.resolve(false)).then((done) => {
         if (!this.#ended) transport.publish(reply, encodeControl({ done }))
       })

@@ -46,7 +46,7 @@ export interface Partition {
   want(epoch: Epoch | null): void
   submit(incoming: Incoming): void
   watch(request: Uint8Array, inbox: string): Promise<void>
-  /** `true` when the hand-off record is committed. */
+  /** `true` when the hand-off record is committed, or when there is nothing to hand off because the partition is stopped. */
   handOff(to: NodeId): Promise<boolean>
   reconnected(): void
   status(): PartitionStatus
@@ -96,8 +96,9 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
         if (context.wanted === context.epoch && context.epoch > 0) options.onEpochSpent(context.epoch)
       },
       cannotOpen: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
-      stopped: ({ context }) => {
-        observer.emit({ type: 'partition.stopped', partition, reason: context.reason ?? '' })
+      stopped: ({ context: { reason = '' } }) => {
+        host.stop(reason)
+        observer.emit({ type: 'partition.stopped', partition, reason })
       },
     },
     guards: {
@@ -262,7 +263,8 @@ export function createPartition(options: PartitionOptions): Partition {
   })
 
   const handOff = (to: NodeId): Promise<boolean> => {
-    if (actor.getSnapshot().value !== 'serving') return Promise.resolve(false)
+    const { value } = actor.getSnapshot()
+    if (value !== 'serving') return Promise.resolve(value === 'stopped')
     return new Promise((resolve) => {
       actor.send({ type: 'handOff', to })
       finishHandOff = resolve

@@ -32,6 +32,6 @@ export interface CommandContext<State = unknown> {
   now(): number
   /** Deletes the keyed actor when this turn commits; watchers see a change with the state `null`. */
   destroy(): void
-  /** Aborts when this turn can no longer commit: its caller's deadline has passed or the partition is moving away. */
+  /** Aborts when this node's ownership of the partition has ended, so that this turn can no longer commit. */
   readonly signal: AbortSignal
 }

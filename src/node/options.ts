@@ -54,9 +54,12 @@ export interface EmbeddedNodeOptions extends NodeBaseOptions {
 
 export type CreateNodeOptions = NatsNodeOptions | EmbeddedNodeOptions
 
+/** Of a node's own inboxes and of those that it answers, where nothing else is said. */
+const commonPrefix = '_INBOX'
+
 /** Throws `INVALID` with what to do about the first thing that is wrong. */
 export function checkNodeOptions(options: CreateNodeOptions): void {
-  const { actors, dataDir, cluster = defaultCluster, partitions, weight = 1, servers, embedded } = options
+  const { actors, dataDir, cluster = defaultCluster, partitions, weight = 1, servers, embedded, settings } = options
   if (!isClusterName(cluster)) throw invalid(`cluster: use 1 to 32 of a-z, 0-9 and "-", not "${cluster}"`)
   if (typeof dataDir !== 'string' || dataDir === '') throw invalid('dataDir: name a directory for this node alone')
   const types = typesOf(actors)
@@ -67,6 +70,13 @@ export function checkNodeOptions(options: CreateNodeOptions): void {
   }
   if (!Number.isFinite(weight) || weight < 0) throw invalid(`weight: a number from 0, not ${weight}`)
   if ((servers === undefined) === (embedded === undefined)) throw invalid('give either `servers` or `embedded`')
+  const own = options.embedded === undefined ? (options.inboxPrefix ?? commonPrefix) : commonPrefix
+  const answered = settings?.inboxPrefix ?? commonPrefix
+  if (own !== answered && !own.startsWith(`${answered}.`)) {
+    throw invalid(
+      `inboxPrefix: replies to this node would come under "${own}", and nodes answer only under "${answered}": give one that begins with that`,
+    )
+  }
 }
 
 export function clusterSettingsOf({ partitions, lease }: NodeBaseOptions): Partial<Omit<ClusterSettings, 'format'>> {

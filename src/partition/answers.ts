@@ -31,4 +31,10 @@ export const overloaded: Answer = {
   },
 }
 
+/** What no retry here can mend (L1, L4); another owner, or an operator, may. */
+export const stopped = (reason: string): Answer => ({
+  kind: 'error',
+  error: { code: 'RETRY', message: `the partition is stopped and nothing happened: ${reason}` },
+})
+
 export const notFound = (message: string): Answer => ({ kind: 'error', error: { code: 'NOT_FOUND', message } })

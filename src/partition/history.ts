@@ -67,16 +67,21 @@ export class History {
     }
   }
 
-  /** The changes of the records after `after`, a batch of whole records at a time, up to the head as it is when that is reached. */
-  async *after(after: Seq): AsyncIterable<readonly Change[]> {
+  /**
+   * The changes of the records after `after`, those of one record at a time, up to the record `last`, or to the head as it is when that
+   * is reached.
+   */
+  async *after(after: Seq, last?: Seq): AsyncIterable<readonly Change[]> {
     let at = after
-    while (at < this.#head) {
+    const end = () => (last === undefined || last > this.#head ? this.#head : last)
+    while (at < end()) {
       if (at >= this.#tailAfter) {
-        const rest = this.#tail.filter((record) => record.seq > at)
-        at = this.#head
+        const to = end()
+        const rest = this.#tail.filter((record) => record.seq > at && record.seq <= to)
+        at = to
         for (const record of rest) if (record.changes.length > 0) yield record.changes
       } else {
-        const to = seqOf(Math.min(at + recordsInRead, this.#head))
+        const to = seqOf(Math.min(at + recordsInRead, end()))
         for await (const { seq, record } of this.#options.log.read(nextSeq(at), to)) {
           if (this.#options.voids.has(seq)) continue
           const changes = changesOf(seq, decodeRecord(record))

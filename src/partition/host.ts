@@ -23,7 +23,8 @@ import { Owner, type Incoming } from './owner.ts'
 import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
 import { claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
-import { inDoubt, notExecuted, overloaded } from './answers.ts'
+import { inDoubt, notExecuted, overloaded, stopped } from './answers.ts'
+import type { Answer } from './turn.ts'
 import { sendPage } from './watch-pages.ts'
 
 export interface HostOptions {
@@ -65,6 +66,8 @@ export class PartitionHost {
   #owner: Owner | undefined
   #held: Incoming[] | undefined
   #crashed = false
+  /** Set once the partition has stopped. */
+  #stopped: Answer | undefined
   /** The last takeover, settled or not: nothing else touches the replica before it has let go. */
   #taking: Promise<void> | undefined
   #leaving: Promise<void> = Promise.resolve()
@@ -138,7 +141,7 @@ export class PartitionHost {
 
   submit(incoming: Incoming): void {
     if (this.#owner !== undefined) this.#owner.submit(incoming)
-    else if (this.#held === undefined) incoming.respond({ kind: 'moved', ...this.#options.knownOwner() })
+    else if (this.#held === undefined) incoming.respond(this.#elsewhere())
     else if (this.#held.length < this.#options.settings.mailboxTurns) this.#held.push(incoming)
     else incoming.respond(overloaded)
   }
@@ -163,13 +166,18 @@ export class PartitionHost {
     return (await this.#owner?.handOff(to)) ?? false
   }
 
+  /** There will be no ownership here any more: who asks is told why, unless another node owns the partition by now. */
+  stop(reason: string): void {
+    this.#stopped = stopped(reason)
+  }
+
   /** Ends the ownership, answers what is held, writes what is staged and closes the store. */
   release(why: Why): Promise<void> {
     this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
     this.#owner = undefined
     const held = this.#held ?? []
     this.#held = undefined
-    for (const incoming of held) incoming.respond({ kind: 'moved', ...this.#options.knownOwner() })
+    for (const incoming of held) incoming.respond(this.#elsewhere())
     this.#leaving = this.#leave(why)
     return this.#leaving
   }
@@ -184,6 +192,11 @@ export class PartitionHost {
     const { stores, observer, partition } = this.#options
     const path = await stores.setAside(partition, damaged)
     observer.emit({ type: 'store.set-aside', partition, reason: damaged, path })
+  }
+
+  #elsewhere(): Answer {
+    const known = this.#options.knownOwner()
+    return this.#stopped !== undefined && known.owner === null ? this.#stopped : { kind: 'moved', ...known }
   }
 
   /** X3 */

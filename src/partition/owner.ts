@@ -192,6 +192,10 @@ export class Owner {
     this.#lease.end()
     this.#committer.handOff(to)
     const done = await handedOff
+    if (done) {
+      const { partition } = this.#options.replica.position
+      this.#options.observer.emit({ type: 'partition.handed-off', partition, epoch: this.epoch })
+    }
     this.end(notExecuted)
     return done
   }

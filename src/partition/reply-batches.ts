@@ -11,6 +11,7 @@ import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { encodeReplyFrame, maxErrorTextLength, type Reply } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
+import { isInbox } from '../protocol/subjects.ts'
 
 /** What one session is owed at one inbox. */
 export interface ReplyBatch {
@@ -29,9 +30,6 @@ const errorBytes = 64
 /** UTF-8 takes at most three bytes for each unit of a text. */
 const bytesOfUnit = 3
 
-/** What may be published to: tokens that are not empty, without wildcards, spaces or control characters. */
-const wellFormed = /^(?:[^.*>\s\p{Cc}]+\.)*[^.*>\s\p{Cc}]+$/u
-
 export class ReplyBatches {
   readonly #transport: Transport
   readonly #clock: Clock
@@ -47,12 +45,12 @@ export class ReplyBatches {
     this.#transport = transport
     this.#clock = clock
     this.#observer = observer
-    this.#prefix = `${inboxPrefix}.`
+    this.#prefix = inboxPrefix
   }
 
   /** Whether this node may answer there; says so to the observer if not. */
   accepts(reply: string | undefined, subject: string): reply is string {
-    if (reply?.startsWith(this.#prefix) === true && wellFormed.test(reply)) return true
+    if (reply !== undefined && isInbox(reply, this.#prefix)) return true
     this.#observer.emit({
       type: 'message.dropped',
       subject,

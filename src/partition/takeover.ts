@@ -81,7 +81,8 @@ export async function catchUp(replica: Replica, options: TakeoverOptions): Promi
   let sawLastAtMs = clock.monotonic()
   let records = 0
   let bytes = 0
-  if (last < replica.position.seq) throw new BrokenLog(partition, `it ends at ${last}, though ${replica.position.seq} was read`)
+  if (last < replica.position.seq)
+    throw new BrokenLog(partition, `it ends at ${last}, though ${replica.position.seq} was read`)
   if (last >= from) {
     for await (const entry of readLog(partition, log, from, last)) {
       signal.throwIfAborted()
@@ -98,7 +99,8 @@ export async function catchUp(replica: Replica, options: TakeoverOptions): Promi
       records++
       bytes += entry.record.length
     }
-    if (replica.position.seq !== last) throw new BrokenLog(partition, `it has no record ${nextSeq(replica.position.seq)}`)
+    if (replica.position.seq !== last)
+      throw new BrokenLog(partition, `it has no record ${nextSeq(replica.position.seq)}`)
   }
   observer.emit({ type: 'partition.replayed', partition, from, to: last, records, bytes })
   return sawLastAtMs

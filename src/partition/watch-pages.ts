@@ -3,6 +3,9 @@
  *
  * Pages are pulled by the watcher, which is its back-pressure, and the owner keeps nothing for it. Asking again is the heartbeat: a
  * watcher whose `next` is the `head` has missed nothing.
+ *
+ * A page ends also when much was looked at and little of it matched: the watcher takes silence for a loss, and would ask for the same
+ * again and again.
  */
 import type { Transport } from '../ports/transport.ts'
 import { formatCursor, parseCursor } from '../protocol/cursor.ts'
@@ -18,7 +21,11 @@ import {
   type WatchRequest,
 } from '../protocol/watch.ts'
 import { changeMessage } from './change-message.ts'
-import type { History } from './history.ts'
+import type { Change, History } from './history.ts'
+
+/** Records that a page looks at, at most, and bytes of states. */
+const mostRecords = 2_048
+const mostLookedAtBytes = 8 * 1_024 * 1_024
 
 /** Behind the last change of any record. */
 const endOfRecord = 2 ** 31 - 1
@@ -49,34 +56,42 @@ async function sendChanges(
   const head = history.head
   const text = (seq: Seq, index: number) => formatCursor({ partition, generation, seq, index })
   const headText = text(head, endOfRecord)
-  const whole = (count: number) => ({ next: headText, head: headText, more: false, count })
-  if (request.from === 'now') return whole(0)
+  if (request.from === 'now') return { next: headText, head: headText, more: false, count: 0 }
   const from = startOf(request.from, partition, generation)
   if (from.seq > head) throw new HoldfastError('RETRY', 'this owner has not come to that cursor yet; ask again')
   const limit = request.limit ?? maxPageChanges
   let count = 0
   let bytes = 0
+  let lookedAtBytes = 0
   // The record of the cursor itself may have changes behind it.
   const after = seqOf(from.index === endOfRecord ? from.seq : Math.max(0, from.seq - 1))
-  for await (const changes of history.after(after)) {
+  const last = seqOf(Math.min(head, after + mostRecords))
+  for await (const changes of history.after(after, last)) {
     for (const change of changes) {
-      if (change.seq > head) return whole(count)
       if (change.seq === from.seq && change.index <= from.index) continue
-      if (request.type !== undefined && change.type !== request.type) continue
-      if (request.key !== undefined && change.key !== request.key) continue
-      const message = changeMessage(partition, generation, change, transport.maxPayload)
-      transport.publish(inbox, message.data, { headers: message.headers })
-      count++
-      bytes += message.data.length
-      if (count >= limit || bytes >= maxPageBytes) {
+      lookedAtBytes += change.state?.length ?? 0
+      if (matches(request, change)) {
+        const message = changeMessage(partition, generation, change, transport.maxPayload)
+        transport.publish(inbox, message.data, { headers: message.headers })
+        count++
+        bytes += message.data.length
+      }
+      if (count >= limit || bytes >= maxPageBytes || lookedAtBytes >= mostLookedAtBytes) {
         return { next: text(change.seq, change.index), head: headText, more: true, count }
       }
     }
   }
-  return whole(count)
+  return { next: text(last, endOfRecord), head: headText, more: last < head, count }
 }
 
-function startOf(from: string, partition: PartitionId, generation: Generation): { readonly seq: Seq; readonly index: number } {
+const matches = ({ type, key }: WatchRequest, change: Change) =>
+  (type === undefined || change.type === type) && (key === undefined || change.key === key)
+
+function startOf(
+  from: string,
+  partition: PartitionId,
+  generation: Generation,
+): { readonly seq: Seq; readonly index: number } {
   if (from === 'start') return { seq: seqOf(0), index: endOfRecord }
   const cursor = parseCursor(from)
   if (cursor.partition !== partition) {

@@ -5,7 +5,7 @@
 import { HoldfastError } from '../protocol/errors.ts'
 import { epoch, incarnation, isNodeId, partitionId, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 
-/** Leader to owner: hand the partition over. The reply is `{ "done": true }` once the hand-off record is committed. */
+/** Leader to owner: hand the partition over. The reply is `{ "done": true }` once the hand-off record is committed, or if it is stopped. */
 export interface HandOffRequest {
   readonly op: 'hand-off'
   readonly partition: PartitionId

@@ -4,147 +4,138 @@
  * K1. What comes out is a copy made of plain objects, plain arrays and texts, numbers, bytes and dates that nobody else changes:
  *     every property was read once, so what is packed is what was checked, whatever getters and proxies say the second time; and
  *     no code of the caller runs while msgpackr packs, which it would not survive. Bytes alone are not copied.
- * K2. Positions belong to the module: a walk that begins inside another (in a getter) goes on behind it, and puts them back.
+ * K2. A walk may begin inside another (in a getter): they share the count of bytes alone, and the inner one puts it back.
  */
+/// <reference lib="es2024.string" />
 import { HoldfastError } from './errors.ts'
 import { maxBigintBits, maxDepth, maxValueBytes, pathOf } from './value-format.ts'
 
 /** What an array or object counts at least: a small one that is in a value a million times is copied as often. */
 const containerBytes = 16
 
-/** The key or index that is being checked at each depth, for the path of an error; those of this walk from `base` on. */
-const trail: (string | number)[] = []
-let base = 0
-let depth = 0
-/** Of `maxValueBytes`. Estimates are never too high, except for arrays and objects. */
+/** Of `maxValueBytes`. What is counted is never more than what is packed, except for small arrays and objects. */
 let bytesLeft = 0
+
+/** On its way out, it learns the way to what is wrong. */
+class Refusal extends Error {
+  readonly trail: (string | number)[] = []
+}
 
 /** What msgpackr is to pack for a value. Throws `INVALID` with a path for anything that is not one. */
 export function checkValue(value: unknown): unknown {
-  const [outerBase, outerDepth, outerBytesLeft] = [base, depth, bytesLeft]
-  base = depth
+  const outer = bytesLeft
   bytesLeft = maxValueBytes
   try {
-    return check(value === undefined ? null : value)
+    return check(value === undefined ? null : value, maxDepth)
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    const path = pathOf(error.trail.reverse())
+    throw new HoldfastError('INVALID', `this cannot be stored or sent: at ${path}, ${error.message}`, { path })
   } finally {
-    base = outerBase
-    depth = outerDepth
-    bytesLeft = outerBytesLeft
+    bytesLeft = outer
   }
 }
 
-function check(value: unknown): unknown {
+function check(value: unknown, levels: number): unknown {
   switch (typeof value) {
     case 'string':
-      return checkText(value)
+      checkText(value)
+      return value
     case 'number':
-      if (!Number.isFinite(value)) throw refused(`${value} is not a value: use a finite number or null`)
-      count(1)
+      if (!Number.isFinite(value)) throw new Refusal(`${value} is not a value: use a finite number or null`)
       return value
     case 'boolean':
-      count(1)
-      return value
-    case 'bigint':
-      if (BigInt.asIntN(64, value) !== value && BigInt.asIntN(maxBigintBits, value) !== value) {
-        throw refused(`a bigint has at most ${maxBigintBits} bits`)
-      }
-      count(9)
       return value
     case 'object':
-      if (value !== null) return checkObject(value)
-      count(1)
-      return null
+      return value === null ? null : checkObject(value, levels)
+    case 'bigint':
+      if (BigInt.asIntN(64, value) !== value && BigInt.asIntN(maxBigintBits, value) !== value) {
+        throw new Refusal(`a bigint has at most ${maxBigintBits} bits`)
+      }
+      return value
     case 'undefined':
-      throw refused('undefined is not a value here: use null')
+      throw new Refusal('undefined is not a value here: use null')
     default:
-      throw refused(`a ${typeof value} is not a value`)
+      throw new Refusal(`a ${typeof value} is not a value`)
   }
 }
 
-function checkText(text: string): string {
-  count(1 + text.length)
-  if (/\p{Surrogate}/u.test(text)) {
-    throw refused('a text with a lone surrogate is not a value: make it well-formed Unicode')
+function checkText(text: string): void {
+  count(text.length)
+  if (!text.isWellFormed()) {
+    throw new Refusal('a text with a lone surrogate is not a value: make it well-formed Unicode')
   }
-  return text
 }
 
-function checkObject(value: object): unknown {
+function checkObject(value: object, levels: number): unknown {
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype || prototype === null) return checkMap(value)
-  if (Array.isArray(value)) return checkArray(value)
+  if (prototype === Object.prototype || prototype === null) return checkMap(value, levels)
+  if (Array.isArray(value)) return checkArray(value, levels)
   if (value instanceof Uint8Array) {
-    count(2 + value.length)
-    // Of a subclass its own idea of `constructor` would count.
+    count(value.length)
+    // A subclass may have its own idea of what its constructor is.
     return prototype === Uint8Array.prototype || prototype === Buffer.prototype
       ? value
       : new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   }
   if (value instanceof Date) {
     const ms = value.getTime()
-    if (Number.isNaN(ms)) throw refused('an invalid date is not a value: use null')
-    count(6)
+    if (Number.isNaN(ms)) throw new Refusal('an invalid date is not a value: use null')
     return new Date(ms)
   }
   const name: unknown = value.constructor?.name
   const what = typeof name === 'string' && name !== '' ? `a ${name}` : 'an instance of a class'
-  throw refused(`${what} is not a value: use plain objects, arrays, Uint8Array, Date and bigint`)
+  throw new Refusal(`${what} is not a value: use plain objects, arrays, Uint8Array, Date and bigint`)
 }
 
-function checkArray(items: readonly unknown[]): unknown[] {
-  const level = enter()
+function checkArray(items: readonly unknown[], levels: number): unknown[] {
   const length = items.length
-  if (length > bytesLeft) throw tooLong()
+  enter(levels, length)
   const copy = new Array<unknown>(length)
-  for (let i = 0; i < length; i++) {
-    trail[level] = i
-    copy[i] = check(items[i])
+  let i = 0
+  try {
+    for (; i < length; i++) copy[i] = check(items[i], levels - 1)
+  } catch (error) {
+    throw further(error, i)
   }
-  depth = level
   return copy
 }
 
-function checkMap(object: object): unknown {
-  const level = enter()
-  const copy: Record<string, unknown> = { ...object }
-  const keys = Object.keys(copy)
-  let plain = true
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!
-    const item = copy[key]
-    if (item === undefined) {
-      plain = false
-      continue
+function checkMap(object: object, levels: number): unknown {
+  enter(levels, 0)
+  const copy: Record<string, unknown> = {}
+  let step = ''
+  try {
+    // The engine knows this loop: the names and places of the properties come from the object's shape.
+    for (const key in object) {
+      if (!Object.prototype.hasOwnProperty.call(object, key)) continue
+      step = key
+      const item = (object as typeof copy)[key]
+      if (item === undefined) continue
+      if (key === '__proto__') throw new Refusal('"__proto__" is not a key: use another')
+      checkText(key)
+      copy[key] = check(item, levels - 1)
     }
-    trail[level] = key
-    if (key === '__proto__') throw refused('"__proto__" is not a key: use another')
-    // msgpackr asks an object for its constructor.
-    if (key === 'constructor') plain = false
-    checkText(key)
-    const checked = check(item)
-    if (checked !== item) copy[key] = checked
+  } catch (error) {
+    throw further(error, step)
   }
-  depth = level
-  return plain ? copy : new Map(Object.entries(copy).filter(([, item]) => item !== undefined))
+  // msgpackr would ask the object for its constructor.
+  return Object.hasOwn(copy, 'constructor') ? new Map(Object.entries(copy)) : copy
 }
 
-/** The level of an array or object that is about to be checked. */
-function enter(): number {
-  if (depth - base >= maxDepth) {
-    throw refused(`a value is at most ${maxDepth} levels deep: this one is deeper, or holds itself`)
+function enter(levels: number, items: number): void {
+  if (levels === 0) {
+    throw new Refusal(`a value is at most ${maxDepth} levels deep: this one is deeper, or holds itself`)
   }
-  count(containerBytes)
-  return depth++
+  count(Math.max(items, containerBytes))
 }
 
 function count(bytes: number): void {
   bytesLeft -= bytes
-  if (bytesLeft < 0) throw tooLong()
+  if (bytesLeft < 0) throw new Refusal(`a value has at most ${maxValueBytes} bytes: store it in parts`)
 }
 
-const tooLong = () => refused(`a value has at most ${maxValueBytes} bytes: store it in parts`)
-
-function refused(reason: string): HoldfastError {
-  const path = pathOf(trail.slice(base, depth))
-  return new HoldfastError('INVALID', `this cannot be stored or sent: at ${path}, ${reason}`, { path })
+function further(error: unknown, step: string | number): unknown {
+  if (error instanceof Refusal) error.trail.push(step)
+  return error
 }

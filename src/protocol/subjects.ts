@@ -147,6 +147,16 @@ export function resolveName(encoded: string, header: string | undefined, what: '
   return text
 }
 
+/** Longer subjects are no inboxes, and a server may refuse them. */
+const maxInboxLength = 256
+
+/** Tokens that are not empty, without wildcards, spaces or control characters. */
+const publishable = /^(?:[^.*>\s\p{Cc}]+\.)*[^.*>\s\p{Cc}]+$/u
+
+/** Whether a node may answer there: something that can be published to, under the inbox prefix (given without its dot). */
+export const isInbox = (subject: string, prefix: string): boolean =>
+  subject.length <= maxInboxLength && subject.startsWith(`${prefix}.`) && publishable.test(subject)
+
 /** The subjects of a cluster. Throws `INVALID` if `cluster` is not a cluster name. */
 export function subjectsOf(cluster: string): Subjects {
   if (!isClusterName(cluster)) {

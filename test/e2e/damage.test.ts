@@ -342,6 +342,39 @@ const logDamages: readonly (readonly [what: string, harm: (log: string) => Promi
   ['damaged at its beginning', (log) => flip(log, 0, 0.001), /damaged/],
 ]
 
+describe('the registry of the local server', () => {
+  const registryOf = (cluster: TestCluster) => join(cluster.serverDir, 'registry.log')
+
+  it.each([
+    ['at its beginning', 0, 0.01],
+    ['in its middle', 0.5, 0.51],
+  ])('is a clear error where it is damaged %s, and is left as it is', { timeout }, async (_, from, to) => {
+    const cluster = await copy()
+    const whole = await readFile(registryOf(cluster))
+    await flip(registryOf(cluster), from, to)
+    const damaged = await readFile(registryOf(cluster))
+    await expect(cluster.start('a')).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringMatching(/registry\.log is damaged/),
+    })
+    expect(await readFile(registryOf(cluster))).toEqual(damaged)
+    await writeFile(registryOf(cluster), whole)
+    await cluster.start('a')
+    await cluster.settled()
+    await expectAllStates(cluster)
+  })
+
+  it('is made anew where it is gone, and takes the logs that are there for its own', { timeout }, async () => {
+    const cluster = await copy()
+    await rm(registryOf(cluster))
+    await cluster.start('a')
+    await cluster.settled()
+    await expectAllStates(cluster)
+    expect(cluster.eventsOf('log.provisioned')).toEqual([])
+    expect(cluster.eventsOf('store.set-aside')).toEqual([])
+  })
+})
+
 describe('a log that does not hold what the stores hold', () => {
   it.each(logDamages)(
     'stops its partition alone, and keeps the store, when it is %s (L1)',

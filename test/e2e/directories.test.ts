@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { createNode, isHoldfastError, type HoldfastError } from '../../src/index.ts'
+import { createNode, isHoldfastError, type HoldfastError, type HoldfastEvent } from '../../src/index.ts'
 import { importOf, runChild, untilTold, type Child } from '../support/child.ts'
 import { TestCluster, type World } from '../support/cluster.ts'
 import { Ledger } from '../support/ledger.ts'
@@ -279,6 +279,47 @@ describe('one directory', () => {
     })
     await cluster.settled()
   })
+})
+
+describe('one node id', () => {
+  it.each(['embedded', 'nats'] as const)(
+    'belongs to who took it last: the former node is fenced, says so, and can be closed, %s',
+    { timeout },
+    async (world) => {
+      const cluster = await clusterOf(world)
+      const former = await cluster.start('a')
+      await cluster.settled()
+      await append(cluster, ['1'])
+      closers.push(() => former.close())
+      const where = world === 'nats' ? { servers: cluster.nats!.url } : { embedded: former.embedded! }
+      const events: HoldfastEvent[] = []
+      const latter = await createNode({
+        ...where,
+        cluster: 'test',
+        nodeId: 'a',
+        dataDir: cluster.dirOf('other'),
+        actors: [Ledger],
+        observer: { emit: (event) => void events.push(event) },
+      })
+      closers.push(() => latter.close())
+      await cluster.when(() => former.status().state === 'fenced', 'the former node is fenced')
+      expect(cluster.eventsOf('node.fenced')).toEqual([
+        {
+          type: 'node.fenced',
+          node: 'a',
+          reason: expect.stringMatching(/another process took the node id "a"; give each an id of its own/),
+        },
+      ])
+      await append(cluster, ['2'])
+      expect(await states(cluster)).toEqual(keys.map(() => ['1', '2']))
+      await former.close()
+      expect(former.status().state).toBe('closed')
+      await append(cluster, ['3'])
+      expect(await states(cluster)).toEqual(keys.map(() => ['1', '2', '3']))
+      expect(latter.status().state).toBe('running')
+      expect(events.filter(({ type }) => type === 'node.fenced')).toEqual([])
+    },
+  )
 })
 
 const nobody = 65_534

@@ -53,70 +53,92 @@ function exchange(transport: Transport, subject: string, frame: Uint8Array): Pro
 const firstValue = ([reply]: readonly Reply[]) => (reply?.kind === 'value' ? decodeValue(reply.value) : reply)
 
 describe.each(['embedded', 'nats'] as const)('partitions that move away and back, %s', (world) => {
-  it('take state and replies along: a repeated id gets the first reply, and takes effect once', { timeout }, async () => {
-    const cluster = await clusterOf(world)
-    await cluster.start('a')
-    await cluster.settled()
-    const client = await cluster.client()
-    const first = await Promise.all(keys.map((key) => client.actor(Ledger, key).with({ id: `first-${key}` }).append('first')))
-    expect(first).toEqual(keys.map(() => 1))
-    await Promise.all(keys.map((key) => client.actor(Ledger, key).append('second')))
+  it(
+    'take state and replies along: a repeated id gets the first reply, and takes effect once',
+    { timeout },
+    async () => {
+      const cluster = await clusterOf(world)
+      await cluster.start('a')
+      await cluster.settled()
+      const client = await cluster.client()
+      const first = await Promise.all(
+        keys.map((key) =>
+          client
+            .actor(Ledger, key)
+            .with({ id: `first-${key}` })
+            .append('first'),
+        ),
+      )
+      expect(first).toEqual(keys.map(() => 1))
+      await Promise.all(keys.map((key) => client.actor(Ledger, key).append('second')))
 
-    const expectOnce = async () => {
-      // Another client: the id alone makes it the same command.
-      const other = await cluster.client()
-      const repeated = keys.map((key) => other.actor(Ledger, key).with({ id: `first-${key}` }).append('first'))
-      expect(await Promise.all(repeated)).toEqual(keys.map(() => 1))
-      expect(await states(other)).toEqual(keys.map(() => ['first', 'second']))
-      await other.close()
-    }
-    await expectOnce()
-    await replace(cluster, 'a', 'b')
-    await expectOnce()
-    await replace(cluster, 'b', 'a')
-    await expectOnce()
-    // Not by chance of a shared memory: a replays its old stores, which do not know what b has done.
-    await replace(cluster, 'a', 'c')
-    await replace(cluster, 'c', 'b')
-    await expectOnce()
-    expect(cluster.eventsOf('store.set-aside')).toEqual([])
-    expect(cluster.eventsOf('partition.hash-mismatch')).toEqual([])
-  })
+      const expectOnce = async () => {
+        // Another client: the id alone makes it the same command.
+        const other = await cluster.client()
+        const repeated = keys.map((key) =>
+          other
+            .actor(Ledger, key)
+            .with({ id: `first-${key}` })
+            .append('first'),
+        )
+        expect(await Promise.all(repeated)).toEqual(keys.map(() => 1))
+        expect(await states(other)).toEqual(keys.map(() => ['first', 'second']))
+        await other.close()
+      }
+      await expectOnce()
+      await replace(cluster, 'a', 'b')
+      await expectOnce()
+      await replace(cluster, 'b', 'a')
+      await expectOnce()
+      // Not by chance of a shared memory: a replays its old stores, which do not know what b has done.
+      await replace(cluster, 'a', 'c')
+      await replace(cluster, 'c', 'b')
+      await expectOnce()
+      expect(cluster.eventsOf('store.set-aside')).toEqual([])
+      expect(cluster.eventsOf('partition.hash-mismatch')).toEqual([])
+    },
+  )
 
-  it('answer a frame that comes again, byte by byte, with the first reply, and no other command of its session', { timeout }, async () => {
-    const cluster = await clusterOf(world)
-    await cluster.start('a')
-    await cluster.settled()
-    const transport = await cluster.transport()
-    const [session, key] = [sessionId('rawSession'), keys[0]!]
-    const subject = subjects.partition(partitionId(partitionOf(key, partitions)))
-    const frame = (number: number, low: number, id: string) =>
-      encodeRequestFrame({
-        partitions,
-        session,
-        low,
-        requests: [{ kind: 'command', number, type: 'ledger', key, name: 'append', input: encodeValue(id), timeoutMs: 20_000 }],
-      })
-    const seventh = frame(7, 5, 'seven')
-    expect(firstValue(await exchange(transport, subject, seventh))).toBe(1)
-    expect(firstValue(await exchange(transport, subject, frame(6, 5, 'six')))).toBe(2)
-    for (const [from, to] of [
-      ['a', 'b'],
-      ['b', 'a'],
-    ] as const) {
-      await replace(cluster, from, to)
+  it(
+    'answer a frame that comes again, byte by byte, with the first reply, and no other command of its session',
+    { timeout },
+    async () => {
+      const cluster = await clusterOf(world)
+      await cluster.start('a')
+      await cluster.settled()
+      const transport = await cluster.transport()
+      const [session, key] = [sessionId('rawSession'), keys[0]!]
+      const subject = subjects.partition(partitionId(partitionOf(key, partitions)))
+      const frame = (number: number, low: number, id: string) =>
+        encodeRequestFrame({
+          partitions,
+          session,
+          low,
+          requests: [
+            { kind: 'command', number, type: 'ledger', key, name: 'append', input: encodeValue(id), timeoutMs: 20_000 },
+          ],
+        })
+      const seventh = frame(7, 5, 'seven')
       expect(firstValue(await exchange(transport, subject, seventh))).toBe(1)
       expect(firstValue(await exchange(transport, subject, frame(6, 5, 'six')))).toBe(2)
-    }
-    // The session says that 6 is settled: its reply is forgotten, 7 is not; that moves along, too.
-    expect(firstValue(await exchange(transport, subject, frame(8, 7, 'eight')))).toBe(3)
-    await replace(cluster, 'a', 'b')
-    expect(firstValue(await exchange(transport, subject, seventh))).toBe(1)
-    const [settled] = await exchange(transport, subject, frame(6, 5, 'six'))
-    expect(settled).toMatchObject({ kind: 'error', error: { code: 'CONFLICT' } })
-    const client = await cluster.client()
-    expect(await client.actor(Ledger, key).all()).toEqual(['seven', 'six', 'eight'])
-  })
+      for (const [from, to] of [
+        ['a', 'b'],
+        ['b', 'a'],
+      ] as const) {
+        await replace(cluster, from, to)
+        expect(firstValue(await exchange(transport, subject, seventh))).toBe(1)
+        expect(firstValue(await exchange(transport, subject, frame(6, 5, 'six')))).toBe(2)
+      }
+      // The session says that 6 is settled: its reply is forgotten, 7 is not; that moves along, too.
+      expect(firstValue(await exchange(transport, subject, frame(8, 7, 'eight')))).toBe(3)
+      await replace(cluster, 'a', 'b')
+      expect(firstValue(await exchange(transport, subject, seventh))).toBe(1)
+      const [settled] = await exchange(transport, subject, frame(6, 5, 'six'))
+      expect(settled).toMatchObject({ kind: 'error', error: { code: 'CONFLICT' } })
+      const client = await cluster.client()
+      expect(await client.actor(Ledger, key).all()).toEqual(['seven', 'six', 'eight'])
+    },
+  )
 
   it('keep the promise of an UNKNOWN: its id, repeated elsewhere, tells what happened', { timeout }, async () => {
     const cluster = await clusterOf(world)
@@ -143,7 +165,9 @@ describe.each(['embedded', 'nats'] as const)('partitions that move away and back
     const client = await cluster.client()
     await Promise.all(keys.map((key) => client.actor(Ledger, key).append('first')))
     // Some end within the patience of a hand-off, some do not.
-    const slow = keys.map((key, i) => client.actor(Ledger, key).appendSlowly({ id: 'slow', ms: i % 2 === 0 ? 300 : 2_500 }))
+    const slow = keys.map((key, i) =>
+      client.actor(Ledger, key).appendSlowly({ id: 'slow', ms: i % 2 === 0 ? 300 : 2_500 }),
+    )
     await replace(cluster, 'a', 'b')
     expect(await Promise.all(slow)).toEqual(keys.map(() => 2))
     expect(await states(client)).toEqual(keys.map(() => ['first', 'slow']))
@@ -188,7 +212,11 @@ class Load {
   }
 }
 
-async function told(actor: { readonly tell: { append(id: string): Promise<void> } }, id: string, length: number): Promise<number> {
+async function told(
+  actor: { readonly tell: { append(id: string): Promise<void> } },
+  id: string,
+  length: number,
+): Promise<number> {
   await actor.tell.append(id)
   return length
 }
@@ -231,7 +259,13 @@ describe.each(['embedded', 'nats'] as const)('nodes that join and leave under lo
     expect(load.errors, cluster.trace()).toEqual([])
     expect(load.commands).toBeGreaterThan(keys.length * 10)
     expect(await states(client)).toEqual(load.sent)
-    for (const type of ['partition.hash-mismatch', 'store.set-aside', 'partition.stopped', 'node.fenced', 'handler.threw'] as const) {
+    for (const type of [
+      'partition.hash-mismatch',
+      'store.set-aside',
+      'partition.stopped',
+      'node.fenced',
+      'handler.threw',
+    ] as const) {
       expect(cluster.eventsOf(type), type).toEqual([])
     }
 

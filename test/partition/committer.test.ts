@@ -616,7 +616,7 @@ describe('whatever the log does with appends', () => {
         }),
       },
     ),
-    { minLength: 5, maxLength: 60 },
+    { minLength: 5, maxLength: 60, size: 'max' },
   )
 
   it('reports every turn once, in order, exactly as all readers find them, with state hashes that fit', async () => {

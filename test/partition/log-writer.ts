@@ -13,6 +13,8 @@ import {
 import { encodeValue } from '../../src/protocol/values.ts'
 import { g1, p0, type PartitionWorld } from './world.ts'
 
+const nil = Uint8Array.of(0xc0)
+
 export interface WrittenTurn {
   readonly type?: string
   readonly key: string
@@ -76,16 +78,16 @@ export class LogWriter {
     return this.#append({ kind: 'commit', ...header, published, sessions: [...marks.values()], ended, turns: written })
   }
 
-  /** A record that no reader counts. */
+  /** A record that no reader counts, with a change that nobody may see. */
   stray(): this {
     const bytes = encodeRecord({
       kind: 'commit',
       ...this.#header(),
       epoch: epoch(0),
       incarnation: incarnation('former'),
-      sessions: [],
+      sessions: [{ session: sessionId('former'), low: 0 }],
       ended: [],
-      turns: [],
+      turns: [{ session: 0, number: 1, type: 'thing', key: 'void', rev: rev(1), state: nil, reply: nil }],
     }).slice()
     return this.raw(bytes)
   }

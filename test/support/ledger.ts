@@ -24,7 +24,11 @@ export const Ledger = actor('ledger', {
       throw new Error('on purpose')
     },
   },
-  queries: { all: (state) => state.ids },
+  queries: {
+    all: (state) => state.ids,
+    /** More than any state holds. */
+    large: (_, bytes: number) => new Uint8Array(bytes),
+  },
 })
 
 /** Text of a linear congruential generator: the same for the same seed. */

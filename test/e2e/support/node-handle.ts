@@ -41,6 +41,7 @@ export class NodeHandle {
   readonly errors: string[] = []
   ready = false
   freezing = false
+  drained = false
   failed: string | undefined
   exit: Exit | undefined
   /** All of them, in their order. */
@@ -131,6 +132,9 @@ export class NodeHandle {
       }
       case 'freezing':
         this.freezing = true
+        break
+      case 'drained':
+        this.drained = true
         break
       case 'status':
         this.lastStatus = line.status

@@ -31,6 +31,7 @@ export type NodeLine =
   | { readonly is: 'settled'; readonly hash: string; readonly result: 'accepted' | 'refused' | 'unknown' }
   /** It stops itself (SIGSTOP) now, with an append in hand that is written above and not sent yet. */
   | { readonly is: 'freezing' }
+  | { readonly is: 'drained' }
   | { readonly is: 'status'; readonly status: NodeStatus }
 
 /** To the process. */
@@ -42,5 +43,7 @@ export type NodeOrder =
   /** Stop (SIGSTOP) between the next commit of a command and its sending; of any partition, or of this one. */
   | { readonly do: 'freeze'; readonly partition?: number }
   | { readonly do: 'status' }
+  /** Have everything moved away. */
+  | { readonly do: 'drain' }
   /** Close the node. The process is to end by itself then. */
   | { readonly do: 'close' }

@@ -75,6 +75,9 @@ async function obey(order: NodeOrder): Promise<void> {
     case 'status':
       if (node !== undefined) say({ is: 'status', status: node.status() })
       return
+    case 'drain':
+      await node?.drain()
+      return say({ is: 'drained' })
     case 'close':
       orders.off('close', endNow)
       orders.close()

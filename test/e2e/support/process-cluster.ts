@@ -116,6 +116,11 @@ export class ProcessCluster {
     return this.until(() => node.lastStatus, `${node.name} tells its status`)
   }
 
+  async drain(node: NodeHandle): Promise<void> {
+    node.order({ do: 'drain' })
+    await this.until(() => node.drained, `${node.name} has given everything away`)
+  }
+
   /** Closes the node, and resolves when its process has ended by itself. */
   async stop(node: NodeHandle): Promise<Exit> {
     node.order({ do: 'close' })
