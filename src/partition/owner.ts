@@ -279,18 +279,19 @@ export class Owner {
     const id = actorId(request.type, request.key)
     const actor = replica.peek(id)
     if (actor !== undefined) return read(actor)
-    replica.load([id]).then(
-      ([loaded]) => {
-        read(loaded!)
-        loaded!.holds--
-      },
-      (error: unknown) => {
-        done({
-          kind: 'error',
-          error: { code: 'INTERNAL', message: `the state could not be read: ${messageOf(error)}` },
-        })
-      },
-    )
+    void this.#loadThen(id, read, done)
+  }
+
+  async #loadThen(id: string, read: (actor: CachedActor) => void, failed: (answer: Answer) => void): Promise<void> {
+    let actor: CachedActor
+    try {
+      actor = (await this.#options.replica.load([id]))[0]!
+    } catch (error) {
+      const message = `the state could not be read: ${messageOf(error)}`
+      return failed({ kind: 'error', error: { code: 'INTERNAL', message } })
+    }
+    read(actor)
+    actor.holds--
   }
 
   #now(): number {

@@ -53,9 +53,11 @@ const maxStaged = 50_000
 
 /** One read of the store, and how many wait for each of its actors. */
 interface Load {
-  done: Promise<void> | undefined
+  done: Promise<void>
   readonly holds: Map<string, number>
 }
+
+const nothingToRead = Promise.resolve()
 
 /** Names an actor within its partition; types cannot run into keys, because a token has no `.`. */
 export const actorId = (type: string, key: string): string => `${encodeToken(type)}.${key}`
@@ -137,7 +139,7 @@ export class Replica {
   async load(ids: readonly string[]): Promise<readonly CachedActor[]> {
     const missing: string[] = []
     const loads = new Set<Load>()
-    const own: Load = { done: undefined, holds: new Map() }
+    const own: Load = { done: nothingToRead, holds: new Map() }
     for (const id of ids) {
       const actor = this.#cache.get(id)
       if (actor !== undefined) {

@@ -29,7 +29,7 @@ export function checkValue(value: unknown): unknown {
     return check(value === undefined ? null : value, maxDepth)
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    const path = pathOf(error.trail.reverse())
+    const path = pathOf(error.trail.toReversed())
     throw new HoldfastError('INVALID', `this cannot be stored or sent: at ${path}, ${error.message}`, { path })
   } finally {
     bytesLeft = outer

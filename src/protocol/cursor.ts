@@ -41,7 +41,7 @@ export function compareCursors(a: Cursor, b: Cursor): number {
   return a.seq - b.seq || a.index - b.index
 }
 
-const notACursor = (text: string) =>
+const notACursor = (text: unknown) =>
   new HoldfastError(
     'INVALID',
     `"${String(text).slice(0, 120)}" is not a cursor: pass one that came with a change, as it is`,

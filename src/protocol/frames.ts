@@ -2,14 +2,18 @@
  * Frames: the binary requests and replies between a client and the node that owns a partition.
  * Everything that one client sends to one node in one tick travels in one frame; replies likewise.
  *
+ *   request frame  [version, partitions, session, low, inputs, (kind, number, type, key, name, length of input, timeout)*]
+ *   reply frame    [version, session, values, (number, kind, length of value | error | where it moved)*]
+ *
  * F1. A frame is one msgpack array, its first element the version. An unknown version or shape is `INVALID`, as a whole.
- * F2. Inputs and results are opaque value bytes (protocol/values.ts): a frame is routed without decoding them. Those of a decoded
- *     frame are views of its bytes.
+ * F2. Inputs and results are opaque value bytes (protocol/values.ts), joined into one piece: a frame is routed without decoding
+ *     them. Those of a decoded frame are views of its bytes.
  * F3. Every request of a frame belongs to the frame's session; `low` is the lowest command number of that session that is
  *     still outstanding, so that the owner can forget the replies below it (R3).
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
+import { joinPieces, PieceCutter } from './pieces.ts'
 import { readValue, writeValue } from './value-bytes.ts'
 
 export const frameVersion = 1
@@ -64,20 +68,23 @@ export interface WireError {
 }
 
 export function encodeRequestFrame(frame: RequestFrame): Uint8Array {
-  const flat: unknown[] = [frameVersion, frame.partitions, frame.session, frame.low]
+  const inputs = joinPieces(frame.requests.map((r) => r.input))
+  const flat: unknown[] = [frameVersion, frame.partitions, frame.session, frame.low, inputs]
   for (const r of frame.requests) {
-    flat.push(requestKinds.indexOf(r.kind), r.number, r.type, r.key, r.name, r.input, Math.ceil(r.timeoutMs))
+    flat.push(requestKinds.indexOf(r.kind), r.number, r.type, r.key, r.name, r.input.length, Math.ceil(r.timeoutMs))
   }
   return writeValue(flat)
 }
 
 export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
   const flat = unpackFlat(bytes)
+  const head = 5
   const fields = 7
-  const count = (flat.length - 4) / fields
-  if (!Number.isInteger(count) || count > maxRequestsInFrame) throw malformed('number of fields')
+  const count = (flat.length - head) / fields
+  if (!Number.isInteger(count) || count < 0 || count > maxRequestsInFrame) throw malformed('number of fields')
+  const inputs = new PieceCutter(bytesOf(flat[4]))
   const requests = new Array<Request>(count)
-  for (let i = 0, at = 4; i < count; i++, at += fields) {
+  for (let i = 0, at = head; i < count; i++, at += fields) {
     const kind = requestKinds[natural(flat[at])]
     if (kind === undefined) throw malformed('kind')
     requests[i] = {
@@ -86,26 +93,30 @@ export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
       type: text(flat[at + 2]),
       key: text(flat[at + 3]),
       name: text(flat[at + 4]),
-      input: bytesOf(flat[at + 5]),
+      input: pieceOf(inputs, flat[at + 5]),
       timeoutMs: natural(flat[at + 6]),
     }
   }
+  if (!inputs.done) throw malformed('length of inputs')
   return { partitions: natural(flat[1]), session: sessionId(text(flat[2])), low: natural(flat[3]), requests }
 }
 
 const replyKinds = ['value', 'error', 'moved'] as const
 
 export function encodeReplyFrame(frame: ReplyFrame): Uint8Array {
-  const flat: unknown[] = [frameVersion, frame.session]
+  const values: Uint8Array[] = []
+  const flat: unknown[] = []
   for (const r of frame.replies) {
-    if (r.kind === 'value') flat.push(r.number, 0, r.value)
-    else if (r.kind === 'error') {
+    if (r.kind === 'value') {
+      values.push(r.value)
+      flat.push(r.number, 0, r.value.length)
+    } else if (r.kind === 'error') {
       const { code, message, retryAfterMs, path } = r.error
       const wait = retryAfterMs === undefined ? null : Math.ceil(retryAfterMs)
       flat.push(r.number, 1, [code, sendable(message), wait, path === undefined ? null : sendable(path)])
     } else flat.push(r.number, 2, [r.owner, r.epoch])
   }
-  return writeValue(flat)
+  return writeValue([frameVersion, frame.session, joinPieces(values), ...flat])
 }
 
 /** Handlers throw any text; one that is too long or ill-formed must not cost the other replies of its frame. */
@@ -113,18 +124,26 @@ const sendable = (said: string) => said.slice(0, maxErrorTextLength).replace(/\p
 
 export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
   const flat = unpackFlat(bytes)
+  const head = 3
   const fields = 3
-  const count = (flat.length - 2) / fields
-  if (!Number.isInteger(count)) throw malformed('number of fields')
+  const count = (flat.length - head) / fields
+  if (!Number.isInteger(count) || count < 0) throw malformed('number of fields')
+  const values = new PieceCutter(bytesOf(flat[2]))
   const replies = new Array<Reply>(count)
-  for (let i = 0, at = 2; i < count; i++, at += fields) {
-    replies[i] = decodeReply(natural(flat[at]), replyKinds[natural(flat[at + 1])], flat[at + 2])
+  for (let i = 0, at = head; i < count; i++, at += fields) {
+    replies[i] = decodeReply(natural(flat[at]), replyKinds[natural(flat[at + 1])], flat[at + 2], values)
   }
+  if (!values.done) throw malformed('length of values')
   return { session: sessionId(text(flat[1])), replies }
 }
 
-function decodeReply(number: number, kind: (typeof replyKinds)[number] | undefined, body: unknown): Reply {
-  if (kind === 'value') return { number, kind, value: bytesOf(body) }
+function decodeReply(
+  number: number,
+  kind: (typeof replyKinds)[number] | undefined,
+  body: unknown,
+  values: PieceCutter,
+): Reply {
+  if (kind === 'value') return { number, kind, value: pieceOf(values, body) }
   if (!Array.isArray(body)) throw malformed('reply')
   if (kind === 'error') {
     const [code, message, retryAfterMs, path] = body as unknown[]
@@ -176,4 +195,10 @@ function text(value: unknown): string {
 function bytesOf(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw malformed('bytes')
   return value
+}
+
+function pieceOf(pieces: PieceCutter, length: unknown): Uint8Array {
+  const piece = pieces.next(natural(length))
+  if (piece === undefined) throw malformed('length of bytes')
+  return piece
 }

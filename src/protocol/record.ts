@@ -8,7 +8,10 @@
  *
  *   genesis  body = generation
  *   claim    body = id of the claiming node
- *   commit   body = [sessions, ended, turns]: flat arrays, so that a record of a thousand turns is one allocation of each
+ *   commit   body = [sessions, ended, bytes, turns]: flat arrays, so that a record of a thousand turns is one allocation of each
+ *            sessions = (id, lowest outstanding number)*, ended = id*
+ *            bytes = the states and replies of the turns, in their order, as one piece
+ *            turns = (index of session, number, type, key, rev, length of state | nil: deleted | false: unchanged, length of reply)*
  *   handoff  body = id of the node that is to own it next
  *
  * C1. An unknown version or kind, or any other shape, is an error and never a guess: the log is then broken (L4).
@@ -33,6 +36,7 @@ import {
   type Seq,
   type SessionId,
 } from './ids.ts'
+import { joinPieces, PieceCutter } from './pieces.ts'
 import { readValue, writeValue } from './value-bytes.ts'
 
 export const recordVersion = 1
@@ -105,10 +109,11 @@ export interface TurnRecord {
 
 const kinds = ['genesis', 'claim', 'commit', 'handoff'] as const satisfies readonly RecordKind[]
 const headerFields = 10
-const commitParts = 3
+const commitParts = 4
 const turnFields = 7
-/** In place of the state of an unchanged actor; bytes and nil mean themselves. */
-const unchanged = 0
+/** In place of the length of a state. */
+const deleted = null
+const unchanged = false
 
 export function encodeRecord(record: LogRecord): Uint8Array {
   return writeValue([
@@ -136,11 +141,15 @@ function encodeBody(record: LogRecord): unknown {
     case 'commit': {
       const sessions: unknown[] = []
       for (const mark of record.sessions) sessions.push(mark.session, mark.low)
+      const bytes: Uint8Array[] = []
       const turns: unknown[] = []
       for (const t of record.turns) {
-        turns.push(t.session, t.number, t.type, t.key, t.rev, t.state === undefined ? unchanged : t.state, t.reply)
+        const state = t.state === undefined ? unchanged : t.state === null ? deleted : t.state.length
+        if (t.state != null) bytes.push(t.state)
+        bytes.push(t.reply)
+        turns.push(t.session, t.number, t.type, t.key, t.rev, state, t.reply.length)
       }
-      return [sessions, record.ended, turns]
+      return [sessions, record.ended, joinPieces(bytes), turns]
     }
   }
 }
@@ -183,7 +192,7 @@ export function decodeRecord(bytes: Uint8Array): LogRecord {
 function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 'turns'> {
   const parts = list(body)
   if (parts.length !== commitParts) throw undecodable('commit')
-  const [sessionFields, endedFields, turnList] = parts
+  const [sessionFields, endedFields, bytes, turnList] = parts
   const sessions: SessionMark[] = []
   const pairs = list(sessionFields)
   if (pairs.length % 2 !== 0) throw undecodable('sessions')
@@ -192,6 +201,7 @@ function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 
   }
   const flat = list(turnList)
   if (flat.length % turnFields !== 0) throw undecodable('turns')
+  const pieces = new PieceCutter(bytesOf(bytes))
   const turns = new Array<TurnRecord>(flat.length / turnFields)
   for (let i = 0, at = 0; i < turns.length; i++, at += turnFields) {
     const session = natural(flat[at])
@@ -203,10 +213,11 @@ function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 
       type: text(flat[at + 2]),
       key: text(flat[at + 3]),
       rev: rev(natural(flat[at + 4])),
-      state: state === unchanged ? undefined : state === null ? null : bytesOf(state),
-      reply: bytesOf(flat[at + 6]),
+      state: state === unchanged ? undefined : state === deleted ? null : pieceOf(pieces, state),
+      reply: pieceOf(pieces, flat[at + 6]),
     }
   }
+  if (!pieces.done) throw undecodable('length of turns')
   return { sessions, ended: list(endedFields).map((s) => sessionId(text(s))), turns }
 }
 
@@ -226,6 +237,12 @@ function text(value: unknown): string {
 function bytesOf(value: unknown, length?: number): Uint8Array {
   if (!(value instanceof Uint8Array) || (length !== undefined && value.length !== length)) throw undecodable('bytes')
   return value
+}
+
+function pieceOf(pieces: PieceCutter, length: unknown): Uint8Array {
+  const piece = pieces.next(natural(length))
+  if (piece === undefined) throw undecodable('length of bytes')
+  return piece
 }
 
 function list(value: unknown): unknown[] {

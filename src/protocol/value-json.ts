@@ -46,7 +46,7 @@ function valueOf(json: unknown, trail: Trail): Value {
       return finite(json, trail)
     case 'object':
       if (json === null) return null
-      if (Array.isArray(json)) return within(json as unknown[], trail, valueOf)
+      if (Array.isArray(json)) return within(json, trail, valueOf)
       return isForm(json) ? valueOfForm(json as Form, trail) : inside(json, trail, valueOf)
     default:
       throw refused(trail, `a ${typeof json} is not JSON`)

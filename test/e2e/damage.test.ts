@@ -41,7 +41,9 @@ beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'holdfast-base-'))
   try {
     // What the write-ahead log holds at a start becomes a table.
-    await written(cluster, (client) => keys.map((key, i) => client.actor(Ledger, key).fill({ seed: i, count: 1_500 })))
+    await written(cluster, (client) =>
+      keys.map((key, i) => client.actor(Ledger, key).fillUp({ seed: i, count: 1_500 })),
+    )
     await written(cluster, (client) =>
       keys.filter((_, i) => i % 3 === 0).map((key) => client.actor(Ledger, key).append('second')),
     )

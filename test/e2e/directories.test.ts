@@ -132,16 +132,19 @@ describe.each(['embedded', 'nats'] as const)('a node on its old directory, %s', 
       const client = await cluster.client(1_000)
       const acknowledged = keys.map((): string[] => [])
       let crashed = false
-      const load = keys.map(async (key, k) => {
-        for (let i = 0; !crashed; i++) {
-          const done = await client
-            .actor(Ledger, key)
-            .append(`during ${i}`)
-            .catch((error: unknown) => error)
-          if (typeof done === 'number') acknowledged[k]!.push(`during ${i}`)
-        }
+      let load: Promise<void>[] = []
+      await new Promise<void>((enough) => {
+        load = keys.map(async (key, k) => {
+          for (let i = 0; !crashed; i++) {
+            const done = await client
+              .actor(Ledger, key)
+              .append(`during ${i}`)
+              .catch((error: unknown) => error)
+            if (typeof done === 'number') acknowledged[k]!.push(`during ${i}`)
+            if (acknowledged.every((ids) => ids.length >= 20)) enough()
+          }
+        })
       })
-      await expect.poll(() => acknowledged.every((ids) => ids.length >= 20), { timeout: 60_000 }).toBe(true)
       await cluster.crash('a')
       crashed = true
       await client.close()

@@ -35,9 +35,7 @@ afterAll(async () => {
 const freshDir = () => join(folder, `node-${++folders}`)
 
 const imports =
-  importOf('{ connect, createNode }', 'src/index.ts') +
-  importOf('{ Ledger }', 'test/support/ledger.ts') +
-  untilTold
+  importOf('{ connect, createNode }', 'src/index.ts') + importOf('{ Ledger }', 'test/support/ledger.ts') + untilTold
 
 /** Runs a program that says `done` at its end, and expects that it ends by itself soon after that, without a complaint. */
 async function expectExit(body: string): Promise<readonly string[]> {

@@ -8,7 +8,8 @@ import { Ledger } from './support/ledger.ts'
 import type { Append, NodeHandle } from './support/node-handle.ts'
 import { Probe, valueOf, type Asked } from './support/probe.ts'
 import { ProcessCluster } from './support/process-cluster.ts'
-import { contradictions, isPrefix, readBack, Workload, type Entry, type Outcome } from './support/workload.ts'
+import { reckon } from './support/reckoning.ts'
+import { isPrefix, readBack, Workload, type Entry, type Outcome } from './support/workload.ts'
 
 const partitions = 8
 const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
@@ -33,7 +34,7 @@ interface Round {
 }
 
 it(
-  'gives no wrong answer when an owner is frozen past its lease, and takes it back',
+  'gives no wrong answer while owners are frozen past their leases and go on',
   { timeout: 300_000 },
   async () => {
     const the = (cluster = await ProcessCluster.start({ partitions }))
@@ -41,6 +42,7 @@ it(
     const workload = new Workload({ keys, onNews: () => the.tell() })
     workload.begin(await the.client('30s'), 4, 'patient')
     workload.begin(await the.client('400ms'), 4, 'patient')
+    workload.beginReading(await the.client('30s'), 3)
     const reader = await the.client('30s')
     const transport = await the.transport()
 
@@ -56,21 +58,12 @@ it(
       const probe = new Probe({ transport, partitions, name: `probe${rounds.length}`, onNews: () => the.tell() })
       rounds.push(await freezeOnce(the, victim, inHand, probe, reader))
     }
-    await workload.stop()
-
-    const states = await readBack(reader, keys)
-    for (const node of the.nodes.values()) expect(await the.stop(node)).toEqual({ code: 0, signal: null })
-    const audit = await auditLogs((await the.ports()).changelog, partitions)
-    const history = new Map([...workload.history, ...rounds.flatMap(({ asked }) => asked.flatMap(historyOf))])
-    expect(workload.mistakes).toEqual([])
-    expect(contradictions(history, states)).toEqual([])
-    expect(keys.filter((key) => !isPrefix(states.get(key), audit.states.get(key)))).toEqual([])
-    expect(audit.findings).toEqual([])
-    expect(the.alarms()).toEqual([])
+    const probed = rounds.flatMap(({ asked }) => asked.flatMap(historyOf))
+    const { audit } = await reckon(the, workload, keys, probed)
     for (const { asked, queriesAfter, acknowledged, late, inHand } of rounds) {
       for (const query of asked.filter(({ kind, reply }) => kind === 'query' && reply?.kind === 'value')) {
         const ids = valueOf(query) as string[]
-        expect(isPrefix(ids, states.get(query.key)), `an answer about ${query.key} that never was its state`).toBe(true)
+        expect(isPrefix(ids, audit.states.get(query.key)), `an answer about ${query.key} that never was its state`).toBe(true)
         if (!queriesAfter.includes(query)) continue
         expect(isPrefix(acknowledged.get(query.key), ids), `a stale answer about ${query.key}`).toBe(true)
       }
@@ -82,7 +75,7 @@ it(
 )
 
 it(
-  'passes over the second late append of a frozen owner, which the log accepts behind the claim (L3)',
+  'passes over a late append that the log accepts behind the claim (L3)',
   { timeout: 120_000 },
   async () => {
     // Two of these do not fit into one record.

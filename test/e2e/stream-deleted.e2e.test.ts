@@ -25,7 +25,7 @@ afterEach(async () => {
 })
 
 it(
-  'stops the partition whose stream was deleted, keeps its stores, and goes on with the others',
+  'stops the partition whose stream is gone, and goes on with the others',
   { timeout: 240_000 },
   async () => {
     const the = (cluster = await ProcessCluster.start({ partitions }))

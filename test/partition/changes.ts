@@ -1,6 +1,7 @@
 /** A log with its history as an owner keeps it: records are appended, and what is valid of them enters the history. */
 import { changesOf, History, type Change } from '../../src/partition/history.ts'
 import type { Seq } from '../../src/protocol/ids.ts'
+import { decodeRecord } from '../../src/protocol/record.ts'
 import { LogWriter, type WrittenTurn } from './log-writer.ts'
 import { p0, PartitionWorld, type TestNode } from './world.ts'
 
@@ -31,7 +32,7 @@ export class HistoryBench {
     this.writer.commit(turns)
     const records = this.world.world.changelog.recordsOf(p0)
     const { seq } = this.writer.position
-    const changes = changesOf(seq, this.world.records().at(-1)!)
+    const changes = changesOf(seq, decodeRecord(records.at(-1)!))
     this.changes.push(...changes)
     if (this.history === undefined) return seq
     const previous = this.history.head

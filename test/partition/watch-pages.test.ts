@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { sendPage } from '../../src/partition/watch-pages.ts'
+import type { Transport } from '../../src/ports/transport.ts'
 import { formatCursor, parseCursor } from '../../src/protocol/cursor.ts'
 import { generation, seq } from '../../src/protocol/ids.ts'
 import {
@@ -17,11 +18,13 @@ import { g1, p0 } from './world.ts'
 /** An owner with a history, and a watcher with an inbox. */
 class Bench extends HistoryBench {
   readonly inbox: string
+  readonly #watcher: Transport
   #heard: PageMessage[] = []
 
   constructor(seed: string) {
     super(seed)
     const { transport } = this.world.start('watcher').process
+    this.#watcher = transport
     this.inbox = transport.inbox()
     transport.subscribe(this.inbox, ({ data }) => this.#heard.push(decodePageMessage(data)))
   }
@@ -29,6 +32,7 @@ class Bench extends HistoryBench {
   /** Everything that one request brings. */
   async ask(request: WatchRequest | Uint8Array): Promise<PageMessage[]> {
     const data = request instanceof Uint8Array ? request : encodeWatchRequest(request)
+    await this.world.settle(this.#watcher.flush())
     const { transport } = this.node.process
     const options = { partition: p0, generation: g1, history: this.history, transport }
     await this.world.settle(sendPage(options, data, this.inbox))

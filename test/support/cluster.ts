@@ -138,8 +138,8 @@ export class TestCluster {
     this.nodes.delete(name)
   }
 
-  async client(timeout: number | undefined = undefined): Promise<Holdfast> {
-    const options = { cluster: clusterName, timeout: timeout ?? patienceMs / 2 }
+  async client(timeout = patienceMs / 2): Promise<Holdfast> {
+    const options = { cluster: clusterName, timeout }
     const client =
       this.nats === undefined
         ? await connect({ ...options, embedded: await this.embedded() })

@@ -16,7 +16,7 @@ export const Ledger = actor('ledger', {
       return ctx.state.ids.length
     },
     /** `count` characters that compress badly and differ by `seed`. */
-    fill(ctx, { seed, count }: { readonly seed: number; readonly count: number }) {
+    fillUp(ctx, { seed, count }: { readonly seed: number; readonly count: number }) {
       ctx.state.ids = [noise(seed, count)]
     },
     fail(ctx, id: string): never {

@@ -4,6 +4,8 @@
  * Q1. Every id is sent as one command, and is in the history from before it is sent.
  * Q2. A *patient* worker repeats a command whose outcome is UNKNOWN, with its id, until it knows. A *hasty* one leaves it at that.
  * Q3. An id that was refused is not sent again.
+ * Q4. A reader asks strong queries all the time. Each answer has at least what had been acknowledged when it was asked; what it ended
+ *     with is written down.
  */
 import { isHoldfastError, type Holdfast } from '../../../src/index.ts'
 import { Ledger } from './ledger.ts'
@@ -38,6 +40,10 @@ export class Workload {
   readonly mistakes: string[] = []
   readonly #options: WorkloadOptions
   readonly #workers: Promise<void>[] = []
+  /** By key and length of the list that was read, the last id of it. */
+  readonly #reads = new Map<string, { readonly key: string; readonly length: number; readonly last: string }>()
+  #readers = 0
+  readonly #highest = new Map<string, number>()
   readonly #ended = { acknowledged: 0, unknown: 0, refused: 0 }
   readonly #acknowledged = new Map<string, number>()
   #stopping = false
@@ -49,6 +55,11 @@ export class Workload {
   /** Begins to work with `workers` commands at a time. */
   begin(client: Holdfast, workers: number, manner: 'patient' | 'hasty'): void {
     for (let i = 0; i < workers; i++) this.#workers.push(this.#work(client, manner, this.#workers.length))
+  }
+
+  /** Begins to read with `readers` queries at a time (Q4). */
+  beginReading(client: Holdfast, readers: number): void {
+    for (let i = 0; i < readers; i++) this.#workers.push(this.#read(client, this.#readers++))
   }
 
   /** Begins no more commands; resolves when all that were begun have their outcome. */
@@ -67,6 +78,17 @@ export class Workload {
     return this.#acknowledged.get(key) ?? 0
   }
 
+  /** Answers to queries that were not empty, counted once for each key and length. */
+  get reads(): number {
+    return this.#reads.size
+  }
+
+  /** What was read and is not how the lists begin, a sentence each. */
+  misreadings(states: ReadonlyMap<string, readonly string[]>): readonly string[] {
+    const wrong = [...this.#reads.values()].filter(({ key, length, last }) => states.get(key)?.[length - 1] !== last)
+    return wrong.map(({ key, length, last }) => `${key} was read with ${last} as number ${length}, where it is not`)
+  }
+
   count(which: (entry: Entry) => boolean): number {
     return [...this.history.values()].filter(which).length
   }
@@ -81,8 +103,30 @@ export class Workload {
       if (!(await this.#append(client, id, entry, manner))) return onNews()
       const { kind } = entry.outcome
       this.#ended[kind]++
-      if (kind === 'acknowledged') this.#acknowledged.set(key, this.acknowledgedOf(key) + 1)
+      if (entry.outcome.kind === 'acknowledged') {
+        this.#acknowledged.set(key, this.acknowledgedOf(key) + 1)
+        this.#highest.set(key, Math.max(this.#highest.get(key) ?? 0, entry.outcome.place))
+      }
       onNews()
+    }
+  }
+
+  async #read(client: Holdfast, reader: number): Promise<void> {
+    const { keys } = this.#options
+    for (let n = reader; !this.#stopping; n++) {
+      const key = keys[(n * 5) % keys.length]!
+      const least = this.#highest.get(key) ?? 0
+      let ids: readonly string[]
+      try {
+        ids = await client.actor(Ledger, key).all()
+      } catch (error) {
+        // A query changes nothing: where no answer came it is asked again.
+        if (isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'TIMEOUT')) continue
+        return void this.mistakes.push(`reading ${key}: ${String(error)}`)
+      }
+      const last = ids.at(-1)
+      if (ids.length < least) this.mistakes.push(`${key} was read with ${ids.length} ids, when ${least} were acknowledged`)
+      if (last !== undefined) this.#reads.set(`${key} ${ids.length}`, { key, length: ids.length, last })
     }
   }
 
