@@ -51,16 +51,26 @@ export interface NodeOptions {
   readonly definitions: readonly ActorDefinition[]
   /** Settings of the cluster that this node insists on. Default: what the cluster has, or the defaults where it is new. */
   readonly clusterSettings?: Partial<Omit<ClusterSettings, 'format'>>
-  readonly settings?: Partial<NodeSettings>
+  readonly settings?: NodeSettingsInput
 }
 
 export interface NodeSettings {
-  readonly partition: Partial<PartitionSettings>
+  /** The lease's term is the cluster's. */
+  readonly partition: Partial<Omit<PartitionSettings, 'leaseMs'>>
   readonly membership: MembershipSettings
   readonly placement: PlacementSettings
   readonly gossip: GossipSettings
   /** Replies go only to subjects under it. Default `_INBOX`. */
   readonly inboxPrefix: string
+}
+
+/** What is left out has its default. */
+export interface NodeSettingsInput {
+  readonly partition?: NodeSettings['partition']
+  readonly membership?: Partial<MembershipSettings>
+  readonly placement?: Partial<PlacementSettings>
+  readonly gossip?: Partial<GossipSettings>
+  readonly inboxPrefix?: string
 }
 
 export interface NodeStatus {
@@ -179,14 +189,7 @@ interface Lives {
 }
 
 export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
-  const settings: NodeSettings = {
-    partition: {},
-    membership: defaultMembershipSettings,
-    placement: defaultPlacementSettings,
-    gossip: defaultGossipSettings,
-    inboxPrefix: '_INBOX',
-    ...options.settings,
-  }
+  const settings = settingsFrom(options.settings)
   const lives: Lives = {
     current: undefined,
     begin() {
@@ -228,6 +231,16 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
       actor.send({ type: 'crash' })
       await settled(['closed', 'crashed'])
     },
+  }
+}
+
+function settingsFrom(given: NodeSettingsInput = {}): NodeSettings {
+  return {
+    partition: given.partition ?? {},
+    membership: { ...defaultMembershipSettings, ...given.membership },
+    placement: { ...defaultPlacementSettings, ...given.placement },
+    gossip: { ...defaultGossipSettings, ...given.gossip },
+    inboxPrefix: given.inboxPrefix ?? '_INBOX',
   }
 }
 

@@ -2,13 +2,13 @@
  * Which nodes look dead: an observer's judgement of the leases that nodes renew in the registry (O5). Who *is* dead the registry
  * decides, by a CAS on the lease against the revision that is given here: a node that has renewed meanwhile lives.
  *
- * L1. Only the observer's own monotonic clock is used. A lease runs from when this observer first saw its revision.
- * L2. A lease that did not change for a whole term has expired.
- * L3. What the observer did not see proves nothing: after a failure of its watch, and when it was itself stopped (more than `stallMs`
+ * LW1. Only the observer's own monotonic clock is used. A lease runs from when this observer first saw its revision.
+ * LW2. A lease that did not change for a whole term has expired.
+ * LW3. What the observer did not see proves nothing: after a failure of its watch, and when it was itself stopped (more than `stallMs`
  *     between two judgements), all leases run anew.
- * L4. Registry away, nobody dies: a judgement counts only if the registry answered this observer within `answerMs`. After a longer
+ * LW4. Registry away, nobody dies: a judgement counts only if the registry answered this observer within `answerMs`. After a longer
  *     silence all leases run anew from its first answer, because nobody could renew meanwhile.
- * L5. If more than half of the leases have expired together, the observer waits one more term before it believes it: more likely
+ * LW5. If more than half of the leases have expired together, the observer waits one more term before it believes it: more likely
  *     than the death of most is a cause that they share. The observer's own lease is one of the leases.
  *
  * Pure: `now` is monotonic, in ms. The caller judges on a tick, several times in a term.
@@ -29,7 +29,7 @@ export interface LeaseWatch {
   readonly judgedAt: number | undefined
   /** When the registry last answered this observer; undefined before it did. */
   readonly answeredAt: number | undefined
-  /** Since when most have expired together (L5). */
+  /** Since when most have expired together (LW5). */
   readonly massSince: number | undefined
 }
 
@@ -73,7 +73,7 @@ export function registryAnswered(watch: LeaseWatch, now: number, settings: Lease
   return { ...(wasAway ? restarted(watch, now) : watch), answeredAt: now }
 }
 
-/** The watch failed or was opened anew (L3). */
+/** The watch failed or was opened anew (LW3). */
 export const watchRestarted = (watch: LeaseWatch, now: number): LeaseWatch => restarted(watch, now)
 
 /** The leases that are to be marked dead now. The same ones come again until they are observed anew or dropped. */

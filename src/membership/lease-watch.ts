@@ -153,7 +153,10 @@ export class LeaseWatch {
       lease.state === 'alive'
         ? observeLease(this.#observations, key, revision, this.#options.clock.monotonic())
         : dropLease(this.#observations, key)
-    if (!sameButRenewal(seen?.lease, lease)) this.#options.onChange()
+    if (sameButRenewal(seen?.lease, lease)) return
+    const { observer, self } = this.#options
+    if (lease.state === 'left' && seen !== undefined) observer.emit({ type: 'member.left', node: lease.id, by: self })
+    this.#options.onChange()
   }
 }
 

@@ -6,6 +6,7 @@ import { openNats } from '../adapters/nats/open.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
+import { knownSettings } from '../partition/provision.ts'
 import { silent } from '../ports/observer.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
@@ -92,13 +93,14 @@ interface World {
 async function openWorld(options: CreateNodeOptions): Promise<World> {
   const { dataDir, observer = silent, storeMemory, partitions = defaultPartitions } = options
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
-  const stores = await RocksDbStores.open({
-    dataDir,
-    maxStores: partitions,
-    ...(storeMemory === undefined ? {} : { memoryBudget: storeMemory }),
-  })
+  const server = await (options.embedded === undefined ? openNatsServer(options, parts) : openEmbedded(options, parts))
   try {
-    const server = await (options.embedded === undefined ? openNatsServer(options, parts) : openEmbedded(options, parts))
+    const known = await knownSettings(server.ports.registry)
+    const stores = await RocksDbStores.open({
+      dataDir,
+      maxStores: known?.partitions ?? partitions,
+      ...(storeMemory === undefined ? {} : { memoryBudget: storeMemory }),
+    })
     return {
       ports: { ...parts, ...server.ports, stores },
       embedded: server.embedded,
@@ -107,7 +109,7 @@ async function openWorld(options: CreateNodeOptions): Promise<World> {
       },
     }
   } catch (error) {
-    await stores.close()
+    await server.close()
     throw error
   }
 }

@@ -1,4 +1,4 @@
-import type { NodeSettings } from '../../actors/node.ts'
+import type { NodeSettingsInput } from '../../actors/node.ts'
 import type { EmbeddedServer } from '../adapters/embedded/server.ts'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
@@ -36,7 +36,7 @@ export interface NodeBaseOptions {
   /** What the node has to say about itself. Default: nothing is said. */
   readonly observer?: Observer
   /** Everything else, each with its default and unit. */
-  readonly settings?: Partial<NodeSettings>
+  readonly settings?: NodeSettingsInput
 }
 
 /** A node of a cluster on NATS. */

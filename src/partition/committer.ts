@@ -70,7 +70,7 @@ interface Item {
 const turnOverhead = 64
 /** Of a record without its turns, at most; and of each session that it ends. */
 const headBytes = 256
-const endedBytes = 66
+const endedBytes = 72
 const maxTurnsInRecord = 16_384
 const firstPauseMs = 10
 const longestPauseMs = 500

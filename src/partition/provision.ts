@@ -74,6 +74,12 @@ async function provisionSettings(
   return found
 }
 
+/** The settings of a cluster that is provisioned already; `undefined` before its first node. */
+export async function knownSettings(registry: Registry): Promise<ClusterSettings | undefined> {
+  const entry = await registry.get('settings')
+  return entry === null ? undefined : parseSettings(entry.value)
+}
+
 function parseSettings(value: Uint8Array): ClusterSettings {
   const settings = JSON.parse(Buffer.from(value).toString()) as ClusterSettings
   if (settings.format !== 1) {

@@ -1,6 +1,6 @@
 /** Settings of a partition. Those that must be the same on all nodes say so. */
 export interface PartitionSettings {
-  /** Term of the read lease, ms; the same on all nodes (O3, O4). */
+  /** Term of the read lease, ms (O3, O4): a setting of the cluster. */
   readonly leaseMs: number
   /** Appends in flight at most. */
   readonly appendWindow: number
@@ -30,6 +30,7 @@ export const defaultPartitionSettings: PartitionSettings = {
   leaseMs: 500,
   appendWindow: 4,
   groupBytes: 32 * 1_024,
+  // With the 1 MiB that a server takes by default; a node computes it from what its server takes.
   maxRecordBytes: 512 * 1_024,
   applyEveryMs: 5,
   cacheBytes: 8 * 1_024 * 1_024,

@@ -1,12 +1,12 @@
 /**
  * The leader's work while it leads: watches members and table, asks the planner, and carries its steps out.
  *
- * L1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
+ * PL1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
  *     does not know yet that it was deposed can cost time, never data.
- * L2. A move: note it in the table → have the owner hand off (2 s at most) → name the target at the next epoch. If the owner does not
+ * PL2. A move: note it in the table → have the owner hand off (2 s at most) → name the target at the next epoch. If the owner does not
  *     answer in time, the target is named all the same and fences it (O6). If it says that it cannot, the note is taken back.
- * L3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
- * L4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
+ * PL3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
+ * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
@@ -124,7 +124,7 @@ export class Leader {
     })
   }
 
-  /** L2 */
+  /** PL2 */
   async #move({ partition, from, to }: Extract<PlanStep, { kind: 'move' }>): Promise<void> {
     const { tables, transport, clock, subjects, stepTimeoutMs, observer } = this.#options
     const epoch = tables.table?.entries[partition]?.epoch
@@ -143,7 +143,7 @@ export class Leader {
     await only((entry) => (refused ? { ...entry, moving: null } : named(entry, to, nextEpoch(epoch))))
   }
 
-  /** L3 */
+  /** PL3 */
   async #endFormerMoves(): Promise<void> {
     const { tables, alive } = this.#options
     await tables.refresh()
@@ -177,7 +177,7 @@ export class Leader {
     })
   }
 
-  /** L4 */
+  /** PL4 */
   #avoid(node: NodeRef, partition: PartitionId): void {
     const former = this.#avoided.find((pair) => pair.partition === partition && sameNode(pair.node, node))
     const backOffMs = former === undefined ? firstBackOffMs : Math.min(former.backOffMs * 2, longestBackOffMs)

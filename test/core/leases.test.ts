@@ -66,7 +66,7 @@ describe('a lease', () => {
     expect(new Observer(five).run(60_000)).toEqual(new Map())
   })
 
-  it('that is not renewed for a term is, at the revision that was seen (L2)', () => {
+  it('that is not renewed for a term is, at the revision that was seen (LW2)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('b')
@@ -91,7 +91,7 @@ describe('a lease', () => {
     expect(dropLease(observer.watch, 'b')).toBe(observer.watch)
   })
 
-  it('runs from when this observer first saw its revision, not from older news of it (L1)', () => {
+  it('runs from when this observer first saw its revision, not from older news of it (LW1)', () => {
     let watch = observeLease(beginLeaseWatch, 'a', 7, 0)
     watch = observeLease(watch, 'a', 7, 900)
     watch = observeLease(watch, 'a', 6, 950)
@@ -101,7 +101,7 @@ describe('a lease', () => {
 })
 
 describe('nobody is condemned', () => {
-  it('for what passed while the observer itself was stopped (L3)', () => {
+  it('for what passed while the observer itself was stopped (LW3)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a')
@@ -115,7 +115,7 @@ describe('nobody is condemned', () => {
     expect(condemned.get('a')! - resumed).toBeGreaterThanOrEqual(settings.termMs)
   })
 
-  it('for a stall that the registry did not notice: a judgement after it starts anew (L3)', () => {
+  it('for a stall that the registry did not notice: a judgement after it starts anew (LW3)', () => {
     const observer = new Observer(['me', 'a'])
     observer.run(3_000)
     observer.stopsRenewing('a')
@@ -128,7 +128,7 @@ describe('nobody is condemned', () => {
     expect([...observer.run(200).keys()]).toEqual(['a'])
   })
 
-  it('for what passed while the watch was broken (L3)', () => {
+  it('for what passed while the watch was broken (LW3)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a')
@@ -138,7 +138,7 @@ describe('nobody is condemned', () => {
     expect([...observer.run(200).keys()]).toEqual(['a'])
   })
 
-  it('while the registry is away, nor at once when it is back (L4)', () => {
+  it('while the registry is away, nor at once when it is back (LW4)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a')
@@ -149,7 +149,7 @@ describe('nobody is condemned', () => {
     expect(condemned.get('a')! - back).toBeGreaterThanOrEqual(settings.termMs)
   })
 
-  it('before the registry has answered at all (L4)', () => {
+  it('before the registry has answered at all (LW4)', () => {
     let watch = observeLease(beginLeaseWatch, 'a', 1, 0)
     let verdicts: readonly Verdict[] = []
     for (let now = 0; now < 5_000; now += 100) [watch, verdicts] = judgeLeases(watch, now, settings)
@@ -158,7 +158,7 @@ describe('nobody is condemned', () => {
 })
 
 describe('when more than half expire together', () => {
-  it('one more term is waited, and then they are condemned (L5)', () => {
+  it('one more term is waited, and then they are condemned (LW5)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a', 'b', 'c')
@@ -172,7 +172,7 @@ describe('when more than half expire together', () => {
     )
   })
 
-  it('and they come back within that term, nobody is condemned (L5)', () => {
+  it('and they come back within that term, nobody is condemned (LW5)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a', 'b', 'c')
@@ -181,7 +181,7 @@ describe('when more than half expire together', () => {
     expect(observer.run(10_000)).toEqual(new Map())
   })
 
-  it('and most come back, those that did not are condemned without waiting on (L5)', () => {
+  it('and most come back, those that did not are condemned without waiting on (LW5)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a', 'b', 'c')
@@ -193,7 +193,7 @@ describe('when more than half expire together', () => {
     expect(Math.max(...condemned.values()) - from).toBeLessThanOrEqual(300)
   })
 
-  it('a second time, a term is waited again (L5)', () => {
+  it('a second time, a term is waited again (LW5)', () => {
     const observer = new Observer(five)
     observer.run(3_000)
     observer.stopsRenewing('a', 'b', 'c')
@@ -206,7 +206,7 @@ describe('when more than half expire together', () => {
     expect(Math.min(...condemned.values()) - from).toBeGreaterThanOrEqual(2 * settings.termMs - 300)
   })
 
-  it('half is not more than half: the other of two nodes is condemned after one term (L5)', () => {
+  it('half is not more than half: the other of two nodes is condemned after one term (LW5)', () => {
     const observer = new Observer(['me', 'a'])
     observer.run(3_000)
     observer.stopsRenewing('a')
@@ -222,7 +222,7 @@ describe('whatever happens', () => {
     fc.record({ what: fc.constant('rewatch' as const), ms: fc.constant(0) }),
   )
 
-  it('who renews while the registry is there is never condemned, and who stopped is, after two quiet terms (L2–L5)', () => {
+  it('who renews while the registry is there is never condemned, and who stopped is, after two quiet terms (LW2–LW5)', () => {
     fc.assert(
       fc.property(fc.array(action, { maxLength: 12 }), (actions) => {
         const observer = new Observer(five)

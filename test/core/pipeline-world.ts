@@ -5,12 +5,12 @@
  * Whatever the pipeline reports is checked at once against the log (`#report`).
  */
 import { expect } from 'vitest'
-import { judge, startOfLog, type LogPosition } from '../../src/core/log.ts'
+import type { LogPosition } from '../../src/core/log.ts'
 import { Pipeline, type Committed, type Ticket } from '../../src/core/pipeline.ts'
 import { seq, type Seq } from '../../src/protocol/ids.ts'
 import type { AppendResult } from '../../src/protocol/log.ts'
 import { decodeRecord } from '../../src/protocol/record.ts'
-import { afterGenesis, claimAt, commitAt, g1, mustBeValid, p0, PlainLog } from './records.ts'
+import { afterGenesis, claimAt, commitAt, mustBeValid, PlainLog } from './records.ts'
 
 /** One sending of one record: the bytes on their way out, then the answer on its way back. */
 interface Sending {
@@ -185,14 +185,11 @@ export class PipelineWorld {
     })
   }
 
+  /** Of a reader who has come to this record. */
   positionAt(at: Seq): LogPosition {
-    let position = startOfLog(p0, g1)
-    for (const entry of this.log.entries(0).slice(0, at)) {
-      const verdict = judge(position, entry.seq, entry.record)
-      if (verdict.kind === 'broken') throw new Error(verdict.reason)
-      ;({ position } = verdict)
-    }
-    return position
+    const verdict = this.log.judged().verdicts[at - 1]!
+    if (verdict.kind === 'broken') throw new Error(verdict.reason)
+    return verdict.position
   }
 
   #send(sending: Sending): void {

@@ -68,6 +68,8 @@ function commitRecord(what: string): CommitRecord {
 /** A log in an array: index + 1 is the sequence. */
 export class PlainLog {
   readonly records: Uint8Array[] = [genesis]
+  readonly #verdicts: Verdict[] = []
+  #position = startOfLog(p0, g1)
 
   get last(): number {
     return this.records.length
@@ -85,17 +87,15 @@ export class PlainLog {
     return this.records.slice(after).map((record, i) => ({ seq: nextSeq(seq(after), i + 1), record }))
   }
 
-  /** Reads from the start; `broken` ends it. */
+  /** As a reader from the start finds it; `broken` ends it. */
   judged(): { readonly position: LogPosition; readonly verdicts: readonly Verdict[] } {
-    let position = startOfLog(p0, g1)
-    const verdicts: Verdict[] = []
-    for (const { seq, record } of this.entries(0)) {
-      const verdict = judge(position, seq, record)
-      verdicts.push(verdict)
-      if (verdict.kind === 'broken') break
-      position = verdict.position
+    while (this.#verdicts.length < this.records.length && this.#verdicts.at(-1)?.kind !== 'broken') {
+      const at = nextSeq(seq(this.#verdicts.length))
+      const verdict = judge(this.#position, at, this.records[at - 1]!)
+      this.#verdicts.push(verdict)
+      if (verdict.kind !== 'broken') this.#position = verdict.position
     }
-    return { position, verdicts }
+    return { position: this.#position, verdicts: this.#verdicts }
   }
 }
 

@@ -14,39 +14,35 @@ afterEach(async () => {
   cluster = undefined
 })
 
-it(
-  'loses no acknowledged command and applies none twice over 20 kills',
-  { timeout: 300_000 },
-  async () => {
-    const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
-    let rotation: readonly string[] = ['a', 'b', 'c']
-    await the.startAll(rotation)
-    const workload = new Workload({ keys, onNews: () => the.tell() })
-    workload.begin(await the.client('30s'), 4, 'patient')
-    workload.begin(await the.client('400ms'), 3, 'patient')
-    workload.begin(await the.client('400ms'), 3, 'hasty')
-    workload.beginReading(await the.client('30s'), 2)
+it('loses no acknowledged command and applies none twice over 20 kills', { timeout: 300_000 }, async () => {
+  const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
+  let rotation: readonly string[] = ['a', 'b', 'c']
+  await the.startAll(rotation)
+  const workload = new Workload({ keys, onNews: () => the.tell() })
+  workload.begin(await the.client('30s'), 4, 'patient')
+  workload.begin(await the.client('400ms'), 3, 'patient')
+  workload.begin(await the.client('400ms'), 3, 'hasty')
+  workload.beginReading(await the.client('30s'), 2)
 
-    /** Of each kill: the appends of commands that its victim had sent, and whose answer it had not seen. */
-    const unanswered: (readonly Append[])[] = []
-    for (let kill = 1; kill <= kills; kill++) {
-      const [name, ...others] = rotation as [string, ...string[]]
-      const victim = the.nodes.get(name)!
-      const before = victim.commits
-      await the.until(() => victim.commits > before, `${name} sends one more commit`)
-      await the.kill(victim)
-      unanswered.push(victim.unanswered)
-      // It comes back on its directory, or a new node comes in its place.
-      const next = kill % 3 === 0 ? `new-${kill}` : name
-      const replacement = the.start(next)
-      rotation = [...others, next]
-      await the.until(() => replacement.commits > 0, `${next} commits commands`)
-    }
-    const { audit } = await reckon(the, workload, keys)
-    const storedUnanswered = unanswered.filter((appends) => appends.some(({ hash }) => audit.byHash.has(hash)))
-    expect(storedUnanswered.length).toBeGreaterThanOrEqual(5)
-    expect(workload.count(({ repeated, outcome }) => repeated && outcome.kind === 'acknowledged')).toBeGreaterThan(0)
-    expect(workload.count(({ outcome }) => outcome.kind === 'unknown')).toBeGreaterThan(0)
-    expect(workload.reads).toBeGreaterThan(kills)
-  },
-)
+  /** Of each kill: the appends of commands that its victim had sent, and whose answer it had not seen. */
+  const unanswered: (readonly Append[])[] = []
+  for (let kill = 1; kill <= kills; kill++) {
+    const [name, ...others] = rotation as [string, ...string[]]
+    const victim = the.nodes.get(name)!
+    const before = victim.commits
+    await the.until(() => victim.commits > before, `${name} sends one more commit`)
+    await the.kill(victim)
+    unanswered.push(victim.unanswered)
+    // It comes back on its directory, or a new node comes in its place.
+    const next = kill % 3 === 0 ? `new-${kill}` : name
+    const replacement = the.start(next)
+    rotation = [...others, next]
+    await the.until(() => replacement.commits > 0, `${next} commits commands`)
+  }
+  const { audit } = await reckon(the, workload, keys)
+  const storedUnanswered = unanswered.filter((appends) => appends.some(({ hash }) => audit.byHash.has(hash)))
+  expect(storedUnanswered.length).toBeGreaterThanOrEqual(5)
+  expect(workload.count(({ repeated, outcome }) => repeated && outcome.kind === 'acknowledged')).toBeGreaterThan(0)
+  expect(workload.count(({ outcome }) => outcome.kind === 'unknown')).toBeGreaterThan(0)
+  expect(workload.reads).toBeGreaterThan(kills)
+})

@@ -33,102 +33,96 @@ interface Round {
   readonly inHand: boolean
 }
 
-it(
-  'gives no wrong answer while owners are frozen past their leases and go on',
-  { timeout: 300_000 },
-  async () => {
-    const the = (cluster = await ProcessCluster.start({ partitions }))
-    await the.startAll(names)
-    const workload = new Workload({ keys, onNews: () => the.tell() })
-    workload.begin(await the.client('30s'), 4, 'patient')
-    workload.begin(await the.client('400ms'), 4, 'patient')
-    workload.beginReading(await the.client('30s'), 3)
-    const reader = await the.client('30s')
-    const transport = await the.transport()
+it('gives no wrong answer while owners are frozen past their leases and go on', { timeout: 300_000 }, async () => {
+  const the = (cluster = await ProcessCluster.start({ partitions }))
+  await the.startAll(names)
+  const workload = new Workload({ keys, onNews: () => the.tell() })
+  workload.begin(await the.client('30s'), 4, 'patient')
+  workload.begin(await the.client('400ms'), 4, 'patient')
+  workload.beginReading(await the.client('30s'), 3)
+  const reader = await the.client('30s')
+  const transport = await the.transport()
 
-    const rounds: Round[] = []
-    // The leader of placement, then another; stopped with an append in hand, then at any moment of its work.
-    for (const [leading, inHand] of [
-      [true, true],
-      [false, false],
-      [true, false],
-      [false, true],
-    ] as const) {
-      const victim = await nodeThatIs(the, leading)
-      const probe = new Probe({ transport, partitions, name: `probe${rounds.length}`, onNews: () => the.tell() })
-      rounds.push(await freezeOnce(the, victim, inHand, probe, reader))
+  const rounds: Round[] = []
+  // The leader of placement, then another; stopped with an append in hand, then at any moment of its work.
+  for (const [leading, inHand] of [
+    [true, true],
+    [false, false],
+    [true, false],
+    [false, true],
+  ] as const) {
+    const victim = await nodeThatIs(the, leading)
+    const probe = new Probe({ transport, partitions, name: `probe${rounds.length}`, onNews: () => the.tell() })
+    rounds.push(await freezeOnce(the, victim, inHand, probe, reader))
+  }
+  const probed = rounds.flatMap(({ asked }) => asked.flatMap(historyOf))
+  const { audit } = await reckon(the, workload, keys, probed)
+  for (const { asked, queriesAfter, acknowledged, late, inHand } of rounds) {
+    for (const query of asked.filter(({ kind, reply }) => kind === 'query' && reply?.kind === 'value')) {
+      const ids = valueOf(query) as string[]
+      expect(isPrefix(ids, audit.states.get(query.key)), `an answer about ${query.key} that never was its state`).toBe(
+        true,
+      )
+      if (!queriesAfter.includes(query)) continue
+      expect(isPrefix(acknowledged.get(query.key), ids), `a stale answer about ${query.key}`).toBe(true)
     }
-    const probed = rounds.flatMap(({ asked }) => asked.flatMap(historyOf))
-    const { audit } = await reckon(the, workload, keys, probed)
-    for (const { asked, queriesAfter, acknowledged, late, inHand } of rounds) {
-      for (const query of asked.filter(({ kind, reply }) => kind === 'query' && reply?.kind === 'value')) {
-        const ids = valueOf(query) as string[]
-        expect(isPrefix(ids, audit.states.get(query.key)), `an answer about ${query.key} that never was its state`).toBe(true)
-        if (!queriesAfter.includes(query)) continue
-        expect(isPrefix(acknowledged.get(query.key), ids), `a stale answer about ${query.key}`).toBe(true)
-      }
-      expect(asked.some(({ reply }) => reply !== undefined)).toBe(true)
-      expect(late.filter(({ hash }) => audit.byHash.get(hash)?.verdict === 'valid')).toEqual([])
-      if (inHand) expect(late.length).toBeGreaterThan(0)
-    }
-  },
-)
+    expect(asked.some(({ reply }) => reply !== undefined)).toBe(true)
+    expect(late.filter(({ hash }) => audit.byHash.get(hash)?.verdict === 'valid')).toEqual([])
+    if (inHand) expect(late.length).toBeGreaterThan(0)
+  }
+})
 
-it(
-  'passes over a late append that the log accepts behind the claim (L3)',
-  { timeout: 120_000 },
-  async () => {
-    // Two of these do not fit into one record.
-    const [first, second] = ['x'.repeat(6_000), 'y'.repeat(6_000)] as const
-    const the = (cluster = await ProcessCluster.start({
-      partitions,
-      settings: { partition: { maxRecordBytes: 12_000, groupBytes: 1 } },
-    }))
-    await the.startAll(names)
-    const client = await the.client('30s')
-    const [one, other] = keysOfOnePartition()
-    const partition = partitionOf(one, partitions)
-    expect(await client.actor(Ledger, one).append('one')).toBe(1)
-    expect(await client.actor(Ledger, other).append('other')).toBe(1)
-    const victim = the.serverOf(partition)!
-    const probe = new Probe({ transport: await the.transport(), partitions, name: 'probe', onNews: () => the.tell() })
+it('passes over a late append that the log accepts behind the claim (L3)', { timeout: 120_000 }, async () => {
+  // Two of these do not fit into one record.
+  const [first, second] = ['x'.repeat(6_000), 'y'.repeat(6_000)] as const
+  const the = (cluster = await ProcessCluster.start({
+    partitions,
+    settings: { partition: { maxRecordBytes: 12_000, groupBytes: 1 } },
+  }))
+  await the.startAll(names)
+  const client = await the.client('30s')
+  const [one, other] = keysOfOnePartition()
+  const partition = partitionOf(one, partitions)
+  expect(await client.actor(Ledger, one).append('one')).toBe(1)
+  expect(await client.actor(Ledger, other).append('other')).toBe(1)
+  const victim = the.serverOf(partition)!
+  const probe = new Probe({ transport: await the.transport(), partitions, name: 'probe', onNews: () => the.tell() })
 
-    const { incarnation } = await the.status(victim)
-    victim.order({ do: 'freeze', partition })
-    await probe.send(victim.name, [
-      { key: one, append: first },
-      { key: other, append: second },
-    ])
-    await the.until(() => victim.freezing, `${victim.name} stops itself with an append in hand`)
-    await the.until(() => the.serverOf(partition) !== victim, 'another serves the partition')
-    const sent = victim.appends.length - 1
-    victim.signal('SIGCONT')
-    await the.until(() => victim.eventsOf('node.started').length > 1, `${victim.name} comes back`)
+  const { incarnation } = await the.status(victim)
+  victim.order({ do: 'freeze', partition })
+  await probe.send(victim.name, [
+    { key: one, append: first },
+    { key: other, append: second },
+  ])
+  await the.until(() => victim.freezing, `${victim.name} stops itself with an append in hand`)
+  await the.until(() => the.serverOf(partition) !== victim, 'another serves the partition')
+  const sent = victim.appends.length - 1
+  victim.signal('SIGCONT')
+  await the.until(() => victim.eventsOf('node.started').length > 1, `${victim.name} comes back`)
 
-    const late = victim.appends.slice(sent).filter((append) => append.incarnation === incarnation)
-    expect(late.map(({ result }) => result)).toEqual(['refused', 'accepted'])
-    // The owner of now comes upon it with its next append; the one after that by reading.
-    expect(await client.actor(Ledger, one).append('two')).toBe(2)
-    await the.kill(the.serverOf(partition)!)
-    expect(await client.actor(Ledger, one).append('three')).toBe(3)
-    expect(await readBack(client, [one, other])).toEqual(
-      new Map([
-        [one, ['one', 'two', 'three']],
-        [other, ['other']],
-      ]),
-    )
-    expect(probe.asked.map(({ reply }) => reply?.kind)).not.toContain('value')
+  const late = victim.appends.slice(sent).filter((append) => append.incarnation === incarnation)
+  expect(late.map(({ result }) => result)).toEqual(['refused', 'accepted'])
+  // The owner of now comes upon it with its next append; the one after that by reading.
+  expect(await client.actor(Ledger, one).append('two')).toBe(2)
+  await the.kill(the.serverOf(partition)!)
+  expect(await client.actor(Ledger, one).append('three')).toBe(3)
+  expect(await readBack(client, [one, other])).toEqual(
+    new Map([
+      [one, ['one', 'two', 'three']],
+      [other, ['other']],
+    ]),
+  )
+  expect(probe.asked.map(({ reply }) => reply?.kind)).not.toContain('value')
 
-    const audit = await auditLogs((await the.ports()).changelog, partitions)
-    const [voided] = audit.records.filter(({ verdict }) => verdict === 'void')
-    const claim = audit.records.find((record) => record.partition === partition && record.seq === voided!.seq - 1)
-    expect(audit.records.filter(({ verdict }) => verdict === 'void')).toHaveLength(1)
-    expect(voided!.hash).toBe(late[1]!.hash)
-    expect(claim?.record).toMatchObject({ kind: 'claim' })
-    expect(audit.byHash.has(late[0]!.hash)).toBe(false)
-    expect(the.alarms()).toEqual([])
-  },
-)
+  const audit = await auditLogs((await the.ports()).changelog, partitions)
+  const [voided] = audit.records.filter(({ verdict }) => verdict === 'void')
+  const claim = audit.records.find((record) => record.partition === partition && record.seq === voided!.seq - 1)
+  expect(audit.records.filter(({ verdict }) => verdict === 'void')).toHaveLength(1)
+  expect(voided!.hash).toBe(late[1]!.hash)
+  expect(claim?.record).toMatchObject({ kind: 'claim' })
+  expect(audit.byHash.has(late[0]!.hash)).toBe(false)
+  expect(the.alarms()).toEqual([])
+})
 
 function keysOfOnePartition(): [string, string] {
   const [one, ...rest] = keys as [string, ...string[]]

@@ -24,56 +24,52 @@ afterEach(async () => {
   cluster = undefined
 })
 
-it(
-  'stops the partition whose stream is gone, and goes on with the others',
-  { timeout: 240_000 },
-  async () => {
-    const the = (cluster = await ProcessCluster.start({ partitions }))
-    await the.startAll(names)
-    const transport = await the.transport()
-    const client = await the.client('30s')
-    const workload = new Workload({ keys: others, onNews: () => the.tell() })
-    workload.begin(client, 6, 'patient')
-    const ledger = client.actor(Ledger, lostKey).with({ timeout: '3s' })
-    expect(await ledger.append('first')).toBe(1)
-    const owner = the.serverOf(lost)!
-    const stores = await storesOf(the)
-    expect(stores).toContain(join(owner.dataDir, `p${lost}`))
+it('stops the partition whose stream is gone, and goes on with the others', { timeout: 240_000 }, async () => {
+  const the = (cluster = await ProcessCluster.start({ partitions }))
+  await the.startAll(names)
+  const transport = await the.transport()
+  const client = await the.client('30s')
+  const workload = new Workload({ keys: others, onNews: () => the.tell() })
+  workload.begin(client, 6, 'patient')
+  const ledger = client.actor(Ledger, lostKey).with({ timeout: '3s' })
+  expect(await ledger.append('first')).toBe(1)
+  const owner = the.serverOf(lost)!
+  const stores = await storesOf(the)
+  expect(stores).toContain(join(owner.dataDir, `p${lost}`))
 
-    expect(await api(transport, `STREAM.DELETE.${stream}`)).toMatchObject({ success: true })
-    // The command that comes upon it may have happened, as far as its owner can know.
-    expect(await endOf(ledger.append('second'))).toMatchObject({ code: 'UNKNOWN' })
-    await expectStopped(the, ledger, owner)
+  expect(await api(transport, `STREAM.DELETE.${stream}`)).toMatchObject({ success: true })
+  // The command that comes upon it may have happened, as far as its owner can know.
+  expect(await endOf(ledger.append('second'))).toMatchObject({ code: 'UNKNOWN' })
+  await expectStopped(the, ledger, owner)
+  await expectOthersGoOn(the, workload)
+  expect(await api(transport, `STREAM.INFO.${stream}`)).toMatchObject(notFound)
+
+  // Nor is it made anew by nodes that start: one after the other, each drained before; then all of them.
+  for (const name of names) {
+    const node = the.nodes.get(name)!
+    await the.drain(node)
+    expect(await the.stop(node)).toEqual({ code: 0, signal: null })
+    await the.ready(the.start(name))
     await expectOthersGoOn(the, workload)
-    expect(await api(transport, `STREAM.INFO.${stream}`)).toMatchObject(notFound)
+  }
+  expect(await api(transport, `STREAM.INFO.${stream}`)).toMatchObject(notFound)
+  await workload.stop()
+  for (const node of the.nodes.values()) expect(await the.stop(node)).toEqual({ code: 0, signal: null })
+  await the.startAll(names)
+  const stopped = await the.until(
+    () => [...the.nodes.values()].find((node) => node.eventsOf('partition.stopped').length > 0),
+    'the partition stops again',
+  )
+  await expectStopped(the, ledger, stopped)
 
-    // Nor is it made anew by nodes that start: one after the other, each drained before; then all of them.
-    for (const name of names) {
-      const node = the.nodes.get(name)!
-      await the.drain(node)
-      expect(await the.stop(node)).toEqual({ code: 0, signal: null })
-      await the.ready(the.start(name))
-      await expectOthersGoOn(the, workload)
-    }
-    expect(await api(transport, `STREAM.INFO.${stream}`)).toMatchObject(notFound)
-    await workload.stop()
-    for (const node of the.nodes.values()) expect(await the.stop(node)).toEqual({ code: 0, signal: null })
-    await the.startAll(names)
-    const stopped = await the.until(
-      () => [...the.nodes.values()].find((node) => node.eventsOf('partition.stopped').length > 0),
-      'the partition stops again',
-    )
-    await expectStopped(the, ledger, stopped)
-
-    expect(await api(transport, `STREAM.INFO.${stream}`)).toMatchObject(notFound)
-    expect(await storesOf(the)).toEqual(expect.arrayContaining(stores))
-    expect(the.processes.flatMap((node) => node.eventsOf('store.set-aside'))).toEqual([])
-    const stops = the.processes.flatMap((node) => node.eventsOf('partition.stopped'))
-    expect(new Set(stops.map(({ partition }) => Number(partition)))).toEqual(new Set([lost]))
-    expect(workload.mistakes).toEqual([])
-    expect(contradictions(workload.history, await readBack(client, others))).toEqual([])
-  },
-)
+  expect(await api(transport, `STREAM.INFO.${stream}`)).toMatchObject(notFound)
+  expect(await storesOf(the)).toEqual(expect.arrayContaining(stores))
+  expect(the.processes.flatMap((node) => node.eventsOf('store.set-aside'))).toEqual([])
+  const stops = the.processes.flatMap((node) => node.eventsOf('partition.stopped'))
+  expect(new Set(stops.map(({ partition }) => Number(partition)))).toEqual(new Set([lost]))
+  expect(workload.mistakes).toEqual([])
+  expect(contradictions(workload.history, await readBack(client, others))).toEqual([])
+})
 
 const reason = /the log of partition \d+ is broken: it is gone\. Its stores are kept; an operator has to decide/
 const notFound = { error: { err_code: 10_059 } }

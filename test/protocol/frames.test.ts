@@ -221,26 +221,43 @@ describe('a request frame', () => {
         16,
         's',
         0,
-        ...Array.from({ length: count }, () => [0, 1, 't', 'k', 'n', new Uint8Array(0), 1]).flat(),
+        new Uint8Array(0),
+        ...Array.from({ length: count }, () => [0, 1, 't', 'k', 'n', 0, 1]).flat(),
       ])
     expect(decodeRequestFrame(flat(maxRequestsInFrame)).requests).toHaveLength(maxRequestsInFrame)
     expect(() => decodeRequestFrame(flat(maxRequestsInFrame + 1))).toThrow('bad number of fields')
-    expect(() => decodeRequestFrame(writeValue([2, 16, 's', 0]))).toThrow('bad version')
+    expect(() => decodeRequestFrame(writeValue([2, 16, 's', 0, new Uint8Array(0)]))).toThrow('bad version')
     expect(() => decodeRequestFrame(writeValue({ 0: 1 }))).toThrow('bad shape')
   })
 
+  const inputs = new Uint8Array(3)
   it.each<[string, unknown[]]>([
-    ['an unknown kind', [3, 1, 't', 'k', 'n', new Uint8Array(0), 1]],
-    ['a kind by name', ['length', 1, 't', 'k', 'n', new Uint8Array(0), 1]],
-    ['a number below 0', [0, -1, 't', 'k', 'n', new Uint8Array(0), 1]],
-    ['a number that is not whole', [0, 1.5, 't', 'k', 'n', new Uint8Array(0), 1]],
-    ['a number that is not safe', [0, 2 ** 53, 't', 'k', 'n', new Uint8Array(0), 1]],
-    ['a bigint for a number', [0, 1n, 't', 'k', 'n', new Uint8Array(0), 1]],
-    ['a key that is not text', [0, 1, 't', 5, 'n', new Uint8Array(0), 1]],
-    ['an input that is not bytes', [0, 1, 't', 'k', 'n', 'input', 1]],
-    ['a field too few', [0, 1, 't', 'k', 'n', new Uint8Array(0)]],
+    ['an unknown kind', [3, 1, 't', 'k', 'n', 3, 1]],
+    ['a kind by name', ['length', 1, 't', 'k', 'n', 3, 1]],
+    ['a number below 0', [0, -1, 't', 'k', 'n', 3, 1]],
+    ['a number that is not whole', [0, 1.5, 't', 'k', 'n', 3, 1]],
+    ['a number that is not safe', [0, 2 ** 53, 't', 'k', 'n', 3, 1]],
+    ['a bigint for a number', [0, 1n, 't', 'k', 'n', 3, 1]],
+    ['a key that is not text', [0, 1, 't', 5, 'n', 3, 1]],
+    ['an input that is not a length', [0, 1, 't', 'k', 'n', inputs, 1]],
+    ['an input below 0', [0, 1, 't', 'k', 'n', -1, 1]],
+    ['an input longer than the inputs', [0, 1, 't', 'k', 'n', 4, 1]],
+    ['inputs longer than the input', [0, 1, 't', 'k', 'n', 2, 1]],
+    ['a field too few', [0, 1, 't', 'k', 'n', 3]],
   ])('is refused with %s', (_, request) => {
-    expect(decoded(decodeRequestFrame, writeValue([1, 16, 's', 0, ...request]))).toBeUndefined()
+    expect(decoded(decodeRequestFrame, writeValue([1, 16, 's', 0, inputs, ...request]))).toBeUndefined()
+  })
+
+  it('is accepted with the parts that the cases above break', () => {
+    const { requests } = decodeRequestFrame(writeValue([1, 16, 's', 0, inputs, 0, 1, 't', 'k', 'n', 3, 1]))
+    expect(requests[0]!.input).toStrictEqual(inputs)
+  })
+
+  it('is refused without inputs, or with others than bytes', () => {
+    for (const head of [[], ['s'], ['s', 0], ['s', 0, 'inputs'], ['s', 0, null]]) {
+      expect(decoded(decodeRequestFrame, writeValue([1, 16, ...head]))).toBeUndefined()
+    }
+    expect(decodeRequestFrame(writeValue([1, 16, 's', 0, new Uint8Array(0)])).requests).toStrictEqual([])
   })
 
   it('gives inputs that are views of its bytes (F2)', () => {
@@ -271,9 +288,18 @@ describe('a reply frame', () => {
     ])
   })
 
+  const values = new Uint8Array(3)
   it.each<[string, unknown[]]>([
     ['an unknown kind', [1, 3, null]],
-    ['a value that is not bytes', [1, 0, 'value']],
+    ['a value that is not a length', [1, 0, values]],
+    ['a value longer than the values', [1, 0, 4]],
+    ['values longer than the value', [1, 0, 2]],
+    ['a second value longer than what is left', [1, 0, 2, 2, 0, 2]],
+  ])('is refused with %s', (_, reply) => {
+    expect(decoded(decodeReplyFrame, writeValue([1, 's', values, ...reply]))).toBeUndefined()
+  })
+
+  it.each<[string, unknown[]]>([
     ['an unknown code', [1, 1, ['OTHER', 'message', null, null]]],
     ['a code of a prototype', [1, 1, ['constructor', 'message', null, null]]],
     ['an error without a message', [1, 1, ['INVALID']]],
@@ -281,7 +307,19 @@ describe('a reply frame', () => {
     ['an owner that is no node id', [1, 2, ['a.b', 1]]],
     ['an owner that is missing', [1, 2, []]],
     ['an epoch below 0', [1, 2, ['n1', -1]]],
-  ])('is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([1, 's', ...reply]))).toBeUndefined()
+  ])('without a value is refused with %s', (_, reply) => {
+    expect(decoded(decodeReplyFrame, writeValue([1, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
+  })
+
+  it('is accepted with the parts that the cases above break', () => {
+    const frame = [1, 's', values, 1, 0, 1, 2, 0, 2, 3, 1, ['INVALID', 'message', null, null], 4, 2, ['n1', 1]]
+    expect(decodeReplyFrame(writeValue(frame)).replies.map((r) => r.kind)).toEqual(['value', 'value', 'error', 'moved'])
+  })
+
+  it('is refused without values, or with others than bytes', () => {
+    for (const head of [[], ['s'], ['s', 'values'], ['s', null]]) {
+      expect(decoded(decodeReplyFrame, writeValue([1, ...head]))).toBeUndefined()
+    }
+    expect(decodeReplyFrame(writeValue([1, 's', new Uint8Array(0)])).replies).toStrictEqual([])
   })
 })

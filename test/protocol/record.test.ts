@@ -207,11 +207,13 @@ describe('bytes that are not a record (C1)', () => {
     const claim = [recordVersion, 1, 3, 7, 'inc', common.prev, 1_000, 2, common.stateHash, 'node-a']
     return Object.assign(claim, changes)
   }
+  const nothing = new Uint8Array(0)
   const commitOf = (...body: unknown[]) => fields({ 1: 2, 9: body })
+  const none = new Uint8Array(0)
 
   it('are refused by a control that differs from a record in nothing but the fault', () => {
     expect(decoded(writeValue(fields({})))?.kind).toBe('claim')
-    expect(decoded(writeValue(commitOf([], [], [])))?.kind).toBe('commit')
+    expect(decoded(writeValue(commitOf([], [], none, [])))?.kind).toBe('commit')
   })
 
   it('are INTERNAL where the version is unknown, older or newer', () => {
@@ -245,17 +247,23 @@ describe('bytes that are not a record (C1)', () => {
 
   it('are INTERNAL where the body of a commit has another shape', () => {
     const s = ['s1', 0]
-    const t = [0, 1, 't', 'k', 1, null, Uint8Array.of(0xc0)]
-    expect(decoded(writeValue(commitOf(s, ['old'], t)))?.kind).toBe('commit')
-    refused(commitOf(s, []))
-    refused(commitOf(s, [], t, []))
-    refused(commitOf(['s1'], [], []))
-    refused(commitOf([1, 0], [], []))
-    refused(commitOf(['s1', -1], [], []))
-    refused(commitOf(s, [5], []))
-    refused(commitOf(s, null, []))
-    refused(commitOf(s, [], t.slice(1)))
-    refused(commitOf([], [], t))
+    const b = Uint8Array.of(1, 2, 0xc0)
+    const t = [0, 1, 't', 'k', 1, 2, 1]
+    expect(decoded(writeValue(commitOf(s, ['old'], b, t)))).toMatchObject({
+      turns: [{ state: b.subarray(0, 2), reply: b.subarray(2) }],
+    })
+    expect(decoded(writeValue(commitOf(s, [], Uint8Array.of(0xc0), Object.assign([...t], { 5: false }))))).toBeDefined()
+    expect(decoded(writeValue(commitOf(s, [], Uint8Array.of(0xc0), Object.assign([...t], { 5: null }))))).toBeDefined()
+    refused(commitOf(s, [], t))
+    refused(commitOf(s, [], b, t, []))
+    refused(commitOf(['s1'], [], nothing, []))
+    refused(commitOf([1, 0], [], nothing, []))
+    refused(commitOf(['s1', -1], [], nothing, []))
+    refused(commitOf(s, [5], b, t))
+    refused(commitOf(s, null, b, t))
+    refused(commitOf(s, [], 'text', []))
+    refused(commitOf(s, [], b, t.slice(1)))
+    refused(commitOf([], [], b, t))
     for (const [at, value] of [
       [0, 1],
       [0, -1],
@@ -264,12 +272,17 @@ describe('bytes that are not a record (C1)', () => {
       [3, null],
       [4, '1'],
       [5, 1],
+      [5, 3],
+      [5, -1],
+      [5, 2 ** 40],
       [5, 'state'],
-      [5, false],
+      [5, true],
+      [6, 0],
+      [6, 2],
       [6, null],
       [6, 'reply'],
     ] as const) {
-      refused(commitOf(s, [], Object.assign([...t], { [at]: value })))
+      refused(commitOf(s, [], b, Object.assign([...t], { [at]: value })))
     }
   })
 

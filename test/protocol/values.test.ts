@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
+import { addExtension, pack, unpack } from 'msgpackr'
 import { describe, expect, it } from 'vitest'
 import { isHoldfastError, type HoldfastError } from '../../src/protocol/errors.ts'
 import { decodeValue, encodeValue, fromJson, toJson, type Value } from '../../src/protocol/values.ts'
@@ -115,6 +116,77 @@ describe('a value', () => {
     expect(view).toStrictEqual(new Uint8Array([1, 2, 9]))
   })
 
+  it('is bytes of the plain class, and leaves nothing on the bytes that it is read from', () => {
+    for (const v of [1, 'x'.repeat(100_000)]) {
+      const bytes = encodeValue(v)
+      expect(bytes.constructor).toBe(Uint8Array)
+      decodeValue(bytes)
+      expect(Object.getOwnPropertyNames(bytes)).toHaveLength(bytes.length)
+      expect(decodeValue(Buffer.from(bytes))).toBe(v)
+    }
+    const read = decodeValue(Buffer.from(encodeValue([new Uint8Array(3)]))) as Uint8Array[]
+    expect(read[0]!.constructor).toBe(Uint8Array)
+  })
+
+  it('may have keys that msgpackr asks objects for', () => {
+    const odd = { constructor: 1, toJSON: 'x', hasOwnProperty: [null], valueOf: { constructor: 'Map' }, dataView: 0n }
+    expect(same(decodeValue(encodeValue(odd)), odd)).toBe(true)
+    expect(hex(encodeValue(odd))).toBe(hex(encodeValue(decodeValue(encodeValue(odd)))))
+    const bare = Object.assign(Object.create(null) as object, { toJSON: 1, a: undefined })
+    expect(decodeValue(encodeValue(bare))).toStrictEqual({ toJSON: 1 })
+    expect(decodeValue(encodeValue({ constructor: undefined, a: 1 }))).toStrictEqual({ a: 1 })
+  })
+
+  it('keeps a byte order mark, wherever one is', () => {
+    for (const n of [0, 5, 29, 30, 61, 62, 63, 64, 252, 253, 254, 300, 65_532, 65_533, 65_536, 70_000]) {
+      for (const text of [`\uFEFF${'x'.repeat(n)}`, `\uFEFF\uFEFF${'é'.repeat(n)}`, `x\uFEFF${'x'.repeat(n)}`]) {
+        const v = { text, list: [text, 1, [{ [text]: text }], -0], after: 'plain', bytes: new Uint8Array(9) }
+        expect(decodeValue(encodeValue(v))).toStrictEqual({ ...v, list: [text, 1, [{ [text]: text }], 0] })
+      }
+    }
+    const bytes = encodeValue(['\uFEFF'.repeat(100), new Uint8Array([1])])
+    const before = hex(bytes)
+    expect(readValue(bytes, true)).toStrictEqual(['\uFEFF'.repeat(100), new Uint8Array([1])])
+    expect(hex(bytes)).toBe(before)
+  })
+
+  it('is read once: what was checked is what is written (K1)', () => {
+    let reads = 0
+    const changing = {
+      get a() {
+        return reads++ === 0 ? 1 : () => 'never'
+      },
+    }
+    expect(decodeValue(encodeValue([changing]))).toStrictEqual([{ a: 1 }])
+    const proxy = new Proxy([1, 2], {
+      get: (items, key, self) => (key === '1' && reads++ > 1 ? undefined : (Reflect.get(items, key, self) as unknown)),
+    })
+    expect(decodeValue(encodeValue({ proxy }))).toStrictEqual({ proxy: [1, 2] })
+    expect(reads).toBe(2)
+  })
+
+  it('may be or hold an instance of a subclass of what is a value', () => {
+    class Items extends Array<number> {}
+    class Raw extends Uint8Array<ArrayBuffer> {}
+    class Day extends Date {}
+    Object.defineProperty(Raw.prototype, 'constructor', { value: Object })
+    const v = { items: Items.of(1, 2), raw: new Raw([1, 2]), day: new Day(5) }
+    expect(decodeValue(encodeValue(v))).toStrictEqual({ items: [1, 2], raw: new Uint8Array([1, 2]), day: new Date(5) })
+  })
+
+  it('has the same bytes whatever others have registered with msgpackr (M1)', () => {
+    const v = { at: new Date(1_500), raw: new Uint8Array([1]), big: 2n ** 70n, list: [1], text: `\uFEFF${'x'.repeat(99)}` }
+    const before = hex(encodeValue(v))
+    for (const Class of [Date, Uint8Array, Object, Array]) {
+      addExtension({ Class, type: 0x42, pack: () => Buffer.from('not ours'), unpack: () => 'not ours' })
+    }
+    addExtension({ type: 0xff, unpack: () => 'not ours' })
+    expect(hex(encodeValue(v))).toBe(before)
+    expect(decodeValue(bytesOf(before))).toStrictEqual(v)
+    expect(pack(new Date(1_500)).toString()).toContain('not ours')
+    expect(unpack(bytesOf('c7 04 01 bbbf 6161'))).not.toBe('\uFEFFaa')
+  })
+
   it('may be read by a getter that encodes another one', () => {
     const inner = { x: 'y'.repeat(3_000) }
     let insideBytes: Uint8Array | undefined
@@ -194,6 +266,21 @@ describe('what is not a value is refused with its path (V3–V7):', () => {
     for (let i = 0; i < 40; i++) doubling = [doubling, doubling]
     expect(refusal(() => encodeValue(doubling)).message).toContain('67108864 bytes')
     expect(refusal(() => encodeValue([new Uint8Array(64 * 1_024 * 1_024)])).path).toBe('$[0]')
+  })
+
+  it('a value of small parts that would be copied without end', () => {
+    let doubling: Value = []
+    for (let i = 0; i < 99; i++) doubling = [doubling, doubling]
+    const before = process.memoryUsage().rss
+    expect(refusal(() => encodeValue(doubling)).message).toContain('67108864 bytes')
+    expect(process.memoryUsage().rss - before).toBeLessThan(1_024 * 1_024 * 1_024)
+  })
+
+  it('a value that is longer than it looks', () => {
+    const text = 'é'.repeat(33 * 1_024 * 1_024)
+    expect(refusal(() => encodeValue(text)).message).toContain('67108864 bytes')
+    const bytes = new Uint8Array(64 * 1_024 * 1_024 + 1).fill(0xc0)
+    expect(refusal(() => decodeValue(bytes)).message).toContain('more than 67108864 bytes')
   })
 
   it('a value whose getter throws: its error is passed on', () => {
@@ -286,7 +373,11 @@ describe('hostile bytes', () => {
     ['a reference target of msgpackr', 'd6 69 00000001 90'],
     ['a typed array of msgpackr', 'c7 02 74 01 00'],
     ['bundled strings of msgpackr', 'd6 62 00000001'],
-    ['a date of 32 bits', 'd6 ff 00000000'],
+    ['an invalid date of msgpackr', 'd4 ff ff'],
+    ['a date of 32 bits with a longer head', 'c7 04 ff 00000000'],
+    ['a date of 64 bits with a longer head', 'c7 08 ff 00000000 00000000'],
+    ['a date of 128 bits', 'd8 ff' + '00'.repeat(16)],
+    ['a text as mend-bytes.ts puts it', 'c7 04 01 bbbf 6161'],
     ['a date with half milliseconds', 'd7 ff 001e8480 00000000'],
     ['a date with a second of nanoseconds', 'c7 0c ff 3b9aca00 0000000000000000'],
     ['a date out of range', 'c7 0c ff 00000000 7fffffffffffffff'],
@@ -372,10 +463,20 @@ describe('hostile bytes', () => {
     )
   })
 
-  it('do not confuse the table of known keys, whatever keys share a place in it', () => {
+  it('do not confuse the table of keys that are known, whatever keys share a place in it', () => {
     const keys = Array.from({ length: 5_000 }, (_, i) => `key ${i} of many`)
     const object = Object.fromEntries(keys.map((key, i) => [key, i]))
-    for (let i = 0; i < 3; i++) expect(decodeValue(encodeValue(object))).toStrictEqual(object)
+    const few = keys.map((key, i) => ({ [key]: i, [`é${key}`]: -i }))
+    for (let i = 0; i < 3; i++) {
+      expect(decodeValue(encodeValue(object))).toStrictEqual(object)
+      for (const small of few) expect(decodeValue(encodeValue(small))).toStrictEqual(small)
+    }
+  })
+
+  it('that are cut in one message do not spoil the keys of the next', () => {
+    const bytes = encodeValue({ käse: 1, later: 'a longer text'.repeat(3) })
+    for (let n = 0; n < bytes.length; n++) refusal(() => decodeValue(bytes.subarray(0, n)))
+    expect(decodeValue(encodeValue({ käse: 2 }))).toStrictEqual({ käse: 2 })
   })
 
   it('of other spellings of a number are the number', () => {

@@ -15,7 +15,7 @@ import { provisionLog } from './provision.ts'
 import { LogReader } from './read.ts'
 import { Requests } from './requests.ts'
 import { checkReplicas, type LogSettings } from './settings.ts'
-import { generationOf, logStream } from './stream-settings.ts'
+import { checkStream, generationOf, logConfig, logStream } from './stream-settings.ts'
 
 export class NatsChangelog implements Changelog {
   readonly #link: Link
@@ -51,7 +51,6 @@ export class NatsChangelog implements Changelog {
       genesis,
       appendGenesis: () => log.append(genesis, 0 as Seq),
     })
-    if (created) observer.emit({ type: 'log.provisioned', partition, generation })
     return { created }
   }
 
@@ -84,7 +83,10 @@ class NatsLog implements PartitionLog {
   async info(): Promise<LogInfo | null> {
     const info = await this.#jetstream.streamInfo(this.#stream)
     if (info === null) return null
-    return { generation: generationOf(info.config), first: info.first as Seq, last: info.last as Seq }
+    const generation = generationOf(info.config)
+    // An operator may have changed the stream since it was made (L7).
+    checkStream(info.config, logConfig(this.#stream, this.#subject, generation, 1), false)
+    return { generation, first: info.first as Seq, last: info.last as Seq }
   }
 
   append(record: Uint8Array, expected: Seq): Promise<AppendResult> {

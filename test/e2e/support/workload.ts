@@ -125,7 +125,8 @@ export class Workload {
         return void this.mistakes.push(`reading ${key}: ${String(error)}`)
       }
       const last = ids.at(-1)
-      if (ids.length < least) this.mistakes.push(`${key} was read with ${ids.length} ids, when ${least} were acknowledged`)
+      if (ids.length < least)
+        this.mistakes.push(`${key} was read with ${ids.length} ids, when ${least} were acknowledged`)
       if (last !== undefined) this.#reads.set(`${key} ${ids.length}`, { key, length: ids.length, last })
     }
   }
