@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { partitions, type DemoCluster } from './cluster.ts'
 
-const withinMs = 30_000
+const withinMs = 60_000
 
 /** Resolves once every partition is served, by nodes whose shares differ by one at most; rejects if that takes too long. */
 export async function settled(cluster: DemoCluster): Promise<void> {

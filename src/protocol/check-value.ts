@@ -42,22 +42,28 @@ function check(value: unknown, levels: number): unknown {
       checkText(value)
       return value
     case 'number':
+      if ((value | 0) === value) return value
       if (!Number.isFinite(value)) throw new Refusal(`${value} is not a value: use a finite number or null`)
+      count(8)
       return value
     case 'boolean':
       return value
     case 'object':
       return value === null ? null : checkObject(value, levels)
     case 'bigint':
-      if (BigInt.asIntN(64, value) !== value && BigInt.asIntN(maxBigintBits, value) !== value) {
-        throw new Refusal(`a bigint has at most ${maxBigintBits} bits`)
-      }
-      return value
+      return checkBigint(value)
     case 'undefined':
       throw new Refusal('undefined is not a value here: use null')
     default:
       throw new Refusal(`a ${typeof value} is not a value`)
   }
+}
+
+function checkBigint(n: bigint): bigint {
+  if (BigInt.asIntN(64, n) === n) count(8)
+  else if (BigInt.asIntN(maxBigintBits, n) === n) count(n.toString(16).length >> 1)
+  else throw new Refusal(`a bigint has at most ${maxBigintBits} bits`)
+  return n
 }
 
 function checkText(text: string): void {
@@ -81,6 +87,7 @@ function checkObject(value: object, levels: number): unknown {
   if (value instanceof Date) {
     const ms = value.getTime()
     if (Number.isNaN(ms)) throw new Refusal('an invalid date is not a value: use null')
+    count(6)
     return new Date(ms)
   }
   const name: unknown = value.constructor?.name
@@ -105,6 +112,7 @@ function checkMap(object: object, levels: number): unknown {
   enter(levels, 0)
   const copy: Record<string, unknown> = {}
   let step = ''
+  let odd = false
   try {
     // The engine knows this loop: the names and places of the properties come from the object's shape.
     for (const key in object) {
@@ -113,14 +121,15 @@ function checkMap(object: object, levels: number): unknown {
       const item = (object as typeof copy)[key]
       if (item === undefined) continue
       if (key === '__proto__') throw new Refusal('"__proto__" is not a key: use another')
+      // msgpackr would ask the object for its constructor.
+      if (key === 'constructor') odd = true
       checkText(key)
       copy[key] = check(item, levels - 1)
     }
   } catch (error) {
     throw further(error, step)
   }
-  // msgpackr would ask the object for its constructor.
-  return Object.hasOwn(copy, 'constructor') ? new Map(Object.entries(copy)) : copy
+  return odd ? new Map(Object.entries(copy)) : copy
 }
 
 function enter(levels: number, items: number): void {

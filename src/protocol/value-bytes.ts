@@ -1,14 +1,14 @@
 /**
- * Values as bytes: msgpackr, with a check of each value before it and of all bytes before they are read.
+ * Values as bytes: msgpackr, with a check of each value before it is packed and of all bytes before they are unpacked.
  *
- * M1. msgpackr's registry of extensions, its buffer and its state are one for all that load the same build of it. This one, the
- *     build without code generation and without native code, is loaded here alone: no other package can change what our bytes
- *     mean, and nothing here changes theirs.
- * M2. It packs only what `checkValue` made, and reads only what `scanValue` passed: no code of a caller runs inside it, and no
- *     extension but those for dates and bigints. It does neither inside the other.
+ * M1. msgpackr's registry of extensions, its buffer and its state are one for all that load the same build of it. Ours is the build
+ *     without generated and without native code, which nothing else has a reason to load: what others register with msgpackr does
+ *     not change what our bytes mean, and the other way round.
+ * M2. It packs only what `checkValue` made and reads only what `scanValue` passed: no code of a caller runs inside it, it never
+ *     runs inside itself, and it reads no extension but those for dates and bigints.
  * M3. Small results are views of one block, side by side, as Node's own buffers are: an allocation of its own would cost more than
  *     packing. No byte of a result is ever written again. Who keeps a small one for long should copy it. A result that the block
- *     has no room for gets exactly its own bytes.
+ *     had no room for has bytes of its own, and no more than it needs.
  */
 import { Packr, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr/index-no-eval'
 import { checkValue } from './check-value.ts'

@@ -1,5 +1,5 @@
 /**
- * What the writer, the reader and the JSON forms of values share. The numbers are on the wire and on disk: never change one.
+ * What the check, the scan and the JSON forms of values share. The numbers are on the wire and on disk: never change one.
  */
 
 /** See values.ts. */
@@ -7,7 +7,7 @@ export type Value = null | boolean | number | string | bigint | Date | Uint8Arra
 
 /** msgpack's own timestamp, type -1. */
 export const dateExtension = 0xff
-/** `B`: a bigint that 64 bits cannot hold, two's complement, big-endian. */
+/** `B`, msgpackr's: a bigint that 64 bits cannot hold, two's complement, big-endian. */
 export const bigintExtension = 0x42
 export const maxBigintBits = 1_024
 /** Arrays and objects inside each other. */

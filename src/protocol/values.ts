@@ -8,11 +8,12 @@
  * V5. As in JSON, properties that are undefined, or that symbols name, are left out. Undefined in an array is refused, a hole too.
  * V6. Classes, functions, symbols, Map, Set, and what holds itself are refused, with the path to it, and never changed on the way.
  *     Any Uint8Array comes back as a plain Uint8Array. Of an array only the items count.
- * V7. At most 100 levels deep and 64 MiB long.
+ * V7. At most 100 levels deep and 64 MiB long, where an array or object counts 16 bytes at least.
  * V8. Bytes are msgpack: nil, bool, int, float 64, str, bin, array, map with keys that are text; int 64 and uint 64 stand for a
  *     bigint only, extension `B` (0x42) for a larger one, extension -1 (timestamp) for a Date.
- * V9. The codec is our own because it must check each value and distrust each byte, which takes the walk that encoding takes; a
- *     general codec would need both, and reads extensions (functions, regular expressions, references) that must not be read.
+ * V9. msgpackr packs and unpacks them, between a check of each value and a scan of all bytes, since it does neither
+ *     (`value-bytes.ts`). A codec of our own, which did all in one walk, took 0.4 µs to write and 0.5 µs to read an object of 100
+ *     bytes where this takes 0.8 and 0.9, and for frames and records of 64 a tenth to a quarter less: not enough to keep one.
  *
  * JSON forms:
  *
@@ -28,7 +29,7 @@ import { readValue, writeValue } from './value-bytes.ts'
 import type { Value } from './value-format.ts'
 
 export type { Value }
-export { fromJson, toJson, type Json } from './value-json.ts'
+export { fromJson, toJson } from './value-json.ts'
 
 /**
  * The bytes of a value; `undefined` as the whole value counts as null. Throws `INVALID`, with `path`, for anything that is not a

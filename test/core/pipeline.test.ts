@@ -294,7 +294,7 @@ describe('whatever the network, the log and a rival do', () => {
         expect(world.reported.map(({ item }) => item)).toEqual(world.pushed.map(({ item }) => item))
         expect(areTheSame(world.validCommits(), world.pushed)).toBe(true)
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     )
   })
 
@@ -305,7 +305,7 @@ describe('whatever the network, the log and a rival do', () => {
         world.settleDown()
         expect(areTheSame(world.validCommits(), world.reported)).toBe(true)
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     )
   })
 

@@ -221,31 +221,73 @@ describe('a store that is damaged while its node is away', () => {
     },
   )
 
-  it('is rebuilt wherever its MANIFEST ends before its time', { timeout }, async () => {
-    const cluster = await copy()
-    const whole = await readFile(await manifest(storeOf(cluster, 0)))
-    // Where one entry of it ends and the next begins: length and type follow a checksum of four bytes.
-    const ends: number[] = []
-    for (let at = 0; at + 7 <= whole.length; at += 7 + whole.readUInt16LE(at + 4)) ends.push(at)
-    expect(ends.length).toBeGreaterThan(6)
-    const last = cluster.folder
-    const shown: string[] = []
-    for (const end of ends) {
-      const folder = await mkdtemp(join(tmpdir(), 'holdfast-manifest-'))
-      closers.push(() => rm(folder, { recursive: true, force: true }))
-      await cp(join(last, 'a'), folder, { recursive: true })
-      await truncate(await manifest(join(folder, 'p0')), end)
-      const stores = await RocksDbStores.open({ dataDir: folder, memoryBudget: 1 })
-      const verdict = await stores.open(partitionId(0)).then(
-        () => 'opened',
-        (error: unknown) => (isHoldfastError(error, 'INTERNAL') ? 'damaged' : error),
-      )
-      shown.push(String(verdict))
-      await stores.close()
-    }
-    // The last entry is not about data: it is written once all that a start finds is in tables.
-    expect(shown.slice(0, -1)).toEqual(ends.slice(0, -1).map(() => 'damaged'))
-  })
+  it(
+    'is damaged, or has the effect of some first batches, whatever its MANIFEST and its write-ahead logs have lost (S1, S4)',
+    { timeout },
+    async () => {
+      const home = await mkdtemp(join(tmpdir(), 'holdfast-manifest-'))
+      closers.push(() => rm(home, { recursive: true, force: true }))
+      const written = 6_000
+      const keyOf = (i: number) => Buffer.from(`k${String(i).padStart(6, '0')}`)
+      // Two lives, so that the second has tables of the first, tables of its own, and more than one log.
+      for (const [from, to] of [
+        [0, written / 2],
+        [written / 2, written],
+      ] as const) {
+        const stores = await RocksDbStores.open({ dataDir: join(home, 'whole'), memoryBudget: 1 })
+        const store = await stores.open(partitionId(0))
+        for (let i = from; i < to; i++) {
+          await store.write([
+            { key: keyOf(i), value: Buffer.from(noise(i, 200)) },
+            { key: Buffer.from('latest'), value: Buffer.from(`${i}`) },
+          ])
+        }
+        await stores.close()
+      }
+      const whole = join(home, 'whole', 'p0')
+      const bytes = await readFile(await manifest(whole))
+      // Where one entry of it ends and the next begins: length and type follow a checksum of four bytes.
+      const ends: number[] = []
+      for (let at = 0; at + 7 <= bytes.length; at += 7 + bytes.readUInt16LE(at + 4)) ends.push(at)
+      const logs = (await readdir(whole)).filter((name) => name.endsWith('.log'))
+      expect(ends.length).toBeGreaterThan(8)
+      expect(logs.length).toBeGreaterThan(1)
+      const losses: Damage[] = [
+        ['nothing', () => Promise.resolve()],
+        ...ends.map((end): Damage => [
+          `all of the MANIFEST after ${end}`,
+          async (folder) => truncate(await manifest(folder), end),
+        ]),
+        ...logs.map((name): Damage => [name, (folder) => rm(join(folder, name))]),
+        ...logs.map((name): Damage => [`half of ${name}`, (folder) => cut(join(folder, name), 0.5)]),
+        ...logs.map((name): Damage => [`the content of ${name}`, (folder) => cut(join(folder, name), 0)]),
+      ]
+      const outcomes = { damaged: 0, whole: 0, shorter: 0 }
+      for (const [i, [lost, lose]] of losses.entries()) {
+        const dataDir = join(home, `${i}`)
+        await cp(join(home, 'whole'), dataDir, { recursive: true })
+        await lose(join(dataDir, 'p0'))
+        const stores = await RocksDbStores.open({ dataDir, memoryBudget: 1 })
+        try {
+          const store = await stores.open(partitionId(0))
+          const [latest] = await store.getMany([Buffer.from('latest')])
+          const count = latest === undefined ? 0 : Number(Buffer.from(latest).toString()) + 1
+          const found: string[] = []
+          for await (const [key] of store.range(keyOf(0), Buffer.from('l'))) found.push(Buffer.from(key).toString())
+          expect(found, `without ${lost}`).toEqual(Array.from({ length: count }, (_, n) => keyOf(n).toString()))
+          outcomes[count === written ? 'whole' : 'shorter']++
+        } catch (error) {
+          if (!isHoldfastError(error, 'INTERNAL')) throw error
+          outcomes.damaged++
+        } finally {
+          await stores.close()
+        }
+      }
+      expect(outcomes.damaged).toBeGreaterThan(ends.length / 2)
+      expect(outcomes.whole).toBeGreaterThan(0)
+      expect(outcomes.shorter).toBeGreaterThan(0)
+    },
+  )
 
   it(
     'goes on from an earlier moment where its write-ahead log is cut, and is rebuilt where an older one is gone',

@@ -145,7 +145,7 @@ describe('gossip, with the registry paused', () => {
   it('tells every node how far a partition that is replayed lags behind its log', { timeout }, async () => {
     const sim = await started(5, ['a'], 1)
     const { session } = sim.client('client')
-    const records = 2_000
+    const records = 1_300
     for (let i = 0; i < records; i++) await command(sim, session, 'k', `${i}`)
     const last = owned(sim, 'a')[0]!.progress.appliedSeq
     expect(last).toBeGreaterThan(records)

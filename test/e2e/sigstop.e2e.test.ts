@@ -140,6 +140,9 @@ async function freezeOnce(
   const { name } = victim
   const { incarnation } = await the.status(victim)
   const theirs = keys.filter((key) => the.serverOf(partitionOf(key, partitions)) === victim)
+  // Else the news that others have taken over would wait for it, ahead of what it is asked then: it has to know by its lease (O3).
+  victim.order({ do: 'deafen', deaf: true })
+  await the.status(victim)
   await stopInPlace(the, victim, inHand)
 
   const commands = (nth: string) => theirs.map((key) => ({ key, append: `${incarnation}-${key}-${nth}` }))
@@ -156,6 +159,7 @@ async function freezeOnce(
   const starts = victim.eventsOf('node.started').length
   victim.signal('SIGCONT')
   await the.until(() => victim.eventsOf('node.started').length > starts, `${name} comes back`)
+  victim.order({ do: 'deafen', deaf: false })
   const after = () => victim.appends.slice(sent)
   await the.until(
     () => after().some((append) => append.turns > 0 && append.incarnation !== incarnation),

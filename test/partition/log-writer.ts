@@ -122,5 +122,17 @@ export class LogWriter {
   #judge(bytes: Uint8Array): void {
     const verdict = judge(this.position, nextSeq(this.position.seq), bytes)
     if (verdict.kind !== 'broken') this.position = verdict.position
+    if (verdict.kind === 'valid' && verdict.record.kind === 'commit')
+      verdict.record.turns.forEach((turn) => this.#apply(turn))
+  }
+
+  /** What others have written; what was written here is known already. */
+  #apply({ type, key, rev, state }: TurnRecord): void {
+    const id = actorId(type, key)
+    const before = this.actors.get(id)
+    if (state === undefined || before?.rev === rev) return
+    const after = { rev, state, share: actorShare(id, rev, state) }
+    this.stateHash = replaceShare(this.stateHash, before?.share ?? noShare, after.share)
+    this.actors.set(id, after)
   }
 }

@@ -10,7 +10,7 @@ export const text = (constraints: fc.StringConstraints = {}) =>
     fc.string({ ...constraints, unit: 'binary' }),
     fc.string({
       ...constraints,
-      unit: fc.constantFrom('a', 'Z', '9', '_', '-', '=', '.', '*', '>', '$', ' ', '/', 'é', '🛒'),
+      unit: fc.constantFrom('a', 'Z', '9', '_', '-', '=', '.', '*', '>', '$', ' ', '/', 'é', '🛒', '\uFEFF'),
     }),
   )
 

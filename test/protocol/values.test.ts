@@ -167,7 +167,7 @@ describe('a value', () => {
 
   it('may be or hold an instance of a subclass of what is a value', () => {
     class Items extends Array<number> {}
-    class Raw extends Uint8Array<ArrayBuffer> {}
+    class Raw extends Uint8Array {}
     class Day extends Date {}
     Object.defineProperty(Raw.prototype, 'constructor', { value: Object })
     const v = { items: Items.of(1, 2), raw: new Raw([1, 2]), day: new Day(5) }
@@ -175,7 +175,13 @@ describe('a value', () => {
   })
 
   it('has the same bytes whatever others have registered with msgpackr (M1)', () => {
-    const v = { at: new Date(1_500), raw: new Uint8Array([1]), big: 2n ** 70n, list: [1], text: `\uFEFF${'x'.repeat(99)}` }
+    const v = {
+      at: new Date(1_500),
+      raw: new Uint8Array([1]),
+      big: 2n ** 70n,
+      list: [1],
+      text: `\uFEFF${'x'.repeat(99)}`,
+    }
     const before = hex(encodeValue(v))
     for (const Class of [Date, Uint8Array, Object, Array]) {
       addExtension({ Class, type: 0x42, pack: () => Buffer.from('not ours'), unpack: () => 'not ours' })
@@ -184,7 +190,7 @@ describe('a value', () => {
     expect(hex(encodeValue(v))).toBe(before)
     expect(decodeValue(bytesOf(before))).toStrictEqual(v)
     expect(pack(new Date(1_500)).toString()).toContain('not ours')
-    expect(unpack(bytesOf('c7 04 01 bbbf 6161'))).not.toBe('\uFEFFaa')
+    expect(() => unpack(bytesOf('c7 04 01 bbbf 6161')) as unknown).toThrow('Unknown extension')
   })
 
   it('may be read by a getter that encodes another one', () => {
@@ -466,7 +472,7 @@ describe('hostile bytes', () => {
   it('do not confuse the table of keys that are known, whatever keys share a place in it', () => {
     const keys = Array.from({ length: 5_000 }, (_, i) => `key ${i} of many`)
     const object = Object.fromEntries(keys.map((key, i) => [key, i]))
-    const few = keys.map((key, i) => ({ [key]: i, [`é${key}`]: -i }))
+    const few = keys.map((key, i) => ({ [key]: i, [`é${key}`]: ~i }))
     for (let i = 0; i < 3; i++) {
       expect(decodeValue(encodeValue(object))).toStrictEqual(object)
       for (const small of few) expect(decodeValue(encodeValue(small))).toStrictEqual(small)

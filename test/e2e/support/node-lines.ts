@@ -42,6 +42,8 @@ export type NodeOrder =
     }
   /** Stop (SIGSTOP) between the next commit of a command and its sending; of any partition, or of this one. */
   | { readonly do: 'freeze'; readonly partition?: number }
+  /** Lose all news of the registry's watches from now on, or no more: a watch may do that (G3). */
+  | { readonly do: 'deafen'; readonly deaf: boolean }
   | { readonly do: 'status' }
   /** Have everything moved away. */
   | { readonly do: 'drain' }

@@ -10,9 +10,12 @@
 import { writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { NatsChangelog } from '../../../src/adapters/nats/changelog.ts'
+import { NatsRegistry } from '../../../src/adapters/nats/registry.ts'
 import { recordHash } from '../../../src/core/hashing.ts'
 import { createNode, isHoldfastError, type HoldfastEvent, type HoldfastNode } from '../../../src/index.ts'
 import type { PartitionLog } from '../../../src/ports/changelog.ts'
+import type { Registry } from '../../../src/ports/registry.ts'
+import type { Subscription } from '../../../src/ports/transport.ts'
 import type { PartitionId } from '../../../src/protocol/ids.ts'
 import { decodeRecord } from '../../../src/protocol/record.ts'
 import { Ledger } from './ledger.ts'
@@ -54,6 +57,18 @@ NatsChangelog.prototype.log = function (partition) {
   return reported(openLog.call(this, partition), partition)
 }
 
+let deaf = false
+
+const openWatch = Reflect.get(NatsRegistry.prototype, 'watch') as (
+  this: NatsRegistry,
+  ...args: Parameters<Registry['watch']>
+) => Subscription
+NatsRegistry.prototype.watch = function (prefix, listener) {
+  return openWatch.call(this, prefix, (change) => {
+    if (!deaf) listener(change)
+  })
+}
+
 const observer = { emit: (event: HoldfastEvent) => say({ is: 'event', event: printable(event) }) }
 
 /** An error in JSON is an empty object. */
@@ -74,6 +89,9 @@ async function obey(order: NodeOrder): Promise<void> {
       return
     case 'status':
       if (node !== undefined) say({ is: 'status', status: node.status() })
+      return
+    case 'deafen':
+      deaf = order.deaf
       return
     case 'drain':
       await node?.drain()

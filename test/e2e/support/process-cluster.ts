@@ -51,7 +51,7 @@ export class ProcessCluster {
   readonly #guardian: Guardian
   readonly #settings: Partial<NodeSettings>
   readonly #open: { close(): Promise<void> }[] = []
-  readonly #waiting = new Set<() => void>()
+  readonly #waiting: (() => void)[] = []
 
   static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-e2e-'))
@@ -155,17 +155,28 @@ export class ProcessCluster {
 
   /** Resolves to what `look` gives once that is something. `what` completes "… until <what>". */
   async until<T>(look: () => T | undefined | false, what: string): Promise<T> {
-    for (;;) {
-      const found = look()
-      if (found !== undefined && found !== false) return found
-      this.#checkStarts()
-      await this.#news(what)
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      this.tell()
+    }, patienceMs)
+    try {
+      for (;;) {
+        const found = look()
+        if (found !== undefined && found !== false) return found
+        const failed = this.processes.find((node) => node.failed !== undefined)
+        if (failed !== undefined) throw new Error(`the node ${failed.name} failed: ${failed.failed}\n${this.trace()}`)
+        if (late) throw new Error(`waited in vain until ${what}\n${this.trace()}`)
+        await new Promise<void>((resolve) => this.#waiting.push(resolve))
+      }
+    } finally {
+      clearTimeout(timer)
     }
   }
 
   /** There is news: who waits looks again. */
   tell(): void {
-    for (const wake of [...this.#waiting]) wake()
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 
   /** The node that was the last to serve a partition. */
@@ -210,26 +221,6 @@ export class ProcessCluster {
 
   get #connection() {
     return { servers: this.nats.url, cluster: clusterName, reconnectWaitMs: 50, reconnectJitterMs: 50 }
-  }
-
-  #news(what: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const wake = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(wake)
-        resolve()
-      }
-      const timer = setTimeout(() => {
-        this.#waiting.delete(wake)
-        reject(new Error(`waited in vain until ${what}\n${this.trace()}`))
-      }, patienceMs)
-      this.#waiting.add(wake)
-    })
-  }
-
-  #checkStarts(): void {
-    const failed = this.processes.find((node) => node.failed !== undefined)
-    if (failed !== undefined) throw new Error(`the node ${failed.name} failed: ${failed.failed}\n${this.trace()}`)
   }
 }
 
