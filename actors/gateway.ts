@@ -22,7 +22,14 @@ import type { Observer } from '../src/ports/observer.ts'
 import type { Headers, Message, Subscription, Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
 import type { RequestKind } from '../src/protocol/frames.ts'
-import { callKinds, headerNames, isInbox, subjectsOf, type CallKind, type CallTarget } from '../src/protocol/subjects.ts'
+import {
+  callKinds,
+  headerNames,
+  isInbox,
+  subjectsOf,
+  type CallKind,
+  type CallTarget,
+} from '../src/protocol/subjects.ts'
 import { fromJson, toJson, type Value } from '../src/protocol/values.ts'
 
 export interface GatewayOptions {

@@ -17,7 +17,15 @@ import { defaultPartitionSettings, type PartitionSettings } from '../src/partiti
 import { decodeHandOff, encodeControl, type Report } from '../src/placement/control.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Message, Subscription } from '../src/ports/transport.ts'
-import { incarnation, partitionId, sameNode, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../src/protocol/ids.ts'
+import {
+  incarnation,
+  partitionId,
+  sameNode,
+  type Epoch,
+  type NodeId,
+  type NodeRef,
+  type PartitionId,
+} from '../src/protocol/ids.ts'
 import { subjectsOf } from '../src/protocol/subjects.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import { createMembership, type Membership } from './membership.ts'
@@ -50,7 +58,12 @@ export class Incarnation {
   #loadAtMs = 0
   #ended = false
 
-  constructor(ports: NodePorts, options: NodeOptions, settings: NodeSettings, onLost: (how: 'dead' | 'replaced', reason: string) => void) {
+  constructor(
+    ports: NodePorts,
+    options: NodeOptions,
+    settings: NodeSettings,
+    onLost: (how: 'dead' | 'replaced', reason: string) => void,
+  ) {
     this.#ports = ports
     this.#options = options
     this.#settings = settings
@@ -256,7 +269,16 @@ export class Incarnation {
     const partitions = statuses.flatMap(({ partition, role, epoch, progress: { appliedSeq, lag, stateHash } }) =>
       role === 'none'
         ? []
-        : [{ partition, role: role === 'handing-off' ? ('owner' as const) : role, epoch, appliedSeq, headLag: lag, stateHash }],
+        : [
+            {
+              partition,
+              role: role === 'handing-off' ? ('owner' as const) : role,
+              epoch,
+              appliedSeq,
+              headLag: lag,
+              stateHash,
+            },
+          ],
     )
     const leaving = this.#membership?.alive().find((lease) => sameNode(lease, this.self))?.draining ?? false
     return { host, zone, version, load: this.#load, leaving, partitions }

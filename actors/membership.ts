@@ -154,7 +154,8 @@ export function createMembership(options: MembershipOptions): Membership {
     async join() {
       actor.start()
       const snapshot = await waitFor(actor, (s) => s.matches('member') || s.status === 'done', { timeout: Infinity })
-      if (!snapshot.matches('member')) throw snapshot.context.error ?? new HoldfastError('RETRY', 'the lease was lost at once')
+      if (!snapshot.matches('member'))
+        throw snapshot.context.error ?? new HoldfastError('RETRY', 'the lease was lost at once')
       await watch.refresh().catch(() => {})
     },
     alive: () => watch.alive(),

@@ -114,7 +114,9 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSetti
     types: {} as { context: Context; events: Event },
     actors: {
       start: fromPromise<void>(() => lives.begin(settings).start()),
-      end: fromPromise<void, { readonly leave: boolean }>(({ input }) => lives.current?.end(input.leave) ?? Promise.resolve()),
+      end: fromPromise<void, { readonly leave: boolean }>(
+        ({ input }) => lives.current?.end(input.leave) ?? Promise.resolve(),
+      ),
       crash: fromPromise<void>(() => lives.current?.crash() ?? Promise.resolve()),
     },
     actions: {
@@ -127,7 +129,8 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSetti
     },
     guards: {
       replaced: (_, { how }: { how: string }) => how === 'replaced',
-      passing: (_, { error }: { error: unknown }) => isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'UNKNOWN'),
+      passing: (_, { error }: { error: unknown }) =>
+        isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'UNKNOWN'),
     },
     delays: { pause: startAgainMs },
   }).createMachine({

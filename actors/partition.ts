@@ -115,7 +115,15 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
     },
   }).createMachine({
     initial: 'unowned',
-    context: { wanted: null, epoch: 0 as Epoch, failures: 0, serveFromMs: 0, to: undefined, handedOff: false, reason: undefined },
+    context: {
+      wanted: null,
+      epoch: 0 as Epoch,
+      failures: 0,
+      serveFromMs: 0,
+      to: undefined,
+      handedOff: false,
+      reason: undefined,
+    },
     on: {
       want: { actions: assign({ wanted: ({ event }) => event.epoch }) },
       broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },

@@ -157,7 +157,8 @@ export function createPlacement(options: PlacementOptions): Placement {
           hurry: { actions: ({ self: actor }) => actor.getSnapshot().children['leader']?.send({ type: 'hurry' }) },
           deposed: {
             target: 'following',
-            actions: () => observer.emit({ type: 'placement.deposed', node: self.id, reason: `${seen.leader?.id} leads` }),
+            actions: () =>
+              observer.emit({ type: 'placement.deposed', node: self.id, reason: `${seen.leader?.id} leads` }),
           },
         },
       },

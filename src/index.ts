@@ -1,5 +1,13 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from './behaviour/index.ts'
-export { Holdfast, type CallOptions, type Change, type Duration, type Reference, type Watch, type WatchOptions } from './client/index.ts'
+export {
+  Holdfast,
+  type CallOptions,
+  type Change,
+  type Duration,
+  type Reference,
+  type Watch,
+  type WatchOptions,
+} from './client/index.ts'
 export { connect, type ConnectOptions } from './connect.ts'
 export type { NodeSettingsInput, NodeStatus } from '../actors/node.ts'
 export { createNode, type HoldfastNode } from './node/create-node.ts'

@@ -95,7 +95,8 @@ export function judge(position: LogPosition, seq: Seq, bytes: Uint8Array): Verdi
     case 'genesis':
       return broken(`record ${seq} is a second genesis`)
     case 'claim':
-      if (record.epoch <= position.epoch) return passOver(position, seq, `claim of epoch ${record.epoch} after ${position.epoch}`)
+      if (record.epoch <= position.epoch)
+        return passOver(position, seq, `claim of epoch ${record.epoch} after ${position.epoch}`)
       if (!links) return broken(`the claim at ${seq} does not link to record ${position.validSeq}`)
       return valid(position, seq, bytes, record)
     case 'commit':
@@ -141,6 +142,9 @@ const broken = (reason: string): Verdict => ({ kind: 'broken', reason })
 /** Thrown by readers of a broken log: the partition stops (L1, L4). */
 export class BrokenLog extends HoldfastError {
   constructor(partition: PartitionId, reason: string) {
-    super('INTERNAL', `the log of partition ${partition} is broken: ${reason}. Its stores are kept; an operator has to decide.`)
+    super(
+      'INTERNAL',
+      `the log of partition ${partition} is broken: ${reason}. Its stores are kept; an operator has to decide.`,
+    )
   }
 }

@@ -48,7 +48,11 @@ export class Sessions {
 
   /** Puts back what a store held. */
   restore(snapshot: SessionSnapshot): void {
-    this.#sessions.set(snapshot.session, { low: snapshot.low, lastContactMs: snapshot.lastContactMs, replies: new Map() })
+    this.#sessions.set(snapshot.session, {
+      low: snapshot.low,
+      lastContactMs: snapshot.lastContactMs,
+      replies: new Map(),
+    })
   }
 
   restoreReply(session: SessionId, number: number, reply: Uint8Array): void {

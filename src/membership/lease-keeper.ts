@@ -46,14 +46,19 @@ export class LeaseKeeper {
       const entry = await registry.get(this.#key)
       const value = encodeLease(this.#lease)
       const result =
-        entry === null ? await registry.create(this.#key, value) : await registry.update(this.#key, value, entry.revision)
+        entry === null
+          ? await registry.create(this.#key, value)
+          : await registry.update(this.#key, value, entry.revision)
       if (result.kind === 'conflict') continue
       this.#revision = result.revision
       this.#schedule()
       return result.revision
     }
     const { id } = this.#lease
-    throw new HoldfastError('CONFLICT', `somebody else keeps taking the lease of node "${id}": give each node an id of its own`)
+    throw new HoldfastError(
+      'CONFLICT',
+      `somebody else keeps taking the lease of node "${id}": give each node an id of its own`,
+    )
   }
 
   /** Tells everyone that the partitions of this node are to be moved away. */
@@ -109,7 +114,8 @@ export class LeaseKeeper {
         return
       }
       this.stop()
-      if (found?.state === 'alive') onLost('replaced', `another process took the node id "${found.id}"; give each an id of its own`)
+      if (found?.state === 'alive')
+        onLost('replaced', `another process took the node id "${found.id}"; give each an id of its own`)
       else onLost('dead', found === undefined ? 'its lease is gone' : `its lease was marked ${found.state}`)
     } catch (error) {
       if (!isHoldfastError(error)) throw error

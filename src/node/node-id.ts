@@ -16,7 +16,9 @@ export async function nodeIdFor(given: string | undefined, dataDir: string, rand
   const path = join(dataDir, 'node-id')
   const kept = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
-    throw new HoldfastError('INVALID', `${path} cannot be read (${error.code}): check its permissions`, { cause: error })
+    throw new HoldfastError('INVALID', `${path} cannot be read (${error.code}): check its permissions`, {
+      cause: error,
+    })
   })
   if (kept !== undefined) {
     const id = kept.trim()

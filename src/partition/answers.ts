@@ -12,7 +12,10 @@ export const notExecuted: Answer = {
 /** It may be in the log (R2); whoever owns the partition now knows by the id. */
 export const inDoubt: Answer = {
   kind: 'error',
-  error: { code: 'UNKNOWN', message: 'the owner stopped before it knew whether this is in the log; repeat it with its id' },
+  error: {
+    code: 'UNKNOWN',
+    message: 'the owner stopped before it knew whether this is in the log; repeat it with its id',
+  },
 }
 
 /** Its session has said that it has the reply (R3); what asks now is late, or a copy. */

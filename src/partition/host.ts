@@ -81,7 +81,12 @@ export class PartitionHost {
     const replica = this.#replica
     if (replica === undefined) return undefined
     const { position, stateHash, lag } = replica
-    return { appliedSeq: position.seq, stateHash: hash64ToText(stateHash), lag, turns: this.#owner?.committedTurns ?? 0 }
+    return {
+      appliedSeq: position.seq,
+      stateHash: hash64ToText(stateHash),
+      lag,
+      turns: this.#owner?.committedTurns ?? 0,
+    }
   }
 
   /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */

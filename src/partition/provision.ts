@@ -83,7 +83,10 @@ export async function knownSettings(registry: Registry): Promise<ClusterSettings
 function parseSettings(value: Uint8Array): ClusterSettings {
   const settings = JSON.parse(Buffer.from(value).toString()) as ClusterSettings
   if (settings.format !== 1) {
-    throw new HoldfastError('INVALID', `the cluster's settings have format ${String(settings.format)}; this version knows 1`)
+    throw new HoldfastError(
+      'INVALID',
+      `the cluster's settings have format ${String(settings.format)}; this version knows 1`,
+    )
   }
   checkPartitionCount(settings.partitions)
   return settings
@@ -102,6 +105,7 @@ async function provisionPartition(partition: PartitionId, options: ProvisionOpti
   if (info.last === 0) await changelog.provision(partition, info.generation, genesisRecord(partition, info.generation))
   await registry.create(key, Buffer.from(info.generation))
   const entry = await registry.get(key)
-  if (entry === null) throw new HoldfastError('RETRY', `the generation of partition ${partition} cannot be read; try again`)
+  if (entry === null)
+    throw new HoldfastError('RETRY', `the generation of partition ${partition} cannot be read; try again`)
   return generation(Buffer.from(entry.value).toString())
 }

@@ -176,6 +176,8 @@ async function* readLog(partition: PartitionId, log: PartitionLog, from: Seq, to
 
 /** A log that is damaged, or set up to lose records (L7), is no reason to touch a store: that may be the only good copy (L1). */
 const brokenBy = (error: unknown, partition: PartitionId): unknown =>
-  isHoldfastError(error, 'INTERNAL') || isHoldfastError(error, 'INVALID') ? new BrokenLog(partition, error.message) : error
+  isHoldfastError(error, 'INTERNAL') || isHoldfastError(error, 'INVALID')
+    ? new BrokenLog(partition, error.message)
+    : error
 
 const pause = (clock: Clock, ms: number) => new Promise<void>((resolve) => clock.setTimeout(resolve, ms))

@@ -3,7 +3,16 @@
  * the leader. A lost or repeated message does no harm: the table and the log decide.
  */
 import { HoldfastError } from '../protocol/errors.ts'
-import { epoch, incarnation, isNodeId, partitionId, type Epoch, type NodeId, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+import {
+  epoch,
+  incarnation,
+  isNodeId,
+  partitionId,
+  type Epoch,
+  type NodeId,
+  type NodeRef,
+  type PartitionId,
+} from '../protocol/ids.ts'
 
 /** Leader to owner: hand the partition over. The reply is `{ "done": true }` once the hand-off record is committed, or if it is stopped. */
 export interface HandOffRequest {
@@ -17,7 +26,13 @@ export type Report =
   /** The node that placement named cannot use this epoch (any more): it asks for a higher one (O1). */
   | { readonly op: 'epoch-spent'; readonly node: NodeRef; readonly partition: PartitionId; readonly epoch: Epoch }
   /** It cannot open the partition (O6). */
-  | { readonly op: 'cannot-open'; readonly node: NodeRef; readonly partition: PartitionId; readonly epoch: Epoch; readonly reason: string }
+  | {
+      readonly op: 'cannot-open'
+      readonly node: NodeRef
+      readonly partition: PartitionId
+      readonly epoch: Epoch
+      readonly reason: string
+    }
 
 export const encodeControl = (message: HandOffRequest | Report | { readonly done: boolean }): Uint8Array =>
   Buffer.from(JSON.stringify(message))

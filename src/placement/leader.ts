@@ -103,7 +103,14 @@ export class Leader {
     const members = alive().map((lease): PlanMember => {
       const avoided = this.#avoided.filter((pair) => sameNode(pair.node, lease) && nowMs < pair.untilMs)
       const { host, zone, weight, draining } = lease
-      return { ref: refOf(lease), host, zone, weight, draining, avoid: new Set(avoided.map(({ partition }) => partition)) }
+      return {
+        ref: refOf(lease),
+        host,
+        zone,
+        weight,
+        draining,
+        avoid: new Set(avoided.map(({ partition }) => partition)),
+      }
     })
     const steps = plan(members, table)
     await this.#assign(steps.filter((step) => step.kind === 'assign'))
@@ -150,7 +157,9 @@ export class Leader {
     const live = alive()
     await this.#change((entry) => {
       if (entry.moving === null) return entry
-      const to = [entry.moving, entry.owner].find((node) => node !== null && live.some((lease) => sameNode(lease, node)))
+      const to = [entry.moving, entry.owner].find(
+        (node) => node !== null && live.some((lease) => sameNode(lease, node)),
+      )
       return to == null ? { ...entry, moving: null } : named(entry, to, nextEpoch(entry.epoch))
     })
   }
@@ -166,7 +175,8 @@ export class Leader {
     const { partition, node, epoch } = report
     void this.#exclusively(async () => {
       await this.#options.tables.refresh()
-      const about = (entry: PlacementEntry, p: number) => p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch
+      const about = (entry: PlacementEntry, p: number) =>
+        p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch
       if (report.op === 'epoch-spent') {
         await this.#change((entry, p) => (about(entry, p) ? named(entry, node, nextEpoch(epoch)) : entry))
         return

@@ -23,21 +23,49 @@ export type HoldfastEvent =
   // placement
   | { readonly type: 'placement.elected'; readonly node: NodeId }
   | { readonly type: 'placement.deposed'; readonly node: NodeId; readonly reason: string }
-  | { readonly type: 'placement.assigned'; readonly partition: PartitionId; readonly owner: NodeId; readonly epoch: Epoch }
+  | {
+      readonly type: 'placement.assigned'
+      readonly partition: PartitionId
+      readonly owner: NodeId
+      readonly epoch: Epoch
+    }
   | { readonly type: 'placement.moving'; readonly partition: PartitionId; readonly from: NodeId; readonly to: NodeId }
   // partitions
-  | { readonly type: 'partition.replayed'; readonly partition: PartitionId; readonly from: Seq; readonly to: Seq; readonly records: number; readonly bytes: number }
+  | {
+      readonly type: 'partition.replayed'
+      readonly partition: PartitionId
+      readonly from: Seq
+      readonly to: Seq
+      readonly records: number
+      readonly bytes: number
+    }
   | { readonly type: 'partition.claimed'; readonly partition: PartitionId; readonly epoch: Epoch; readonly seq: Seq }
   | { readonly type: 'partition.serving'; readonly partition: PartitionId; readonly epoch: Epoch }
   | { readonly type: 'partition.handed-off'; readonly partition: PartitionId; readonly epoch: Epoch }
   | { readonly type: 'partition.fenced'; readonly partition: PartitionId; readonly epoch: Epoch; readonly by: Epoch }
   | { readonly type: 'partition.trouble'; readonly partition: PartitionId; readonly reason: string }
-  | { readonly type: 'partition.recovered'; readonly partition: PartitionId; readonly committed: number; readonly appendedAgain: number }
+  | {
+      readonly type: 'partition.recovered'
+      readonly partition: PartitionId
+      readonly committed: number
+      readonly appendedAgain: number
+    }
   | { readonly type: 'partition.stopped'; readonly partition: PartitionId; readonly reason: string }
   | { readonly type: 'partition.void-record'; readonly partition: PartitionId; readonly seq: Seq }
-  | { readonly type: 'partition.hash-mismatch'; readonly partition: PartitionId; readonly seq: Seq; readonly expected: string; readonly actual: string }
+  | {
+      readonly type: 'partition.hash-mismatch'
+      readonly partition: PartitionId
+      readonly seq: Seq
+      readonly expected: string
+      readonly actual: string
+    }
   | { readonly type: 'store.failed'; readonly partition: PartitionId; readonly reason: string }
-  | { readonly type: 'store.set-aside'; readonly partition: PartitionId; readonly reason: string; readonly path: string | null }
+  | {
+      readonly type: 'store.set-aside'
+      readonly partition: PartitionId
+      readonly reason: string
+      readonly path: string | null
+    }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
   // wire
   | { readonly type: 'message.dropped'; readonly subject: string; readonly reason: DropReason }

@@ -36,6 +36,4 @@ export interface RegistryChange {
   readonly revision: number
 }
 
-export type CasResult =
-  | { readonly kind: 'written'; readonly revision: number }
-  | { readonly kind: 'conflict' }
+export type CasResult = { readonly kind: 'written'; readonly revision: number } | { readonly kind: 'conflict' }

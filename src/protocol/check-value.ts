@@ -112,7 +112,6 @@ function checkMap(object: object, levels: number): unknown {
   enter(levels, 0)
   const copy: Record<string, unknown> = {}
   let step = ''
-  let odd = false
   try {
     // The engine knows this loop: the names and places of the properties come from the object's shape.
     for (const key in object) {
@@ -121,15 +120,14 @@ function checkMap(object: object, levels: number): unknown {
       const item = (object as typeof copy)[key]
       if (item === undefined) continue
       if (key === '__proto__') throw new Refusal('"__proto__" is not a key: use another')
-      // msgpackr would ask the object for its constructor.
-      if (key === 'constructor') odd = true
       checkText(key)
       copy[key] = check(item, levels - 1)
     }
   } catch (error) {
     throw further(error, step)
   }
-  return odd ? new Map(Object.entries(copy)) : copy
+  // msgpackr would ask the object for its constructor.
+  return Object.hasOwn(copy, 'constructor') ? new Map(Object.entries(copy)) : copy
 }
 
 function enter(levels: number, items: number): void {

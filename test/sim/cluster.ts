@@ -99,7 +99,9 @@ export class SimCluster {
   async settled(limitMs = 30_000): Promise<void> {
     const { partitions = 4 } = this.#options
     const serving = () => {
-      const owners = [...this.nodes.values()].flatMap(({ node }) => node.status().partitions.filter(({ role }) => role === 'owner'))
+      const owners = [...this.nodes.values()].flatMap(({ node }) =>
+        node.status().partitions.filter(({ role }) => role === 'owner'),
+      )
       return new Set(owners.map(({ partition }) => partition)).size === partitions
     }
     await this.clock.runUntil(serving, limitMs)

@@ -46,7 +46,13 @@ const faults: readonly (readonly [name: string, weight: number, fault: Fault])[]
     (cluster, { process }, random) => {
       const { faults: appends } = process.changelog
       const former = { ...appends }
-      Object.assign(appends, { loseAcknowledgement: 0.2, loseRequest: 0.1, delay: 0.2, refuse: 0.05, delayMs: random.between(100, 5_000) })
+      Object.assign(appends, {
+        loseAcknowledgement: 0.2,
+        loseRequest: 0.1,
+        delay: 0.2,
+        refuse: 0.05,
+        delayMs: random.between(100, 5_000),
+      })
       cluster.clock.setTimeout(() => void Object.assign(appends, former), random.between(500, 3_000))
     },
   ],
@@ -55,9 +61,12 @@ const faults: readonly (readonly [name: string, weight: number, fault: Fault])[]
     2,
     (cluster, { process }, random) => {
       process.links.hub.dropProbability = random.between(0.02, 0.3)
-      cluster.clock.setTimeout(() => {
-        process.links.hub.dropProbability = 0
-      }, random.between(500, 3_000))
+      cluster.clock.setTimeout(
+        () => {
+          process.links.hub.dropProbability = 0
+        },
+        random.between(500, 3_000),
+      )
     },
   ],
   [
@@ -66,9 +75,12 @@ const faults: readonly (readonly [name: string, weight: number, fault: Fault])[]
     (cluster, { process }, random) => {
       const link = random.pick(Object.values(process.links))!
       link.delayMs = random.between(5, 700)
-      cluster.clock.setTimeout(() => {
-        link.delayMs = 0
-      }, random.between(500, 3_000))
+      cluster.clock.setTimeout(
+        () => {
+          link.delayMs = 0
+        },
+        random.between(500, 3_000),
+      )
     },
   ],
   [
@@ -79,10 +91,13 @@ const faults: readonly (readonly [name: string, weight: number, fault: Fault])[]
       const { changelog, registry } = process.links
       registry.cut()
       changelog.delayMs = random.between(1_500, 5_000)
-      cluster.clock.setTimeout(() => {
-        registry.heal()
-        changelog.delayMs = 0
-      }, random.between(2_500, 5_000))
+      cluster.clock.setTimeout(
+        () => {
+          registry.heal()
+          changelog.delayMs = 0
+        },
+        random.between(2_500, 5_000),
+      )
     },
   ],
   [
@@ -108,11 +123,24 @@ const faults: readonly (readonly [name: string, weight: number, fault: Fault])[]
         .then(() => cluster.clock.setTimeout(() => start(cluster, name), random.between(0, 2_000)))
     },
   ],
-  ['join', 1, (cluster) => start(cluster, names.find((name) => !cluster.nodes.has(name)))],
+  [
+    'join',
+    1,
+    (cluster) =>
+      start(
+        cluster,
+        names.find((name) => !cluster.nodes.has(name)),
+      ),
+  ],
 ]
 
 /** Faults until `untilMs`, one at a time or several at once, as chance has it. Gives their names as they come. */
-export function disturb(cluster: SimCluster, random: SeededRandom, untilMs: number, told: (fault: string) => void): void {
+export function disturb(
+  cluster: SimCluster,
+  random: SeededRandom,
+  untilMs: number,
+  told: (fault: string) => void,
+): void {
   const total = faults.reduce((sum, [, weight]) => sum + weight, 0)
   const next = () => {
     if (cluster.clock.monotonic() >= untilMs) return

@@ -18,7 +18,10 @@ afterEach(async () => {
   for (const cluster of clusters.splice(0)) await cluster.close()
 })
 
-async function clusterOf(names: readonly string[], seed = 1): Promise<{ cluster: SimCluster; owner: string; session: Session }> {
+async function clusterOf(
+  names: readonly string[],
+  seed = 1,
+): Promise<{ cluster: SimCluster; owner: string; session: Session }> {
   const settings = { partition: { groupBytes: 1, appendWindow: 4 } }
   const cluster = new SimCluster({ seed, partitions: 1, definitions: [Ledger], settings })
   clusters.push(cluster)
@@ -120,7 +123,9 @@ it('O1, L3: of two claimers whose claims are under way at once one serves, and t
   expect(await cluster.clock.settle(append(session, 'third'), 60_000)).toBe(3)
   expect(verdictsOf(cluster).filter((verdict) => verdict.startsWith('broken'))).toEqual([])
   expect(ledgersOf(cluster.world, 1).get(key)).toEqual(['first', 'second', 'third'])
-  expect(new Set([...cluster.nodes.values()].filter(({ node }) => node.status().partitions[0]!.role === 'owner')).size).toBe(1)
+  expect(
+    new Set([...cluster.nodes.values()].filter(({ node }) => node.status().partitions[0]!.role === 'owner')).size,
+  ).toBe(1)
 })
 
 it('O1: a node that is started again within its lease is a new incarnation, and the death of the old one', async () => {

@@ -56,8 +56,10 @@ function wrongAppends(history: readonly Operation[], ledger: readonly string[], 
     if (kind === 'all' || outcome === undefined) continue
     if ('value' in outcome) {
       if (at.length === 0) wrong.push(`${key}: ${id} was acknowledged and is lost`)
-      else if (at[0]! + 1 !== outcome.value) wrong.push(`${key}: ${id} is at ${at[0]! + 1}, its reply said ${String(outcome.value)}`)
-    } else if (at.length > 0 && outcome.code !== 'UNKNOWN') wrong.push(`${key}: ${id} was refused (${outcome.code}) and applied`)
+      else if (at[0]! + 1 !== outcome.value)
+        wrong.push(`${key}: ${id} is at ${at[0]! + 1}, its reply said ${String(outcome.value)}`)
+    } else if (at.length > 0 && outcome.code !== 'UNKNOWN')
+      wrong.push(`${key}: ${id} was refused (${outcome.code}) and applied`)
   }
   return wrong
 }
@@ -74,10 +76,13 @@ function wrongReads(history: readonly Operation[], ledger: readonly string[], ke
   for (const { kind, id, askedMs, outcome } of history) {
     if (kind !== 'all' || outcome === undefined || !('value' in outcome)) continue
     const read = outcome.value as string[]
-    if (read.some((entry, place) => ledger[place] !== entry)) wrong.push(`${key}: read ${id} is not a beginning of the ledger`)
+    if (read.some((entry, place) => ledger[place] !== entry))
+      wrong.push(`${key}: read ${id} is not a beginning of the ledger`)
     const missed = known.find(({ heardMs, length }) => heardMs < askedMs && length > read.length)
     if (missed !== undefined) {
-      wrong.push(`${key}: read ${id}, asked at ${askedMs}, saw ${read.length} of ${missed.length} known from ${missed.by} at ${missed.heardMs}`)
+      wrong.push(
+        `${key}: read ${id}, asked at ${askedMs}, saw ${read.length} of ${missed.length} known from ${missed.by} at ${missed.heardMs}`,
+      )
     }
   }
   return wrong

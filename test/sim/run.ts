@@ -41,7 +41,16 @@ export async function simulate(seed: number): Promise<Run> {
       const { session, process } = cluster.client(name)
       // It misses some news of who owns what, and goes on asking who did.
       if (name === 'y') process.links.hub.dropProbability = 0.15
-      return work({ session, process, random: random.fork(name), keys, workers: 3, untilMs, timeoutMs: [2_000, 15_000], history })
+      return work({
+        session,
+        process,
+        random: random.fork(name),
+        keys,
+        workers: 3,
+        untilMs,
+        timeoutMs: [2_000, 15_000],
+        history,
+      })
     })
     disturb(cluster, random.fork('faults'), untilMs, (fault) => faults.push(fault))
     await clock.settle(Promise.all(workloads), 120_000)
@@ -54,7 +63,11 @@ export async function simulate(seed: number): Promise<Run> {
     await clock.settle(watching.close(), 1_000)
     const count = (type: string) => cluster.events.filter(({ event }) => event.type === type).length
     for (const { event } of cluster.events) {
-      if (event.type === 'partition.stopped' || event.type === 'partition.hash-mismatch' || event.type === 'handler.threw') {
+      if (
+        event.type === 'partition.stopped' ||
+        event.type === 'partition.hash-mismatch' ||
+        event.type === 'handler.threw'
+      ) {
         wrong.push(JSON.stringify(event))
       }
     }
@@ -62,7 +75,9 @@ export async function simulate(seed: number): Promise<Run> {
       seed,
       wrong,
       acknowledged: history.filter(({ outcome }) => outcome !== undefined && 'value' in outcome).length,
-      doubtful: history.filter(({ outcome }) => outcome !== undefined && 'code' in outcome && outcome.code === 'UNKNOWN').length,
+      doubtful: history.filter(
+        ({ outcome }) => outcome !== undefined && 'code' in outcome && outcome.code === 'UNKNOWN',
+      ).length,
       takeovers: count('partition.claimed'),
       recoveries: count('partition.recovered'),
       fenced: count('partition.fenced'),

@@ -49,17 +49,34 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
   const draw = chance.next()
   const kind = draw < 0.5 ? 'append' : draw < 0.6 ? 'appendLater' : draw < 0.65 ? 'fail' : 'all'
   const key = chance.pick(keys)!
-  const operation: Operation = { kind, key, id, askedMs: process.clock.monotonic(), heardMs: Infinity, outcome: undefined }
+  const operation: Operation = {
+    kind,
+    key,
+    id,
+    askedMs: process.clock.monotonic(),
+    heardMs: Infinity,
+    outcome: undefined,
+  }
   history.push(operation)
   const patience = chance.between(...timeoutMs)
   const request = (repeat?: string) =>
-    session.request(kind === 'all' ? 'query' : 'command', addressOf(Ledger.type, key), kind, kind === 'all' ? null : id, {
-      timeoutMs: patience,
-      ...(repeat === undefined ? {} : { id: parseCommandId(repeat) }),
-    })
+    session.request(
+      kind === 'all' ? 'query' : 'command',
+      addressOf(Ledger.type, key),
+      kind,
+      kind === 'all' ? null : id,
+      {
+        timeoutMs: patience,
+        ...(repeat === undefined ? {} : { id: parseCommandId(repeat) }),
+      },
+    )
   let outcome = await settled(request())
   // Half of the doubtful ones ask again, as their error tells them to.
-  for (let again = 0; again < 3 && 'error' in outcome && outcome.error.id !== undefined && chance.chance(0.5); again++) {
+  for (
+    let again = 0;
+    again < 3 && 'error' in outcome && outcome.error.id !== undefined && chance.chance(0.5);
+    again++
+  ) {
     outcome = await settled(request(outcome.error.id))
     if ('error' in outcome && outcome.error.code === 'INVALID') break
   }
@@ -68,7 +85,9 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
   operation.outcome = 'error' in outcome ? { code: outcome.error.code } : outcome
 }
 
-async function settled(request: Promise<unknown>): Promise<{ readonly value: unknown } | { readonly error: HoldfastError }> {
+async function settled(
+  request: Promise<unknown>,
+): Promise<{ readonly value: unknown } | { readonly error: HoldfastError }> {
   try {
     return { value: await request }
   } catch (error) {
@@ -86,11 +105,16 @@ export interface Seen {
 
 export async function watchAll(process: MemoryProcess, seen: Seen[]): Promise<{ close(): Promise<void> }> {
   const { transport, clock, random } = process
-  const hf = await connectOver({ transport, clock, random, observer: silent }, { cluster: clusterName, connectTimeout: '60s' as never })
+  const hf = await connectOver(
+    { transport, clock, random, observer: silent },
+    { cluster: clusterName, connectTimeout: '60s' as never },
+  )
   void (async () => {
-    for await (const { key, rev, state } of hf.watch(Ledger, { from: 'start' })) seen.push({ key, rev, ids: state?.ids ?? [] })
+    for await (const { key, rev, state } of hf.watch(Ledger, { from: 'start' }))
+      seen.push({ key, rev, ids: state?.ids ?? [] })
   })()
   return { close: () => hf.close() }
 }
 
-const pause = (process: MemoryProcess, ms: number) => new Promise<void>((resolve) => process.clock.setTimeout(resolve, ms))
+const pause = (process: MemoryProcess, ms: number) =>
+  new Promise<void>((resolve) => process.clock.setTimeout(resolve, ms))

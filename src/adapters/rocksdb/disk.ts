@@ -34,8 +34,12 @@ export class Disk {
     this.#worker = new Worker(diskThreadSource, { eval: true, execArgv: [], workerData: { modulePath: modulePath() } })
     this.#worker.unref()
     this.#worker.on('message', (answer: DiskAnswer) => this.#settle(answer))
-    this.#worker.on('error', (cause) => this.#fail(new HoldfastError('INTERNAL', 'the disk thread failed: restart the node', { cause })))
-    this.#worker.on('exit', () => this.#fail(new HoldfastError('INTERNAL', 'the disk thread has ended: open the stores again')))
+    this.#worker.on('error', (cause) =>
+      this.#fail(new HoldfastError('INTERNAL', 'the disk thread failed: restart the node', { cause })),
+    )
+    this.#worker.on('exit', () =>
+      this.#fail(new HoldfastError('INTERNAL', 'the disk thread has ended: open the stores again')),
+    )
   }
 
   /** `path` names the store in errors; `transfer`: what the thread may have instead of a copy of it. */

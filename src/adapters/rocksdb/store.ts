@@ -72,7 +72,7 @@ export class RocksDbStore implements Store {
     const range = ++ranges
     await this.#disk.ask(path, { op: 'begin', path, range, gte, lt })
     try {
-      for (let finished = false; !finished; ) {
+      for (let finished = false; !finished;) {
         const reply = await this.#disk.ask(path, { op: 'next', range })
         finished = reply.finished
         const rows = unpack(reply.rows!)

@@ -82,7 +82,11 @@ export class RocksDbStores implements Stores {
       await writeFile(join(path, 'reason.txt'), `${reason}\n`)
       return path
     } catch (cause) {
-      throw new HoldfastError('INTERNAL', `cannot move ${from} to ${folder} (${messageOf(cause)}): move it away by hand, then restart the node`, { cause })
+      throw new HoldfastError(
+        'INTERNAL',
+        `cannot move ${from} to ${folder} (${messageOf(cause)}): move it away by hand, then restart the node`,
+        { cause },
+      )
     }
   }
 
@@ -95,7 +99,8 @@ export class RocksDbStores implements Stores {
 
   #refuseOpen(partition: PartitionId): void {
     if (this.#closed) throw new HoldfastError('INTERNAL', `the stores of ${this.#dataDir} are closed: open them again`)
-    if (this.#open.has(partition)) throw new HoldfastError('CONFLICT', `the store ${this.#pathOf(partition)} is open in this node: close it first`)
+    if (this.#open.has(partition))
+      throw new HoldfastError('CONFLICT', `the store ${this.#pathOf(partition)} is open in this node: close it first`)
   }
 
   #pathOf(partition: PartitionId): string {

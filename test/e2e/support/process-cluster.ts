@@ -110,6 +110,16 @@ export class ProcessCluster {
     for (const node of names.map((name) => this.start(name))) await this.ready(node)
   }
 
+  /** Resolves when every partition is served and every node has its share: then none moves by itself any more. */
+  async balanced(): Promise<void> {
+    await this.until(() => {
+      const servers = Array.from({ length: this.partitions }, (_, partition) => this.serverOf(partition))
+      const share = this.partitions / this.nodes.size
+      const counts = [...this.nodes.values()].map((node) => servers.filter((server) => server === node).length)
+      return servers.every(Boolean) && counts.every((count) => count >= Math.floor(share) && count <= Math.ceil(share))
+    }, 'every node has its share')
+  }
+
   async status(node: NodeHandle): Promise<NodeStatus> {
     node.lastStatus = undefined
     node.order({ do: 'status' })
