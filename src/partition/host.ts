@@ -3,8 +3,8 @@
  * requests that are held while there is none yet.
  *
  * X1. One replica at a time; it is closed before another is opened.
- * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6). Where it
- *     does not come to that they are answered `moved`.
+ * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6), with what is
+ *     left of their patience. Where it does not come to that they are answered `moved`.
  * X3. A crash drops everything without a flush or a word.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
@@ -56,6 +56,12 @@ export interface PartitionProgress {
   readonly turns: number
 }
 
+interface Held {
+  readonly incoming: Incoming
+  /** Monotonic ms. */
+  readonly sinceMs: number
+}
+
 /** What is known of the turns that are not committed; or that the store cannot be read. */
 type Why = 'nothing happened' | 'in doubt' | 'damaged'
 
@@ -64,7 +70,9 @@ export class PartitionHost {
   readonly #log: PartitionLog
   #replica: Replica | undefined
   #owner: Owner | undefined
-  #held: Incoming[] | undefined
+  #held: Held[] | undefined
+  /** Of the inputs that are held. */
+  #heldBytes = 0
   #crashed = false
   /** Set once the partition has stopped. */
   #stopped: Answer | undefined
@@ -139,16 +147,21 @@ export class PartitionHost {
       onFenced,
       onBroken,
     })
-    const held = this.#held ?? []
-    this.#held = undefined
-    for (const incoming of held) this.#owner.submit(incoming)
+    for (const { incoming, sinceMs } of this.#takeHeld()) {
+      const { request } = incoming
+      const timeoutMs = request.timeoutMs - (clock.monotonic() - sinceMs)
+      this.#owner.submit({ ...incoming, request: { ...request, timeoutMs } })
+    }
   }
 
   submit(incoming: Incoming): void {
-    if (this.#owner !== undefined) this.#owner.submit(incoming)
-    else if (this.#held === undefined) incoming.respond(this.#elsewhere())
-    else if (this.#held.length < this.#options.settings.mailboxTurns) this.#held.push(incoming)
-    else incoming.respond(overloaded)
+    if (this.#owner !== undefined) return this.#owner.submit(incoming)
+    if (this.#held === undefined) return incoming.respond(this.#elsewhere())
+    const { clock, settings } = this.#options
+    const bytes = this.#heldBytes + incoming.request.input.length
+    if (this.#held.length >= settings.mailboxTurns || bytes > settings.mailboxBytes) return incoming.respond(overloaded)
+    this.#heldBytes = bytes
+    this.#held.push({ incoming, sinceMs: clock.monotonic() })
   }
 
   /** Answers a watcher with one page, where this node is the owner. */
@@ -180,9 +193,7 @@ export class PartitionHost {
   release(why: Why): Promise<void> {
     this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
     this.#owner = undefined
-    const held = this.#held ?? []
-    this.#held = undefined
-    for (const incoming of held) incoming.respond(this.#elsewhere())
+    for (const { incoming } of this.#takeHeld()) incoming.respond(this.#elsewhere())
     this.#leaving = this.#leave(why)
     return this.#leaving
   }
@@ -199,6 +210,13 @@ export class PartitionHost {
     observer.emit({ type: 'store.set-aside', partition, reason: damaged, path })
   }
 
+  #takeHeld(): readonly Held[] {
+    const held = this.#held ?? []
+    this.#held = undefined
+    this.#heldBytes = 0
+    return held
+  }
+
   #elsewhere(): Answer {
     const known = this.#options.knownOwner()
     return this.#stopped !== undefined && known.owner === null ? this.#stopped : { kind: 'moved', ...known }
@@ -207,7 +225,7 @@ export class PartitionHost {
   /** X3 */
   async crash(): Promise<void> {
     this.#crashed = true
-    this.#held = undefined
+    this.#takeHeld()
     this.#owner?.end(inDoubt)
     this.#owner = undefined
     await this.#taking

@@ -55,7 +55,13 @@ export async function openReplica(options: TakeoverOptions): Promise<Replica> {
   }
   await store?.close()
   observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
-  return Replica.open(await stores.open(partition), partition, generation, options)
+  const fresh = await stores.open(partition)
+  try {
+    return await Replica.open(fresh, partition, generation, options)
+  } catch (error) {
+    await fresh.close()
+    throw error
+  }
 }
 
 /** Why the store cannot be gone on with, or `same`. */

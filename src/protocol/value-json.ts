@@ -47,7 +47,7 @@ function valueOf(json: unknown, trail: Trail): Value {
     case 'object':
       if (json === null) return null
       if (Array.isArray(json)) return within(json, trail, valueOf)
-      return isForm(json) ? valueOfForm(json as Form, trail) : inside(json, trail, valueOf)
+      return isForm(json) ? valueOfForm(json, trail) : inside(json, trail, valueOf)
     default:
       throw refused(trail, `a ${typeof json} is not JSON`)
   }
@@ -56,7 +56,7 @@ function valueOf(json: unknown, trail: Trail): Value {
 type Form = { readonly [name in (typeof formNames)[number]]?: unknown }
 const formNames = ['$bytes', '$bigint', '$date', '$object'] as const
 
-const isForm = (object: object): boolean => {
+const isForm = (object: object): object is Form => {
   const keys = Object.keys(object)
   return keys.length === 1 && (formNames as readonly string[]).includes(keys[0]!)
 }

@@ -39,7 +39,7 @@ export class NatsChangelog implements Changelog {
     generation: Generation,
     genesis: Uint8Array,
   ): Promise<{ readonly created: boolean }> {
-    const { clock, observer } = this.#link.parts
+    const { clock } = this.#link.parts
     const log = this.log(partition)
     const created = await provisionLog({
       jetstream: this.#jetstream,
