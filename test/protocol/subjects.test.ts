@@ -176,7 +176,7 @@ describe('call subjects', () => {
     expect(invalid(() => shop.parseCall(subject, { 'Hf-Key': `${long} ` }))).toContain('not a subject token')
     expect(invalid(() => shop.parseCall(subject, { 'Hf-Key': 'k'.repeat(10_000) }))).toContain('too long')
     // A short key has its own token; under its hash it would be a second spelling, in another partition.
-    const hashOfShort = `shop.call.cart.=h${'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'}.add`
+    const hashOfShort = 'shop.call.cart.=hba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.add'
     expect(invalid(() => shop.parseCall(hashOfShort, { 'Hf-Key': 'abc' }))).toContain('Hf-Key')
     expect(shop.parseCall(subject, { 'Hf-Key': long }).key).toBe(long)
   })
