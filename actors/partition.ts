@@ -285,7 +285,7 @@ export function createPartition(options: PartitionOptions): Partition {
     finishHandOff?.(false)
   }
   return {
-    want: (epoch) => actor.send({ type: 'want', epoch }),
+    want: (epoch) => tell({ type: 'want', epoch }),
     submit: (incoming) => host.submit(incoming),
     watch: (request, inbox) => host.watch(request, inbox),
     reconnected: () => host.reconnected(),

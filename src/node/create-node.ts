@@ -36,7 +36,8 @@ export interface HoldfastNode {
 
 /**
  * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. Rejects with `INVALID` for options that
- * cannot be, `CONFLICT` where another node has the directory or the id, `RETRY` where no NATS server answers.
+ * cannot be, `CONFLICT` where another node has the directory, `RETRY` where no NATS server answers. A node with the id of one that
+ * runs takes its place: the former is fenced (O1).
  */
 export async function createNode(options: CreateNodeOptions): Promise<HoldfastNode> {
   checkNodeOptions(options)

@@ -29,7 +29,8 @@ import type { FinishedTurn } from './turn.ts'
 
 export interface CommittedRecord {
   readonly seq: Seq
-  readonly bytes: number
+  /** As the log has it. */
+  readonly bytes: Uint8Array
   readonly record: CommitRecord | HandoffRecord
   readonly turns: readonly FinishedTurn[]
 }
@@ -248,7 +249,7 @@ export class Committer {
     if (committed.length > 0) this.#fruitless = 0
     for (const { seq, bytes, item, sentAtMs: sent } of committed) {
       sentAtMs = Math.max(sentAtMs, sent)
-      this.#options.onCommitted({ seq, bytes: bytes.length, record: item.record, turns: item.turns })
+      this.#options.onCommitted({ seq, bytes, record: item.record, turns: item.turns })
     }
     if (committed.length > 0 || voids.length > 0) this.#options.onProgress(this.#pipeline.position, voids, sentAtMs)
   }

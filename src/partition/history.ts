@@ -27,10 +27,10 @@ export interface HistoryOptions {
   readonly tailBytes: number
 }
 
+/** As the log has it: decoded when it is wanted, which for most records is never. */
 interface TailRecord {
   readonly seq: Seq
-  readonly bytes: number
-  readonly changes: readonly Change[]
+  readonly record: Uint8Array
 }
 
 /** Records read from the log at a time. */
@@ -56,13 +56,15 @@ export class History {
     return this.#head
   }
 
-  add(seq: Seq, bytes: number, changes: readonly Change[]): void {
-    this.#tail.push({ seq, bytes, changes })
-    this.#tailBytes += bytes
+  add(seq: Seq, bytes: Uint8Array): void {
+    // A small record is a view of a block, which must not stay as long as the record does.
+    const record = bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
+    this.#tail.push({ seq, record })
+    this.#tailBytes += record.length
     this.#head = seq
     while (this.#tailBytes > this.#options.tailBytes && this.#tail.length > 1) {
       const oldest = this.#tail.shift()!
-      this.#tailBytes -= oldest.bytes
+      this.#tailBytes -= oldest.record.length
       this.#tailAfter = oldest.seq
     }
   }
@@ -77,9 +79,12 @@ export class History {
     while (at < end()) {
       if (at >= this.#tailAfter) {
         const to = end()
-        const rest = this.#tail.filter((record) => record.seq > at && record.seq <= to)
+        const rest = this.#tail.filter(({ seq }) => seq > at && seq <= to)
         at = to
-        for (const record of rest) if (record.changes.length > 0) yield record.changes
+        for (const { seq, record } of rest) {
+          const changes = changesOf(seq, decodeRecord(record))
+          if (changes.length > 0) yield changes
+        }
       } else {
         const to = seqOf(Math.min(at + recordsInRead, end()))
         for await (const { seq, record } of this.#options.log.read(nextSeq(at), to)) {

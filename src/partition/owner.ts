@@ -243,7 +243,7 @@ export class Owner {
     replica.applySessions(record)
     const previous = this.history.head
     const changes = changesOf(seq, record)
-    this.history.add(seq, bytes, changes)
+    this.history.add(seq, bytes)
     this.#publisher.committed(seq, changes, previous)
     this.#committed += turns.length
     for (const finished of turns) this.#turns.committed(finished)

@@ -74,7 +74,7 @@ export interface CommitRecord extends RecordHeader {
   readonly kind: 'commit'
   /** Each session that has a turn here, with its lowest outstanding number (R3). */
   readonly sessions: readonly SessionMark[]
-  /** Sessions whose time is over; their replies are forgotten. */
+  /** Sessions whose time is over, unless they were in contact since; their replies are forgotten. */
   readonly ended: readonly SessionId[]
   /** In the order in which they took effect. Empty: a record that only extends the lease (O3). */
   readonly turns: readonly TurnRecord[]

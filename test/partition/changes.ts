@@ -36,7 +36,7 @@ export class HistoryBench {
     this.changes.push(...changes)
     if (this.history === undefined) return seq
     const previous = this.history.head
-    this.history.add(seq, records.at(-1)!.length, changes)
+    this.history.add(seq, records.at(-1)!)
     this.onRecord?.(seq, changes, previous)
     return seq
   }

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { seq } from '../../src/protocol/ids.ts'
+import { nextSeq, seq } from '../../src/protocol/ids.ts'
 import { collect, HistoryBench } from './changes.ts'
+import { p0 } from './world.ts'
 
 describe('the changes of a partition, read again (E1)', () => {
   it('are those of the turns that changed something, with cursor, rev and time', async () => {
@@ -42,6 +43,20 @@ describe('the changes of a partition, read again (E1)', () => {
     bench.world.world.changelog.destroy(bench.writer.position.partition)
     expect(await bench.read(before)).toEqual(bench.changes.slice(1))
     await expect(bench.read(seq(1))).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  it('keep no block alive that is larger than their record', async () => {
+    const bench = new HistoryBench('blocks').begin()
+    const before = bench.history.head
+    bench.commit({ key: 'a', state: 1 })
+    const block = new Uint8Array(16_384)
+    const record = bench.world.world.changelog.recordsOf(p0).at(-1)!
+    block.set(record, 100)
+    bench.history.add(nextSeq(bench.history.head), block.subarray(100, 100 + record.length))
+    block.fill(0)
+    const [, again] = await bench.read(before)
+    expect(again).toMatchObject({ key: 'a', rev: 1 })
+    expect(again!.state!.buffer.byteLength).toBe(record.length)
   })
 
   it('are whole for a reader that is slow while new ones are committed', async () => {

@@ -5,7 +5,7 @@ import type { Stores } from '../../src/ports/store.ts'
 import { epoch, sessionId, type Epoch, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { counterOf, Gate, said, type Asked, type AskOptions } from './owner-bench.ts'
-import { g1, p0, PartitionWorld, settingsWith, subjects, type TestNode } from './world.ts'
+import { g1, p0, settingsWith, subjects, type PartitionWorld, type TestNode } from './world.ts'
 
 export class PartitionNode {
   readonly node: TestNode

@@ -4,9 +4,12 @@
  *
  * H1. Nothing is waited for by time: `when` looks again at each event of any node, and fails with what happened when it takes too long.
  * H2. A node that is started again by its name gets its old directory.
- * H3. `close` ends everything, clients first, and removes the directory, whatever a test has left behind.
+ * H3. `close` ends everything, clients first, and removes the directory, whatever a test has left behind. If the test process is
+ *     killed before that, a guardian removes it: it holds the other end of a pipe.
  */
+import { spawn, type ChildProcess } from 'node:child_process'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EmbeddedServer } from '../../src/adapters/embedded/server.ts'
@@ -58,6 +61,7 @@ export class TestCluster {
   readonly #clients = new Set<Holdfast>()
   readonly #transports = new Set<Transport>()
   readonly #waiting = new Set<() => void>()
+  readonly #guardian: ChildProcess
   #embedded: EmbeddedServer | undefined
 
   static async open(world: World, options: TestClusterOptions): Promise<TestCluster> {
@@ -72,6 +76,13 @@ export class TestCluster {
     this.folder = folder
     this.nats = nats
     this.#options = options
+    const script = 'cat > /dev/null; rm -rf -- "$1"'
+    this.#guardian = spawn('/bin/sh', ['-c', script, 'cluster-guardian', folder], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    })
+    this.#guardian.unref()
+    ;(this.#guardian.stdin as Socket).unref()
   }
 
   get partitions(): number {
@@ -225,6 +236,7 @@ export class TestCluster {
     await this.#embedded?.close()
     await this.nats?.stop()
     await rm(this.folder, { recursive: true, force: true })
+    this.#guardian.kill('SIGKILL')
   }
 
   #note(event: NodeEvent): void {
