@@ -47,7 +47,7 @@ export interface MembershipOptions {
 export interface MembershipSettings {
   /** Between two renewals of a lease, ms. */
   readonly renewEveryMs: number
-  /** A lease that is not renewed for so long has expired, ms; the same on all nodes. */
+  /** A lease that is not renewed for so long has expired, ms; the same on all nodes. At least four times `renewEveryMs`. */
   readonly leaseTermMs: number
 }
 
@@ -94,7 +94,9 @@ export function createMembership(options: MembershipOptions): Membership {
     transport,
     clock,
     observer,
-    settings: { termMs: leaseTermMs, stallMs: renewEveryMs, answerMs: leaseTermMs },
+    // Whoever is declared dead had two renewals' time with a registry that answered (O5): else the declaration, on its way while
+    // the registry hangs, could overtake renewals that hang with it.
+    settings: { termMs: leaseTermMs, stallMs: renewEveryMs, answerMs: leaseTermMs - 2 * renewEveryMs },
     pollEveryMs: renewEveryMs,
     judgeEveryMs: renewEveryMs / 5,
     mayDeclare: options.mayDeclare,

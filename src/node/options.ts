@@ -1,3 +1,4 @@
+import { defaultMembershipSettings } from '../../actors/membership.ts'
 import type { NodeSettingsInput } from '../../actors/node.ts'
 import type { EmbeddedServer } from '../adapters/embedded/server.ts'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
@@ -70,6 +71,12 @@ export function checkNodeOptions(options: CreateNodeOptions): void {
   }
   if (!Number.isFinite(weight) || weight < 0) throw invalid(`weight: a number from 0, not ${weight}`)
   if ((servers === undefined) === (embedded === undefined)) throw invalid('give either `servers` or `embedded`')
+  const { renewEveryMs, leaseTermMs } = { ...defaultMembershipSettings, ...settings?.membership }
+  if (!(renewEveryMs > 0 && leaseTermMs >= 4 * renewEveryMs)) {
+    throw invalid(
+      `settings.membership: leaseTermMs is at least four times renewEveryMs, not ${leaseTermMs} with ${renewEveryMs}`,
+    )
+  }
   const own = options.embedded === undefined ? (options.inboxPrefix ?? commonPrefix) : commonPrefix
   const answered = settings?.inboxPrefix ?? commonPrefix
   if (own !== answered && !own.startsWith(`${answered}.`)) {

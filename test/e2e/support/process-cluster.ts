@@ -9,8 +9,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { defaultPlacementSettings } from '../../../actors/placement.ts'
-import type { NodeSettings } from '../../../actors/node.ts'
+import type { NodeSettingsInput } from '../../../actors/node.ts'
 import { openNats, openNatsTransport, type NatsPorts } from '../../../src/adapters/nats/open.ts'
 import { SystemClock } from '../../../src/adapters/system/clock.ts'
 import { SystemRandom } from '../../../src/adapters/system/random.ts'
@@ -29,15 +28,15 @@ const patienceMs = 60_000
 const eventsInTrace = 25
 
 /** A failover takes well below 2 s: leases are shorter than by default, and looked at more often. */
-const quickSettings: Partial<NodeSettings> = {
-  membership: { renewEveryMs: 200, leaseTermMs: 800 },
-  placement: { ...defaultPlacementSettings, pollTableEveryMs: 300, pollLeaderEveryMs: 200, planEveryMs: 100 },
+const quickSettings: NodeSettingsInput = {
+  membership: { renewEveryMs: 150, leaseTermMs: 900 },
+  placement: { pollTableEveryMs: 300, pollLeaderEveryMs: 200, planEveryMs: 100 },
 }
 
 export interface ProcessClusterOptions {
   readonly partitions: number
   /** On top of those that make failovers quick. */
-  readonly settings?: Partial<NodeSettings>
+  readonly settings?: NodeSettingsInput
 }
 
 export class ProcessCluster {
@@ -49,7 +48,7 @@ export class ProcessCluster {
   readonly processes: NodeHandle[] = []
   readonly #folder: string
   readonly #guardian: Guardian
-  readonly #settings: Partial<NodeSettings>
+  readonly #settings: NodeSettingsInput
   readonly #open: { close(): Promise<void> }[] = []
   readonly #waiting: (() => void)[] = []
 

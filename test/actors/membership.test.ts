@@ -1,0 +1,106 @@
+import { afterEach, expect, it } from 'vitest'
+import { createMembership, type Membership, type MembershipSettings } from '../../actors/membership.ts'
+import { MemoryWorld } from '../../src/adapters/memory/world.ts'
+import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
+import type { HoldfastEvent } from '../../src/ports/observer.ts'
+import type { Registry } from '../../src/ports/registry.ts'
+import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
+import { subjectsOf } from '../../src/protocol/subjects.ts'
+import { SeededRandom } from '../../src/testing/seeded-random.ts'
+
+/** A registry that hangs: requests are taken and do nothing until it goes on, when it does them in an order of its own. */
+class HangingRegistry {
+  readonly #held: { readonly first: boolean; readonly go: () => void }[] = []
+  #hangs = false
+
+  hang(): void {
+    this.#hangs = true
+  }
+
+  /** Declarations of death first: the worst order. */
+  goOn(): void {
+    this.#hangs = false
+    for (const first of [true, false]) for (const held of this.#held) if (held.first === first) held.go()
+    this.#held.length = 0
+  }
+
+  connect(registry: Registry): Registry {
+    const later = <T>(first: boolean, work: () => Promise<T>): Promise<T> =>
+      this.#hangs
+        ? new Promise((resolve, reject) => this.#held.push({ first, go: () => work().then(resolve, reject) }))
+        : work()
+    return {
+      get: (key) => later(false, () => registry.get(key)),
+      list: (prefix) => later(false, () => registry.list(prefix)),
+      create: (key, value) => later(false, () => registry.create(key, value)),
+      update: (key, value, revision) =>
+        later(Buffer.from(value).includes('"dead"'), () => registry.update(key, value, revision)),
+      delete: (key, revision) => later(false, () => registry.delete(key, revision)),
+      watch: (prefix, listener) => registry.watch(prefix, listener),
+      close: () => registry.close(),
+    }
+  }
+}
+
+const settings: MembershipSettings = { renewEveryMs: 500, leaseTermMs: 2_000 }
+
+const open: Membership[] = []
+afterEach(() => {
+  for (const membership of open.splice(0)) membership.close()
+})
+
+async function threeMembers(seed: number) {
+  const world = new MemoryWorld({ random: new SeededRandom(seed) })
+  const registry = new HangingRegistry()
+  const events: HoldfastEvent[] = []
+  const lost: string[] = []
+  for (const [i, name] of (['a', 'b', 'c'] as NodeId[]).entries()) {
+    const process = world.start(name, { emit: (event) => void events.push(event) })
+    const membership = createMembership({
+      ...process,
+      registry: registry.connect(process.registry),
+      observer: { emit: (event) => void events.push(event) },
+      self: { id: name, incarnation: incarnation(`${name}1`) },
+      host: name,
+      zone: '',
+      weight: 1,
+      subjects: subjectsOf('test'),
+      settings,
+      gossip: defaultGossipSettings,
+      details: () => ({ host: name, zone: '', version: '', load: 0, leaving: false, partitions: [] }),
+      mayDeclare: () => true,
+      onChange() {},
+      onLost: (how, reason) => void lost.push(`${name} ${how}: ${reason}`),
+    })
+    open.push(membership)
+    await world.clock.settle(membership.join(), 5_000)
+    // So that they do not renew at the same moments.
+    await world.clock.advance(i * 130)
+  }
+  return { world, registry, events, lost }
+}
+
+it('declares nobody dead for having been unable to renew while the registry hung (O5)', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { world, registry, events, lost } = await threeMembers(seed)
+    await world.clock.advance(3_000 + seed * 37)
+    registry.hang()
+    await world.clock.advance(1_000 + seed * 100)
+    registry.goOn()
+    await world.clock.advance(6_000)
+    expect(events.filter(({ type }) => type === 'member.died')).toEqual([])
+    expect(lost).toEqual([])
+    for (const membership of open.splice(0)) {
+      expect(membership.alive().map(({ id }) => id)).toEqual(['a', 'b', 'c'])
+      membership.close()
+    }
+  }
+})
+
+it('declares a member dead that does not renew, while the registry answers the others', async () => {
+  const { world, events } = await threeMembers(1)
+  await world.clock.advance(3_000)
+  open.shift()!.close()
+  await world.clock.runUntil(() => events.some(({ type }) => type === 'member.died'), 3 * settings.leaseTermMs)
+  expect(events.filter((event) => event.type === 'member.died').map(({ node }) => node)).toEqual(['a'])
+})
