@@ -27,7 +27,7 @@ class HangingRegistry {
   connect(registry: Registry): Registry {
     const later = <T>(first: boolean, work: () => Promise<T>): Promise<T> =>
       this.#hangs
-        ? new Promise((resolve, reject) => this.#held.push({ first, go: () => work().then(resolve, reject) }))
+        ? new Promise((resolve, reject) => this.#held.push({ first, go: () => void work().then(resolve, reject) }))
         : work()
     return {
       get: (key) => later(false, () => registry.get(key)),
@@ -55,10 +55,12 @@ async function threeMembers(seed: number) {
   const events: HoldfastEvent[] = []
   const lost: string[] = []
   for (const [i, name] of (['a', 'b', 'c'] as NodeId[]).entries()) {
-    const process = world.start(name, { emit: (event) => void events.push(event) })
+    const { transport, registry: own, clock, random } = world.start(name, { emit: (event) => void events.push(event) })
     const membership = createMembership({
-      ...process,
-      registry: registry.connect(process.registry),
+      transport,
+      clock,
+      random,
+      registry: registry.connect(own),
       observer: { emit: (event) => void events.push(event) },
       self: { id: name, incarnation: incarnation(`${name}1`) },
       host: name,

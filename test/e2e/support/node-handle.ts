@@ -49,6 +49,7 @@ export class NodeHandle {
   lastStatus: Extract<NodeLine, { readonly is: 'status' }>['status'] | undefined
   readonly #inFlight = new Map<string, Append>()
   #commits = 0
+  #told = false
   readonly #process: ChildProcess
   readonly #pid: number
   readonly #onNews: () => void
@@ -98,11 +99,18 @@ export class NodeHandle {
     return this.events.filter((event): event is Extract<HoldfastEvent, { type: Type }> => event.type === type)
   }
 
+  /** It has ended, and nobody had told it to. */
+  get endedUntold(): boolean {
+    return this.exit !== undefined && !this.#told
+  }
+
   order(order: NodeOrder): void {
+    if (order.do === 'close') this.#told = true
     this.#process.stdin?.write(`${JSON.stringify(order)}\n`)
   }
 
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+    if (signal === 'SIGKILL') this.#told = true
     if (this.running) this.#process.kill(signal)
   }
 

@@ -9,7 +9,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { NodeSettingsInput } from '../../../actors/node.ts'
+import type { NodeSettingsInput, NodeStatus } from '../../../actors/node.ts'
 import { openNats, openNatsTransport, type NatsPorts } from '../../../src/adapters/nats/open.ts'
 import { SystemClock } from '../../../src/adapters/system/clock.ts'
 import { SystemRandom } from '../../../src/adapters/system/random.ts'
@@ -19,7 +19,6 @@ import type { Transport } from '../../../src/ports/transport.ts'
 import { startNatsServer, type TestServer } from '../../support/nats-server.ts'
 import { Guardian } from './guardian.ts'
 import { NodeHandle, type Exit } from './node-handle.ts'
-import type { NodeStatus } from '../../../actors/node.ts'
 
 export const clusterName = 'e2e'
 
@@ -173,8 +172,8 @@ export class ProcessCluster {
       for (;;) {
         const found = look()
         if (found !== undefined && found !== false) return found
-        const failed = this.processes.find((node) => node.failed !== undefined)
-        if (failed !== undefined) throw new Error(`the node ${failed.name} failed: ${failed.failed}\n${this.trace()}`)
+        const failed = this.processes.find((node) => node.failed !== undefined || node.endedUntold)
+        if (failed !== undefined) throw new Error(`the node ${failed.name} failed\n${this.trace()}`)
         if (late) throw new Error(`waited in vain until ${what}\n${this.trace()}`)
         await new Promise<void>((resolve) => this.#waiting.push(resolve))
       }
@@ -219,11 +218,14 @@ export class ProcessCluster {
   /** What the last lives of all nodes have said, for a test that failed. */
   trace(): string {
     return [...this.nodes.values()]
-      .map(({ name, exit, events, errors }) => {
+      .map(({ name, exit, failed = '', events, errors }) => {
         const last = events.slice(-eventsInTrace).map((event) => `  ${JSON.stringify(event)}`)
-        return [`${name}${exit === undefined ? '' : ` (ended: ${JSON.stringify(exit)})`}`, ...last, ...errors].join(
-          '\n',
-        )
+        return [
+          `${name}${exit === undefined ? '' : ` (ended: ${JSON.stringify(exit)})`}`,
+          ...last,
+          failed,
+          ...errors,
+        ].join('\n')
       })
       .join('\n')
   }
