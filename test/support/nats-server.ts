@@ -9,7 +9,7 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -48,7 +48,7 @@ export interface TestServer {
   restart(): Promise<void>
   /** Ends it gracefully, and removes its folders. */
   stop(): Promise<void>
-  /** Stops the process where it stands (SIGSTOP): connections stay open and nothing answers. */
+  /** Stops the process where it stands (SIGSTOP): connections stay open and nothing answers from when it returns. */
   pause(): void
   resume(): void
 }
@@ -123,9 +123,22 @@ export async function startNatsServer(options: TestServerOptions = {}): Promise<
       await end('SIGTERM')
       await remove()
     },
-    pause: () => void running().process.kill('SIGSTOP'),
+    pause: () => pause(running().process),
     resume: () => void running().process.kill('SIGCONT'),
   }
+}
+
+/** The signal stops one thread after the other, and those on another processor go on until it gets there: this waits for all. */
+function pause(process: ChildProcess): void {
+  process.kill('SIGSTOP')
+  const threads = `/proc/${process.pid}/task`
+  if (!existsSync(threads)) return
+  const stopped = (thread: string) => {
+    const stat = readFileSync(join(threads, thread, 'stat'), 'latin1')
+    // The name before the state is in brackets, and may hold anything.
+    return stat[stat.lastIndexOf(')') + 2] === 'T'
+  }
+  while (!readdirSync(threads).every(stopped));
 }
 
 function configOf({ config = '', syncAlways = true }: TestServerOptions): string {
