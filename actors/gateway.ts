@@ -6,7 +6,7 @@
  *
  * Z1. Each request has one reply: `{"ok":true,"value":…}`, or `{"ok":false,"error":{"code","message",…}}`. What is refused here is answered
  *     at once.
- * Z2. It speaks only to subjects under the inbox prefix. A request with another reply subject, or none, is dropped and told to the observer
+ * Z2. It speaks only to subjects under the inbox prefixes. A request with another reply subject, or none, is dropped and told to the observer
  *     before anything is done for it: this node's permissions are not the asker's.
  * Z3. At most `maxInFlight` requests are on their way at a time; one more is `OVERLOADED`.
  * Z4. It keeps nothing of a request once it is answered. Its session is the session of those who have none (R3); a request with `Hf-Id` is
@@ -21,12 +21,13 @@ import type { Clock } from '../src/ports/clock.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Headers, Message, Subscription, Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
-import type { RequestKind } from '../src/protocol/frames.ts'
+import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../src/protocol/frames.ts'
 import {
   callKinds,
   headerNames,
   isInbox,
   subjectsOf,
+  unescapeText,
   type CallKind,
   type CallTarget,
 } from '../src/protocol/subjects.ts'
@@ -42,7 +43,7 @@ export interface GatewayOptions {
   /** What `<cluster>.placement.get` is answered with; while it is undefined there is no answer. */
   readonly view: () => PlacementView | undefined
   /** First tokens of the subjects that may be answered, without the last dot. */
-  readonly inboxPrefix: string
+  readonly inboxPrefixes: readonly string[]
   /** Default 4,096. */
   readonly maxInFlight?: number
 }
@@ -188,7 +189,7 @@ class Calls {
 
   /** Z2. */
   #mayAnswer(reply: string | undefined, subject: string): reply is string {
-    if (reply !== undefined && isInbox(reply, this.#options.inboxPrefix)) return true
+    if (reply !== undefined && isInbox(reply, this.#options.inboxPrefixes)) return true
     this.#options.observer.emit({
       type: 'message.dropped',
       subject,
@@ -208,7 +209,7 @@ class Calls {
 }
 
 /** An empty payload is null. */
-function inputOf(data: Uint8Array): Value {
+export function inputOf(data: Uint8Array): Value {
   if (data.length === 0) return null
   let json: unknown
   try {
@@ -221,10 +222,11 @@ function inputOf(data: Uint8Array): Value {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-function optionsOf(headers: Headers | undefined): RequestOptions | undefined {
+export function optionsOf(headers: Headers | undefined): RequestOptions | undefined {
   const id = headers?.[headerNames.id]
   const timeout = headers?.[headerNames.timeout]
-  if (id === undefined && timeout === undefined) return undefined
+  const idempotencyKey = headers?.[headerNames.idempotencyKey]
+  if (id === undefined && timeout === undefined && idempotencyKey === undefined) return undefined
   const timeoutMs = timeout === undefined ? undefined : Number(timeout)
   if (timeoutMs !== undefined && !(/^[0-9]{1,7}$/.test(timeout!) && timeoutMs >= 1 && timeoutMs <= longestTimeoutMs)) {
     throw new HoldfastError(
@@ -232,13 +234,35 @@ function optionsOf(headers: Headers | undefined): RequestOptions | undefined {
       `the header ${headerNames.timeout} is a whole number of milliseconds, 1 to ${longestTimeoutMs}`,
     )
   }
-  return { timeoutMs, id: id === undefined ? undefined : parseCommandId(id) }
+  return {
+    timeoutMs,
+    id: id === undefined ? undefined : parseCommandId(id),
+    idempotencyKey: idempotencyKey === undefined ? undefined : idempotencyKeyOf(idempotencyKey),
+  }
 }
 
-function failure(error: unknown): Uint8Array {
+function idempotencyKeyOf(escaped: string): string {
+  const refused = (cause?: unknown) =>
+    new HoldfastError(
+      'INVALID',
+      `the header ${headerNames.idempotencyKey} is 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8, each byte outside A-Z a-z 0-9 _ - written as = and two upper-case hex digits`,
+      { cause },
+    )
+  if (escaped.length > maxIdempotencyKeyBytes * 3) throw refused()
+  let key: string
+  try {
+    key = unescapeText(escaped)
+  } catch (cause) {
+    throw refused(cause)
+  }
+  if (!isIdempotencyKey(key)) throw refused()
+  return key
+}
+
+export function failure(error: unknown): Uint8Array {
   if (!isHoldfastError(error)) return jsonBytes({ ok: false, error: { code: 'INTERNAL', message: messageOf(error) } })
-  const { code, message, id, retryAfterMs, path, cycle } = error
-  return jsonBytes({ ok: false, error: { code, message, id, retryAfterMs, path, cycle } })
+  const { code, id, retryAfterMs, path, cycle } = error
+  return jsonBytes({ ok: false, error: { code, message: messageOf(error), id, retryAfterMs, path, cycle } })
 }
 
 const jsonBytes = (body: object): Uint8Array => Buffer.from(JSON.stringify(body))

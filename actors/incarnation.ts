@@ -1,9 +1,9 @@
 /**
- * One incarnation of a node: its membership, placement, partitions and gateway, and the subjects that are the node's own.
+ * One incarnation of a node: its membership, placement, partitions, gateway and lister, and the subjects that are the node's own.
  *
  * I1. Everything begins in `start` and ends in `end` or `crash`; an incarnation never begins again (O1).
  * I2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
- * I3. It answers only to subjects under the inbox prefix.
+ * I3. It answers only to subjects under the inbox prefixes.
  */
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import { Session } from '../src/client/session.ts'
@@ -14,7 +14,14 @@ import { Dispatcher } from '../src/partition/dispatcher.ts'
 import { provision, type Cluster } from '../src/partition/provision.ts'
 import { ReplyBatches } from '../src/partition/reply-batches.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../src/partition/settings.ts'
-import { decodeHandOff, encodeControl, type Report } from '../src/placement/control.ts'
+import {
+  decodeNodeRequest,
+  encodeControl,
+  type NodeReply,
+  type NodeRequest,
+  type Report,
+} from '../src/placement/control.ts'
+import { encodeReport, reportOf } from '../src/placement/status-report.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Message, Subscription } from '../src/ports/transport.ts'
 import {
@@ -28,6 +35,7 @@ import {
 } from '../src/protocol/ids.ts'
 import { subjectsOf } from '../src/protocol/subjects.ts'
 import { createGateway, type Gateway } from './gateway.ts'
+import { createLister, type Lister } from './lister.ts'
 import { createMembership, type Membership } from './membership.ts'
 import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'
 import { createPartition, type Partition, type PartitionStatus } from './partition.ts'
@@ -51,6 +59,7 @@ export class Incarnation {
   #replies: ReplyBatches | undefined
   #session: Session | undefined
   #gateway: Gateway | undefined
+  #lister: Lister | undefined
   #subscriptions: Subscription[] = []
   #table: PlacementTable | undefined
   #turnsBefore = 0
@@ -77,7 +86,7 @@ export class Incarnation {
     const subjects = subjectsOf(name)
     const cluster = await provision(clusterSettings, { registry, changelog, random, observer })
     if (this.#ended) return
-    this.#replies = new ReplyBatches(transport, clock, observer, this.#settings.inboxPrefix)
+    this.#replies = new ReplyBatches(transport, clock, observer, this.#settings.inboxPrefixes)
     const dispatcher = new Dispatcher({
       partitions: cluster.settings.partitions,
       replies: this.#replies,
@@ -89,6 +98,7 @@ export class Incarnation {
     this.#subscriptions = [
       transport.subscribe(subjects.nodeFrame(this.self.id), receive),
       transport.subscribe(subjects.nodeControl(this.self.id), (message) => this.#onControl(message)),
+      transport.subscribe(subjects.status, (message) => this.#onStatus(message, cluster), { queue: 'gateway' }),
       transport.onStatus((status) => {
         if (status === 'connected') for (const partition of this.#partitions) partition.reconnected()
       }),
@@ -125,7 +135,14 @@ export class Incarnation {
       cluster: name,
       session: this.#session,
       view: () => this.#table && viewOf(this.#table),
-      inboxPrefix: this.#settings.inboxPrefix,
+      inboxPrefixes: this.#settings.inboxPrefixes,
+    })
+    const replies = this.#replies
+    this.#lister = createLister({
+      ...this.#ports,
+      cluster: name,
+      partitions: cluster.settings.partitions,
+      accepts: (reply, subject): reply is string => replies.accepts(reply, subject),
     })
   }
 
@@ -157,6 +174,7 @@ export class Incarnation {
     this.#ended = true
     if (leave && this.#gateway !== undefined) await within(this.#ports.clock, partingMs, this.#gateway.drain())
     this.#gateway?.close()
+    this.#lister?.close()
     this.#session?.close()
     this.#placement?.close()
     await Promise.all(this.#partitions.map((partition) => partition.close(leave ? partingMs : 0)))
@@ -172,6 +190,7 @@ export class Incarnation {
     this.#membership?.close()
     this.#placement?.close()
     this.#gateway?.close()
+    this.#lister?.close()
     this.#session?.close()
     this.#stopListening()
     await Promise.all(this.#partitions.map((partition) => partition.crash()))
@@ -213,6 +232,7 @@ export class Incarnation {
         listen: () => [
           transport.subscribe(subjects.partition(id), receive, { queue: 'owner' }),
           transport.subscribe(subjects.watch(id), (message) => this.#onWatch(partition, message), { queue: 'owner' }),
+          transport.subscribe(subjects.scan(id), (message) => this.#onScan(partition, message), { queue: 'owner' }),
         ],
       })
       return partition
@@ -235,21 +255,63 @@ export class Incarnation {
   #onControl({ data, reply, subject }: Message): void {
     const { observer, transport } = this.#ports
     if (this.#replies?.accepts(reply, subject) !== true) return
+    let request: NodeRequest
     try {
-      const { partition, epoch, to } = decodeHandOff(data)
-      const hosted = this.#partitions[partition]
-      const { epoch: begun, role } = hosted?.status() ?? {}
-      const owned = begun === epoch || role === 'stopped' ? hosted : undefined
-      void (owned?.handOff(to) ?? Promise.resolve(false)).then((done) => {
-        if (!this.#ended) transport.publish(reply, encodeControl({ done }))
-      })
+      request = decodeNodeRequest(data)
     } catch {
       observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
+      return
     }
+    void this.#obey(request).then((answer) => {
+      if (!this.#ended) transport.publish(reply, encodeControl(answer))
+    })
+  }
+
+  /** Rejects never. */
+  async #obey(request: NodeRequest): Promise<NodeReply> {
+    switch (request.op) {
+      case 'hand-off': {
+        const hosted = this.#partitions[request.partition]
+        const { epoch: begun, role } = hosted?.status() ?? {}
+        const owned = begun === request.epoch || role === 'stopped' ? hosted : undefined
+        return { done: (await owned?.handOff(request.to)) ?? false }
+      }
+      case 'drain':
+        return {
+          done: await this.#membership!.drain().then(
+            () => true,
+            () => false,
+          ),
+        }
+      case 'clock':
+        return { done: true, now: this.#ports.clock.now() }
+    }
+  }
+
+  /** Before this node knows the table it has nothing to report: another one may answer. */
+  #onStatus({ reply, subject }: Message, { settings }: Cluster): void {
+    const [table, placement, membership] = [this.#table, this.#placement, this.#membership]
+    if (table === undefined || placement === undefined || membership === undefined) return
+    if (this.#replies?.accepts(reply, subject) !== true) return
+    const report = reportOf({
+      cluster: this.#options.cluster,
+      self: this.self.id,
+      nowMs: this.#ports.clock.now(),
+      settings,
+      leader: placement.leader,
+      table,
+      alive: membership.alive(),
+      members: membership.members(),
+    })
+    this.#ports.transport.publish(reply, encodeReport(report))
   }
 
   #onWatch(partition: Partition, { data, reply, subject }: Message): void {
     if (this.#replies?.accepts(reply, subject) === true) void partition.watch(data, reply)
+  }
+
+  #onScan(partition: Partition, { data, reply, subject }: Message): void {
+    if (this.#replies?.accepts(reply, subject) === true) void partition.scan(data, reply)
   }
 
   #report(report: Report): void {

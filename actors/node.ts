@@ -8,7 +8,7 @@
  * N1. One incarnation at a time (O1). When its lease is lost, everything of it ends before the next one begins. Where another process goes
  *     by this node's id, there is no next one: the node is `fenced`, and says so.
  * N2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
- * N3. It answers only to subjects under the inbox prefix.
+ * N3. It answers only to subjects under the inbox prefixes.
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
@@ -24,6 +24,7 @@ import type { Stores } from '../src/ports/store.ts'
 import type { Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
 import type { NodeId } from '../src/protocol/ids.ts'
+import { defaultInboxPrefixes } from '../src/protocol/subjects.ts'
 import { Incarnation } from './incarnation.ts'
 import { defaultMembershipSettings, type MembershipSettings } from './membership.ts'
 import type { PartitionStatus } from './partition.ts'
@@ -60,8 +61,8 @@ export interface NodeSettings {
   readonly membership: MembershipSettings
   readonly placement: PlacementSettings
   readonly gossip: GossipSettings
-  /** Replies go only to subjects under it. Default `_INBOX`. */
-  readonly inboxPrefix: string
+  /** Replies go only to subjects under one of them. Default `_INBOX` and `_INBOX_<cluster>`. */
+  readonly inboxPrefixes: readonly string[]
 }
 
 /** What is left out has its default. */
@@ -70,7 +71,7 @@ export interface NodeSettingsInput {
   readonly membership?: Partial<MembershipSettings>
   readonly placement?: Partial<PlacementSettings>
   readonly gossip?: Partial<GossipSettings>
-  readonly inboxPrefix?: string
+  readonly inboxPrefixes?: readonly string[]
 }
 
 export interface NodeStatus {
@@ -192,7 +193,7 @@ interface Lives {
 }
 
 export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
-  const settings = settingsFrom(options.settings)
+  const settings = settingsFrom(options.settings, options.cluster)
   const lives: Lives = {
     current: undefined,
     begin() {
@@ -237,13 +238,13 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
   }
 }
 
-function settingsFrom(given: NodeSettingsInput = {}): NodeSettings {
+function settingsFrom(given: NodeSettingsInput = {}, cluster: string): NodeSettings {
   return {
     partition: given.partition ?? {},
     membership: { ...defaultMembershipSettings, ...given.membership },
     placement: { ...defaultPlacementSettings, ...given.placement },
     gossip: { ...defaultGossipSettings, ...given.gossip },
-    inboxPrefix: given.inboxPrefix ?? '_INBOX',
+    inboxPrefixes: given.inboxPrefixes ?? defaultInboxPrefixes(cluster),
   }
 }
 

@@ -36,7 +36,7 @@ export interface PartitionOptions extends Omit<HostOptions, 'onFenced' | 'onBrok
   readonly onEpochSpent: (epoch: Epoch) => void
   /** It cannot be opened here; placement should find another node (O6). */
   readonly onCannotOpen: (epoch: Epoch, reason: string) => void
-  /** Subscribes what the owner of the partition answers: frames, and requests of watchers. */
+  /** Subscribes what the owner of the partition answers: frames, scans, and requests of watchers. */
   readonly listen: () => readonly Subscription[]
 }
 
@@ -46,6 +46,7 @@ export interface Partition {
   want(epoch: Epoch | null): void
   submit(incoming: Incoming): void
   watch(request: Uint8Array, inbox: string): Promise<void>
+  scan(request: Uint8Array, inbox: string): Promise<void>
   /** `true` when the hand-off record is committed, or when there is nothing to hand off because the partition is stopped. */
   handOff(to: NodeId): Promise<boolean>
   reconnected(): void
@@ -288,6 +289,7 @@ export function createPartition(options: PartitionOptions): Partition {
     want: (epoch) => tell({ type: 'want', epoch }),
     submit: (incoming) => host.submit(incoming),
     watch: (request, inbox) => host.watch(request, inbox),
+    scan: (request, inbox) => host.scan(request, inbox),
     reconnected: () => host.reconnected(),
     handOff,
     status() {

@@ -3,10 +3,12 @@ import { openNatsTransport } from './adapters/nats/open.ts'
 import type { NatsSettings } from './adapters/nats/settings.ts'
 import { SystemClock } from './adapters/system/clock.ts'
 import { SystemRandom } from './adapters/system/random.ts'
-import { connectOver, type ClientOptions } from './client/connect.ts'
+import { connectOver, type ClientOptions, type Denial } from './client/connect.ts'
 import type { Holdfast } from './client/holdfast.ts'
+import { withEnvironment } from './node/environment.ts'
 import { defaultCluster } from './node/options.ts'
 import { silent, type Observer } from './ports/observer.ts'
+import { HoldfastError } from './protocol/errors.ts'
 
 interface ConnectBaseOptions extends Omit<ClientOptions, 'cluster'> {
   /** Name of the cluster. Default `holdfast`. */
@@ -15,8 +17,10 @@ interface ConnectBaseOptions extends Omit<ClientOptions, 'cluster'> {
   readonly observer?: Observer
 }
 
-export interface NatsConnectOptions extends ConnectBaseOptions, NatsSettings {
+export interface NatsConnectOptions extends ConnectBaseOptions, Omit<NatsSettings, 'servers'> {
   readonly embedded?: undefined
+  /** `nats://host:port`, `tls://host:port` or `host:port`, one or more of one NATS cluster. Or `HOLDFAST_SERVERS`. */
+  readonly servers?: NatsSettings['servers']
 }
 
 export interface EmbeddedConnectOptions extends ConnectBaseOptions {
@@ -28,16 +32,33 @@ export interface EmbeddedConnectOptions extends ConnectBaseOptions {
 export type ConnectOptions = NatsConnectOptions | EmbeddedConnectOptions
 
 /**
- * Connects a client. Rejects with `INVALID` for options that cannot be, `RETRY` where no NATS server answers, `TIMEOUT` where a server does
+ * Connects a client. What the options leave out the variables `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options
+ * that cannot be, a refused login and missing permissions, `RETRY` where no NATS server answers, `TIMEOUT` where a server does
  * but no node of the cluster.
  */
-export async function connect(options: ConnectOptions): Promise<Holdfast> {
-  const { cluster = defaultCluster, observer = silent } = options
+export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
+  const { observer = silent } = given
+  const options: ConnectOptions = withEnvironment(given, process.env, observer)
+  const { cluster = defaultCluster } = options
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
   if (options.embedded !== undefined) {
     const { transport } = options.embedded.connect(observer)
     return connectOver({ ...parts, transport, release: () => transport.close() }, { ...options, cluster })
   }
-  const transport = await openNatsTransport(options, parts)
-  return connectOver({ ...parts, transport, release: () => transport.close() }, { ...options, cluster })
+  const { servers } = options
+  if (servers === undefined) {
+    throw new HoldfastError('INVALID', 'give `servers`, or set the variable HOLDFAST_SERVERS')
+  }
+  let onDenied: ((denial: Denial, reason: string) => void) | undefined
+  const listening: Observer = {
+    emit(event) {
+      observer.emit(event)
+      if (event.type === 'transport.error' && event.denied !== undefined) onDenied?.(event.denied, event.reason)
+    },
+  }
+  const transport = await openNatsTransport({ ...options, servers }, { ...parts, observer: listening })
+  return connectOver(
+    { ...parts, transport, onDenied: (listener) => (onDenied = listener), release: () => transport.close() },
+    { ...options, cluster },
+  )
 }

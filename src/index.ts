@@ -1,9 +1,21 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from './behaviour/index.ts'
+export { kv, type KvDefinition, type KvOptions } from './behaviour/kv.ts'
 export {
   Holdfast,
   type CallOptions,
   type Change,
   type Duration,
+  type Kv,
+  type KvCallOptions,
+  type KvCountOptions,
+  type KvDeleteOptions,
+  type KvEntry,
+  type KvPutOptions,
+  type KvRangeOptions,
+  type KvScanOptions,
+  type KvSnapshot,
+  type KvUpdateOptions,
+  type KvWatchOptions,
   type Reference,
   type Watch,
   type WatchOptions,
@@ -12,6 +24,7 @@ export { connect, type ConnectOptions } from './connect.ts'
 export type { NodeSettingsInput, NodeStatus } from '../actors/node.ts'
 export { createNode, type HoldfastNode } from './node/create-node.ts'
 export type { CreateNodeOptions } from './node/options.ts'
+export { provision, type Provisioned, type ProvisionOptions } from './node/provision-cluster.ts'
 export type { HoldfastEvent, Observer } from './ports/observer.ts'
 export { HoldfastError, isHoldfastError, type ErrorCode } from './protocol/errors.ts'
 export type { Value } from './protocol/values.ts'

@@ -4,6 +4,7 @@
  * A definition holds functions and no state. Its maps have no prototype, so that a name off the wire finds what was defined
  * and nothing else (`commands['constructor']` is `undefined`).
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 
 export interface ActorDefinition {
   readonly kind: 'actor'
@@ -13,13 +14,23 @@ export interface ActorDefinition {
   readonly initialState: () => unknown
   readonly commands: Readonly<Record<string, CommandHandler>>
   readonly queries: Readonly<Record<string, QueryHandler>>
+  /** Schemas of inputs, by the name of the command or query (input.ts). */
+  readonly inputs: Readonly<Record<string, StandardSchemaV1>>
 }
 
 /** One exclusive turn. What it returns is the reply; what it throws drops the turn (`FAILED`). */
 export type CommandHandler = (ctx: CommandContext, input: unknown) => unknown
 
-/** Reads committed state; a change that it makes to its argument goes nowhere. */
-export type QueryHandler = (state: unknown, input: unknown) => unknown
+/** Reads committed state; a change that it makes to its argument goes nowhere. Entries of stores are told more of themselves. */
+export type QueryHandler = (state: unknown, input: unknown, entry: EntryInfo) => unknown
+
+/** What the runtime tells a query of a store's entry. */
+export interface EntryInfo {
+  readonly exists: boolean
+  readonly rev: number
+  /** Partition time, ms; null: never. */
+  readonly expiresAt: number | null
+}
 
 export interface CommandContext<State = unknown> {
   /** Of this keyed actor. Change it in place or assign it; it is committed with the reply, or not at all. */

@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import { subjectsOf } from '../protocol/subjects.ts'
-import { durationMs, type Duration } from './duration.ts'
+import { durationMs, type Duration } from '../protocol/duration.ts'
 import { Holdfast } from './holdfast.ts'
 import { Session, type SessionPorts } from './session.ts'
 
@@ -18,9 +18,16 @@ export interface ClientOptions {
   readonly maxOutstanding?: number
 }
 
+export interface Denial {
+  readonly operation: 'publish' | 'subscribe'
+  readonly subject: string
+}
+
 export interface ClientPorts extends SessionPorts {
   /** Called at `close`, and when connecting fails: closes what was opened for this client. Default: nothing. */
   readonly release?: () => Promise<void>
+  /** Has the listener called with each thing that the server does not let this user do, and why. Default: nobody can tell. */
+  readonly onDenied?: (listener: (denial: Denial, reason: string) => void) => void
 }
 
 /**
@@ -48,15 +55,27 @@ async function connected(ports: ClientPorts, options: ClientOptions): Promise<Ho
     timeoutMs,
     ...(maxOutstanding === undefined ? {} : { maxOutstanding }),
   })
+  const refused = new Promise<HoldfastError>((resolve) => {
+    ports.onDenied?.(({ operation, subject }, reason) => {
+      // What it needs at its start it needs for good.
+      resolve(new HoldfastError('INVALID', reason))
+      if (operation === 'publish') session.denied(subject, reason)
+    })
+  })
   const { clock } = ports
   const timer = clock.setTimeout(() => session.close(), connectTimeoutMs)
+  let refusal: HoldfastError | void
   try {
-    await session.whenPlaced()
+    refusal = await Promise.race([session.whenPlaced(), refused])
   } catch (cause) {
     const message = `no node of the cluster "${cluster}" answered within ${connectTimeoutMs} ms: is its name right, and does a node run?`
     throw new HoldfastError('TIMEOUT', message, { cause })
   } finally {
     clock.clearTimeout(timer)
+  }
+  if (refusal !== undefined) {
+    session.close()
+    throw refusal
   }
   return new Holdfast({ ...ports, session, subjects })
 }

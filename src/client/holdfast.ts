@@ -1,11 +1,14 @@
 /**
- * The handle of a connected client: references, watches, and the end of both.
+ * The handle of a connected client: references, stores, watches, and the end of all.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import type { StateOf } from '../behaviour/actor.ts'
+import { kv, type KvDefinition } from '../behaviour/kv.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { checkName, type Subjects } from '../protocol/subjects.ts'
-import { referenceTo, type Reference, type ReferenceHost } from './reference.ts'
+import { Kv, type KvHost } from './kv.ts'
+import { namedReference, referenceTo, type Reference, type ReferenceHost } from './reference.ts'
+import { ScanAsks } from './scan-asks.ts'
 import { addressOf, type Session, type SessionPorts } from './session.ts'
 import { ChangeWatch, type Watch, type WatchOptions } from './watch.ts'
 
@@ -19,6 +22,7 @@ export interface HoldfastParts extends SessionPorts {
 export class Holdfast {
   readonly #parts: HoldfastParts
   readonly #host: ReferenceHost
+  readonly #kvHost: KvHost
   readonly #watches = new Set<ChangeWatch<unknown>>()
   #closing: Promise<void> | undefined = undefined
 
@@ -28,19 +32,45 @@ export class Holdfast {
       session: parts.session,
       watchKey: (type, key, options) => this.#watch(type, key, options),
     }
+    this.#kvHost = {
+      session: parts.session,
+      clock: parts.clock,
+      asks: new ScanAsks(parts),
+      partitions: () => this.#partitions(),
+      watch: (type, key, options) => this.#watch(type, key, options),
+    }
   }
 
-  /** A keyed actor. Nothing is sent. Throws `INVALID` for a key that is empty, longer than 512 bytes, or no well-formed text. */
-  actor<A extends ActorDefinition>(definition: A, key: string): Reference<A> {
-    if (definition?.kind !== 'actor') throw new HoldfastError('INVALID', 'the first argument is what actor() returned')
+  /**
+   * A keyed actor, by its definition or by name: `hf.actor(Cart, 'c1')`, or `hf.actor<typeof Cart>('cart', 'c1')` where the definition is
+   * imported as a type only. Nothing is sent. Throws `INVALID` for a type or key that is empty, longer than 512 bytes, or no well-formed
+   * text. What no node knows is `NOT_FOUND` when it is called.
+   */
+  actor<A extends ActorDefinition>(definition: A, key: string): Reference<A>
+  actor<A extends ActorDefinition = never>(type: A['type'], key: string): Reference<A>
+  actor<A extends ActorDefinition>(of: A | string, key: string): Reference<A> {
+    const type = typeOf(of)
     if (typeof key !== 'string') throw new HoldfastError('INVALID', 'a key is a text')
     checkName(key, 'key')
-    return referenceTo(this.#host, definition, addressOf(definition.type, key))
+    const address = addressOf(type, key)
+    return typeof of === 'string' ? namedReference(this.#host, address) : referenceTo(this.#host, of, address)
   }
 
-  /** The changes of all keyed actors of a type. Throws `INVALID` for what is no cursor of such a watch. */
-  watch<A extends ActorDefinition>(definition: A, options?: WatchOptions): Watch<StateOf<A>> {
-    return this.#watch(definition.type, undefined, options) as Watch<StateOf<A>>
+  /**
+   * The changes of all keyed actors of a type, by its definition or by name: `hf.watch(Cart)`, or `hf.watch<typeof Cart>('cart')`. Throws
+   * `INVALID` for what is no cursor of such a watch.
+   */
+  watch<A extends ActorDefinition>(definition: A, options?: WatchOptions): Watch<StateOf<A>>
+  watch<A extends ActorDefinition = never>(type: A['type'], options?: WatchOptions): Watch<StateOf<A>>
+  watch<A extends ActorDefinition>(of: A | string, options?: WatchOptions): Watch<StateOf<A>> {
+    return this.#watch(typeOf(of), undefined, options) as Watch<StateOf<A>>
+  }
+
+  /** A key-value store, by its name or what `kv()` returned. Nothing is sent. Throws `INVALID` for a name that cannot be. */
+  kv<V = unknown>(store: string | KvDefinition<V>): Kv<V> {
+    if (typeof store === 'string') return new Kv(this.#kvHost, kv<V>(store))
+    if (store?.kind !== 'kv') throw new HoldfastError('INVALID', 'a store is its name or what kv() returned')
+    return new Kv(this.#kvHost, store)
   }
 
   /**
@@ -54,17 +84,21 @@ export class Holdfast {
 
   async #close(): Promise<void> {
     for (const watch of this.#watches) watch.close()
+    this.#kvHost.asks.close()
     this.#parts.session.close()
     await this.#parts.release?.()
   }
 
+  async #partitions(): Promise<number> {
+    const { session } = this.#parts
+    await session.whenPlaced()
+    return session.partitions
+  }
+
   #watch(type: string, key: string | undefined, options: WatchOptions = {}): Watch<unknown> {
     if (this.#closing !== undefined) throw new HoldfastError('INVALID', 'this client is closed: connect again')
-    const { session, transport, clock, random, subjects } = this.#parts
-    const partitions = async () => {
-      await session.whenPlaced()
-      return session.partitions
-    }
+    const { transport, clock, random, subjects } = this.#parts
+    const partitions = () => this.#partitions()
     const onClose = (closed: ChangeWatch<unknown>) => this.#watches.delete(closed)
     const watch = new ChangeWatch<unknown>(
       { transport, clock, random, subjects, partitions, onClose },
@@ -75,4 +109,15 @@ export class Holdfast {
     if (options.signal?.aborted !== true) this.#watches.add(watch)
     return watch
   }
+}
+
+/** The name of a type. */
+function typeOf(of: ActorDefinition | string): string {
+  if (typeof of === 'string') {
+    checkName(of, 'type')
+    return of
+  }
+  if (of?.kind !== 'actor')
+    throw new HoldfastError('INVALID', 'the first argument is what actor() returned, or the name of a type')
+  return of.type
 }

@@ -1,10 +1,24 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from '../behaviour/index.ts'
+export { kv, type KvDefinition, type KvOptions } from '../behaviour/kv.ts'
 export { HoldfastError, isHoldfastError, type ErrorCode } from '../protocol/errors.ts'
 export type { Value } from '../protocol/values.ts'
 export { connect, type ConnectOptions } from '../connect.ts'
 export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'
-export type { Duration } from './duration.ts'
+export type { Duration } from '../protocol/duration.ts'
 export { Holdfast } from './holdfast.ts'
+export type {
+  Kv,
+  KvCallOptions,
+  KvCountOptions,
+  KvDeleteOptions,
+  KvEntry,
+  KvPutOptions,
+  KvRangeOptions,
+  KvScanOptions,
+  KvSnapshot,
+  KvUpdateOptions,
+  KvWatchOptions,
+} from './kv.ts'
 export type { CallOptions, Reference } from './reference.ts'
 export type { SessionPorts } from './session.ts'
 export type { Change, Watch, WatchOptions } from './watch.ts'

@@ -87,7 +87,7 @@ export class Outbox {
 
   #put(pending: Pending, filled: Batch[], nowMs: number): void {
     const batch = this.#options.routing.batchFor(pending.hash, pending.viaPartition)
-    const bytes = frameBytes(pending, pending.name, pending.input)
+    const bytes = frameBytes(pending, pending.name, pending.input, pending.idempotencyKey)
     // A frame is one session's: a command of another one travels alone.
     const alone = pending.session !== this.#options.session
     if (!batch.isEmpty && (alone || !batch.fits(bytes, this.#maxFrameBytes))) this.#send(batch, nowMs)

@@ -14,7 +14,7 @@ import type { Clock, Timer } from '../ports/clock.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Transport } from '../ports/transport.ts'
 import { compareCursors, parseCursor } from '../protocol/cursor.ts'
-import { HoldfastError, type ErrorCode } from '../protocol/errors.ts'
+import { HoldfastError } from '../protocol/errors.ts'
 import type { PartitionId } from '../protocol/ids.ts'
 import {
   decodePageMessage,
@@ -23,6 +23,7 @@ import {
   type PageEnd,
   type PageMessage,
 } from '../protocol/watch.ts'
+import { backOffMs, transientCodes } from './ask-again.ts'
 
 export interface Page {
   readonly partition: PartitionId
@@ -53,10 +54,6 @@ const pollEveryMs = 2_000
 const paceMs = 20
 /** Without a message for so long a pull is given up. */
 const silenceMs = 2_000
-const firstBackoffMs = 10
-const lastBackoffMs = 200
-
-const transient: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['RETRY', 'FENCED', 'OVERLOADED', 'TIMEOUT', 'UNKNOWN'])
 
 export class PagePuller {
   readonly #options: PullerOptions
@@ -126,7 +123,7 @@ export class PagePuller {
     }
     if (part.kind === 'change') this.#changes.push(part)
     else if (part.kind === 'end') this.#onEnd(part)
-    else if (transient.has(part.code)) this.#failed()
+    else if (transientCodes.has(part.code)) this.#failed()
     else this.#options.onError(new HoldfastError(part.code, `partition ${this.#options.partition}: ${part.message}`))
   }
 
@@ -193,11 +190,10 @@ export class PagePuller {
   }
 
   #failed(): void {
-    const ceilingMs = Math.min(lastBackoffMs, firstBackoffMs * 2 ** Math.min(this.#failures++, 10))
     this.#state = 'idle'
     this.#changes = []
     this.#more = true
-    this.#wait(ceilingMs * (0.5 + this.#options.random.next() / 2))
+    this.#wait(backOffMs(this.#failures++, this.#options.random.next()))
   }
 
   #wait(delayMs: number): void {

@@ -39,12 +39,13 @@ export interface Address {
  */
 export type PendingState = 'new' | 'queued' | 'held' | 'sent' | 'waiting' | 'settled'
 
-/** At most so many bytes of a frame are a request's: three for each UTF-16 unit, and the heads of its seven fields. */
+/** At most so many bytes of a frame are a request's: three for each UTF-16 unit, and the heads of its eight fields. */
 export const frameBytes = (
   { type, key }: { readonly type: string; readonly key: string },
   name: string,
   input: Uint8Array,
-) => input.length + (type.length + key.length + name.length) * 3 + 48
+  idempotencyKey = '',
+) => input.length + (type.length + key.length + name.length + idempotencyKey.length) * 3 + 51
 
 export class Pending implements Request, Waiter {
   readonly kind: RequestKind
@@ -54,6 +55,7 @@ export class Pending implements Request, Waiter {
   readonly key: string
   readonly name: string
   readonly input: Uint8Array
+  readonly idempotencyKey: string | undefined
   readonly hash: number
   readonly resolve: (value: Value | undefined) => void
   readonly reject: (error: HoldfastError) => void
@@ -96,6 +98,7 @@ export class Pending implements Request, Waiter {
     nowMs: number,
     timeoutMs: number,
     waiter: Waiter,
+    idempotencyKey?: string,
   ) {
     this.kind = kind
     this.session = session
@@ -104,6 +107,7 @@ export class Pending implements Request, Waiter {
     this.key = address.key
     this.name = name
     this.input = input
+    this.idempotencyKey = idempotencyKey
     this.hash = address.hash
     this.resolve = waiter.resolve
     this.reject = waiter.reject

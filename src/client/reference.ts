@@ -1,14 +1,22 @@
 /**
- * Typed references: a keyed actor as an object whose methods are the commands and queries of its definition.
+ * Typed references: a keyed actor as an object whose methods are its commands and queries.
  *
- * Methods live on one prototype for each definition, so making a reference costs an object and calling it nothing beyond the request.
+ * V1. A reference by its definition has the methods of that definition, on one prototype for each definition: making a reference costs an
+ *     object, and calling it nothing beyond the request.
+ * V2. A reference by name has a method for every name that a command or query can have. It does not know which is which: a method sends a
+ *     `call`, and the owner finds out. Only the type checker knows the names, by the definition's type.
+ * V3. Neither has anything that makes it a promise, gives it a JSON form of its own, or is looked for by a symbol: awaiting, logging,
+ *     comparing or serialising a reference sends nothing. By name it has no method either where every object has one (`toString`).
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
-import type { CommandsOf, QueriesOf, StateOf } from '../behaviour/actor.ts'
-import type { RequestKind } from '../protocol/frames.ts'
+import type { CommandsOf, InputsOf, QueriesOf, StateOf } from '../behaviour/actor.ts'
+import { isMethodName } from '../behaviour/names.ts'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { durationMs, type Duration } from '../protocol/duration.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../protocol/frames.ts'
 import type { Value } from '../protocol/values.ts'
 import { parseCommandId } from './command-id.ts'
-import { durationMs, type Duration } from './duration.ts'
 import type { Address } from './pending.ts'
 import type { RequestOptions, Session } from './session.ts'
 import type { Watch, WatchOptions } from './watch.ts'
@@ -18,39 +26,61 @@ import type { Watch, WatchOptions } from './watch.ts'
  */
 export type ResultOf<R> = [R] extends [void] ? void : undefined extends R ? Exclude<R, undefined> | null : R
 
-type Methods<Handlers> = {
+/** What a caller gives: a schema's input, or what the handler takes. */
+type ArgumentsOf<Name, I, Input extends readonly unknown[]> = Name extends keyof I
+  ? I[Name] extends StandardSchemaV1
+    ? Optional<StandardSchemaV1.InferInput<I[Name]>>
+    : Input
+  : Input
+
+type Optional<Input> = undefined extends Input ? [input?: Input] : [input: Input]
+
+type Methods<Handlers, I> = {
   readonly [Name in keyof Handlers]: Handlers[Name] extends (first: never, ...input: infer Input) => infer R
-    ? (...input: Input) => Promise<ResultOf<Awaited<R>>>
+    ? (...input: ArgumentsOf<Name, I, Input>) => Promise<ResultOf<Awaited<R>>>
     : never
 }
 
-type Tells<Commands> = {
+type Tells<Commands, I> = {
   readonly [Name in keyof Commands]: Commands[Name] extends (first: never, ...input: infer Input) => unknown
-    ? (...input: Input) => Promise<void>
+    ? (...input: ArgumentsOf<Name, I, Input>) => Promise<void>
     : never
 }
 
+/** What `with` takes. */
 export interface CallOptions {
   /** How long to wait for the reply, attempts included. Default: the client's. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
   /** Ends the call: `UNKNOWN` where it was sent and not refused, else `RETRY`; the cause is the signal's reason. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Makes a command or tell happen once, however often and by whomever it is sent: within 24 h the same key for the same command of the
+   * same keyed actor gives the first reply, with another input `CONFLICT`. 1 to 256 bytes of UTF-8. A partition keeps a bounded number of
+   * keys; when it is full, new ones are `OVERLOADED`. Queries ignore it. Default: none.
+   */
+  readonly idempotencyKey?: string | undefined
+  /**
+   * How old the state may be that a query reads. `'strong'`, the default: what was committed before the query was sent counts. With
+   * `maxStaleness` an answer of that age would do; today the owner answers all queries strongly, which satisfies any bound. Commands ignore
+   * it.
+   */
+  readonly consistency?: 'strong' | { readonly maxStaleness: Duration } | undefined
   /**
    * Repeats one command: the id of its `UNKNOWN` error, within 90 s of its first call. It takes effect once and gives the first
    * reply. Or an id of your own, 1 to 64 of `A-Z a-z 0-9 _ -`, to be repeated within 90 s. One id is one command. With an id of your
    * own a refusal (`RETRY`, `OVERLOADED`) says that this call did nothing; what an earlier call with the id did is not known here.
    */
-  readonly id?: string
+  readonly id?: string | undefined
 }
 
 /** A keyed actor of the definition `A`, as its callers see it. */
-export type Reference<A> = Methods<CommandsOf<A>> &
-  Methods<QueriesOf<A>> & {
+export type Reference<A> = Methods<CommandsOf<A>, InputsOf<A>> &
+  Methods<QueriesOf<A>, InputsOf<A>> & {
     readonly type: string
     readonly key: string
     /** The same commands, but each resolves once it is durably accepted. */
-    readonly tell: Tells<CommandsOf<A>>
-    /** The same keyed actor, called with these options besides those that it has. Throws `INVALID`. */
+    readonly tell: Tells<CommandsOf<A>, InputsOf<A>>
+    /** The same keyed actor, called with these options besides those that it has. Throws `INVALID`, naming the option. */
     with(options: CallOptions): Reference<A>
     /** The changes of this keyed actor. Throws `INVALID` for what is no cursor. */
     watch(options?: WatchOptions): Watch<StateOf<A>>
@@ -62,86 +92,146 @@ export interface ReferenceHost {
   watchKey(type: string, key: string, options: WatchOptions | undefined): Watch<unknown>
 }
 
-interface Bound {
+interface Binding {
   readonly host: ReferenceHost
   readonly address: Address
   readonly options: RequestOptions | undefined
-  readonly prototypes: Prototypes
+  readonly shape: Shape
 }
 
-/** Under a symbol, because commands may have any other name. */
-const bound = Symbol('bound')
-
-interface Callable {
-  readonly [bound]: Bound
+/** What makes the references of one definition, or those by name. */
+interface Shape {
+  reference(binding: Binding): object
+  tell(binding: Binding): object
 }
 
-interface Prototypes {
-  readonly reference: object
-  readonly tell: object
+/** Holds what a reference is bound to where nothing that looks at objects finds it (V3). */
+class Bound {
+  readonly #binding: Binding
+
+  constructor(binding: Binding) {
+    this.#binding = binding
+  }
+
+  static of(reference: Bound): Binding {
+    return reference.#binding
+  }
 }
 
-const prototypesOf = new WeakMap<ActorDefinition, Prototypes>()
+/** What all references have. */
+class BoundReference extends Bound {
+  readonly type: string
+  readonly key: string
 
+  constructor(binding: Binding) {
+    super(binding)
+    this.type = binding.address.type
+    this.key = binding.address.key
+  }
+
+  get tell(): object {
+    const binding = Bound.of(this)
+    return binding.shape.tell(binding)
+  }
+
+  with(options: CallOptions): object {
+    const binding = Bound.of(this)
+    return binding.shape.reference({ ...binding, options: { ...binding.options, ...checked(options) } })
+  }
+
+  watch(options?: WatchOptions): Watch<unknown> {
+    const { host, address } = Bound.of(this)
+    return host.watchKey(address.type, address.key, options)
+  }
+}
+
+const shapes = new WeakMap<ActorDefinition, Shape>()
+
+/** By its definition (V1). */
 export function referenceTo<A extends ActorDefinition>(
   host: ReferenceHost,
   definition: A,
   address: Address,
 ): Reference<A> {
-  let prototypes = prototypesOf.get(definition)
-  if (prototypes === undefined) prototypesOf.set(definition, (prototypes = makePrototypes(definition)))
-  return make({ host, address, options: undefined, prototypes }) as Reference<A>
+  let shape = shapes.get(definition)
+  if (shape === undefined) shapes.set(definition, (shape = shapeOf(definition)))
+  return shape.reference({ host, address, options: undefined, shape }) as Reference<A>
 }
 
-function make(binding: Bound): object {
-  const { type, key } = binding.address
-  const reference = Object.create(binding.prototypes.reference) as Record<PropertyKey, unknown>
-  reference.type = type
-  reference.key = key
-  reference[bound] = binding
-  return reference
+/** By name (V2). */
+export function namedReference<A>(host: ReferenceHost, address: Address): Reference<A> {
+  return named.reference({ host, address, options: undefined, shape: named }) as Reference<A>
 }
 
-function makePrototypes(definition: ActorDefinition): Prototypes {
-  const reference: object = Object.create(base) as object
-  const tell: object = {}
-  for (const name of Object.keys(definition.queries)) define(reference, name, 'query')
+function shapeOf(definition: ActorDefinition): Shape {
+  class ActorReference extends BoundReference {}
+  class Tell extends Bound {}
+  for (const name of Object.keys(definition.queries)) define(ActorReference.prototype, name, 'query')
   for (const name of Object.keys(definition.commands)) {
-    define(reference, name, 'command')
-    define(tell, name, 'tell')
+    define(ActorReference.prototype, name, 'command')
+    define(Tell.prototype, name, 'tell')
   }
-  return { reference, tell }
+  return { reference: (binding) => new ActorReference(binding), tell: (binding) => new Tell(binding) }
 }
 
-function define(prototype: object, name: string, kind: RequestKind): void {
-  const method = function (this: Callable, input: unknown): Promise<Value | undefined> {
-    const { host, address, options } = this[bound]
+const define = (prototype: object, name: string, kind: RequestKind) =>
+  Object.defineProperty(prototype, name, { value: methodOf(name, kind) })
+
+function methodOf(name: string, kind: RequestKind) {
+  return function (this: Bound, input: unknown): Promise<Value | undefined> {
+    const { host, address, options } = Bound.of(this)
     return host.session.request(kind, address, name, input, options)
   }
-  Object.defineProperty(prototype, name, { value: method })
 }
 
-const base = {
-  get tell(): object {
-    const { [bound]: binding } = this as unknown as Callable
-    const tell = Object.create(binding.prototypes.tell) as Record<PropertyKey, unknown>
-    tell[bound] = binding
-    return tell
-  },
-  with(this: Callable, options: CallOptions): object {
-    const binding = this[bound]
-    return make({ ...binding, options: { ...binding.options, ...checked(options) } })
-  },
-  watch(this: Callable, options?: WatchOptions): Watch<unknown> {
-    const { host, address } = this[bound]
-    return host.watchKey(address.type, address.key, options)
-  },
+/** A class whose instances have a method of any name, besides what `base` has (V3). */
+function withAnyMethod(base: typeof Bound, kind: RequestKind): (binding: Binding) => object {
+  const prototype = new Proxy(base.prototype, {
+    get: (has, name, receiver) =>
+      typeof name === 'symbol' || name in has || !isMethodName(name)
+        ? (Reflect.get(has, name, receiver) as unknown)
+        : methodOf(name, kind),
+  })
+  const target = function () {}
+  target.prototype = prototype
+  return (binding) => Reflect.construct(base, [binding], target) as object
 }
 
-function checked({ timeout, signal, id }: CallOptions): RequestOptions {
+const named: Shape = {
+  reference: withAnyMethod(BoundReference, 'call'),
+  tell: withAnyMethod(Bound, 'tell'),
+}
+
+/** The options of a request. `with` cannot be called with any others. */
+const optionNames: readonly string[] = ['timeout', 'signal', 'idempotencyKey', 'consistency', 'id']
+
+function checked(options: CallOptions): RequestOptions {
+  if (typeof options !== 'object' || options === null) throw invalid('with() takes an object of options')
+  for (const name of Object.keys(options)) {
+    if (!optionNames.includes(name)) throw invalid(`with() has no option "${name}", only ${optionNames.join(', ')}`)
+  }
+  const { timeout, signal, idempotencyKey, consistency, id } = options
+  if (signal !== undefined && !isSignal(signal)) throw invalid('`signal` is an AbortSignal')
+  if (idempotencyKey !== undefined && (typeof idempotencyKey !== 'string' || !isIdempotencyKey(idempotencyKey)))
+    throw invalid(`\`idempotencyKey\` is a well-formed text of 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8`)
+  checkConsistency(consistency)
   return {
-    ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, 'the timeout of a call') }),
+    ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, '`timeout`') }),
     ...(signal === undefined ? {} : { signal }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(id === undefined ? {} : { id: parseCommandId(id) }),
   }
 }
+
+function checkConsistency(consistency: CallOptions['consistency']): void {
+  if (consistency === undefined || consistency === 'strong') return
+  if (typeof consistency !== 'object' || consistency === null)
+    throw invalid("`consistency` is 'strong' or { maxStaleness: '500ms' }")
+  durationMs(consistency.maxStaleness, '`consistency.maxStaleness`')
+}
+
+/** Also one of another realm. */
+const isSignal = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+
+const invalid = (message: string) => new HoldfastError('INVALID', message)

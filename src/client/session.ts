@@ -55,6 +55,8 @@ export interface RequestOptions {
   /** Repeats this command instead of beginning a new one. Queries have no need of it and ignore it. */
   readonly id?: CommandId | undefined
   readonly signal?: AbortSignal | undefined
+  /** Of a command or tell, 1 to 256 bytes of UTF-8: it takes effect once for its key, within 24 h. Queries ignore it. */
+  readonly idempotencyKey?: string | undefined
 }
 
 const overloadedForMs = 100
@@ -132,7 +134,8 @@ export class Session {
   }
 
   /**
-   * Sends a request and resolves to its result: a command's or a query's value, `undefined` of a tell. `input` must be a value.
+   * Sends a request and resolves to its result: a command's or a query's value, `undefined` of a tell. A `call` is for the owner to find
+   * out whether it is a command or a query; here it counts as a command, which may have happened. `input` must be a value.
    * Rejects with a `HoldfastError`.
    */
   request(
@@ -181,7 +184,8 @@ export class Session {
       throw new HoldfastError('OVERLOADED', message, { retryAfterMs: overloadedForMs })
     }
     const { maxRequestBytes } = this.#outbox
-    if (frameBytes(address, name, input) > maxRequestBytes) {
+    const idempotencyKey = kind === 'query' ? undefined : options?.idempotencyKey
+    if (frameBytes(address, name, input, idempotencyKey) > maxRequestBytes) {
       const message = `the input of ${name} has ${input.length} bytes, more than fit into a message of at most ${maxRequestBytes}`
       throw new HoldfastError('INVALID', message)
     }
@@ -189,7 +193,7 @@ export class Session {
     const nowMs = this.#nowMs()
     const session = id?.session ?? this.id
     const number = id?.number ?? this.#outstanding.number()
-    const pending = new Pending(kind, session, number, address, name, input, nowMs, timeoutMs, waiter)
+    const pending = new Pending(kind, session, number, address, name, input, nowMs, timeoutMs, waiter, idempotencyKey)
     if (id !== undefined) this.#repeat(pending, id, nowMs)
     if (session === this.id) this.#outstanding.add(pending)
     else this.#outstanding.addForeign(formatCommandId(pending), pending)
@@ -310,6 +314,15 @@ export class Session {
       }
     }
     this.#placement.ask()
+  }
+
+  /** The server did not let what was published there through: what was never sent elsewhere did nothing, and never will. */
+  denied(subject: string, reason: string): void {
+    for (const pending of this.#outstanding.all()) {
+      if (pending.state !== 'sent' || pending.subject !== subject) continue
+      pending.refusals++
+      if (pending.refusedThroughout) this.#fail(pending, new HoldfastError('INVALID', reason))
+    }
   }
 
   #later(pending: Pending, atLeastMs?: number): void {

@@ -30,8 +30,11 @@ export interface Hash64 {
 
 export const noShare: Hash64 = { hi: 0, lo: 0 }
 
-/** An actor's share of the state hash. `id` names the actor within its partition; `state: null` is a tombstone. */
-export function actorShare(id: string, rev: number, state: Uint8Array | null): Hash64 {
+/**
+ * An actor's share of the state hash. `id` names the actor within its partition; `state: null` is a tombstone; `expiresAt` is in ms,
+ * `null` where it does not expire.
+ */
+export function actorShare(id: string, rev: number, state: Uint8Array | null, expiresAt: number | null = null): Hash64 {
   let hi = 0x9747b28c
   let lo = 0x3c6ef372
   for (let i = 0; i < id.length; i++) {
@@ -43,6 +46,12 @@ export function actorShare(id: string, rev: number, state: Uint8Array | null): H
   const high = scramble((rev / 0x1_0000_0000) | 0)
   hi = stir(stir(hi, low), high)
   lo = stir(stir(lo, low), high)
+  if (expiresAt !== null) {
+    const soon = scramble(expiresAt | 0)
+    const late = scramble((expiresAt / 0x1_0000_0000) | 0)
+    hi = stir(stir(hi, soon), late)
+    lo = stir(stir(lo, soon), late)
+  }
   const length = state === null ? -1 : state.length
   if (state !== null) {
     const words = length & ~3

@@ -96,6 +96,7 @@ export class Sessions {
       changes.marks.push({ session, low: found.low, lastContactMs: record.time })
     }
     for (const turn of record.turns) {
+      if (turn.session === null) continue
       const { session } = record.sessions[turn.session]!
       const found = this.#sessions.get(session)!
       if (turn.number < found.low) continue

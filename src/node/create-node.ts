@@ -10,11 +10,13 @@ import { knownSettings } from '../partition/provision.ts'
 import { silent } from '../ports/observer.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
+import { withEnvironment } from './environment.ts'
 import { nodeIdFor } from './node-id.ts'
 import {
   checkNodeOptions,
   clusterSettingsOf,
   defaultCluster,
+  type CheckedNodeOptions,
   type CreateNodeOptions,
   type EmbeddedNodeOptions,
   type NatsNodeOptions,
@@ -35,11 +37,12 @@ export interface HoldfastNode {
 }
 
 /**
- * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. Rejects with `INVALID` for options that
- * cannot be, `CONFLICT` where another node has the directory, `RETRY` where no NATS server answers. A node with the id of one that
+ * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. What the options leave out the variables
+ * `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options that cannot be and permissions that are missing, `CONFLICT` where another node has the directory, `RETRY` where no NATS server answers. A node with the id of one that
  * runs takes its place: the former is fenced (O1).
  */
-export async function createNode(options: CreateNodeOptions): Promise<HoldfastNode> {
+export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode> {
+  const options: CreateNodeOptions = withEnvironment(given, process.env, given.observer ?? silent)
   checkNodeOptions(options)
   const world = await openWorld(options)
   const { cluster = defaultCluster, host = hostname(), zone = '', weight = 1, actors, settings } = options
@@ -91,7 +94,7 @@ interface World {
   readonly close: () => Promise<void>
 }
 
-async function openWorld(options: CreateNodeOptions): Promise<World> {
+async function openWorld(options: CheckedNodeOptions): Promise<World> {
   const { dataDir, observer = silent, storeMemory, partitions = defaultPartitions } = options
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
   const server = await (options.embedded === undefined ? openNatsServer(options, parts) : openEmbedded(options, parts))
@@ -123,7 +126,7 @@ interface Server {
   close(): Promise<void>
 }
 
-async function openNatsServer(options: NatsNodeOptions, parts: Parts): Promise<Server> {
+async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, parts: Parts): Promise<Server> {
   const { cluster = defaultCluster } = options
   const nats = await openNats({ ...options, cluster }, parts)
   try {
@@ -139,7 +142,7 @@ async function openNatsServer(options: NatsNodeOptions, parts: Parts): Promise<S
 /** How many nodes of this process run on a local server; the last one closes it. */
 const nodesOn = new WeakMap<EmbeddedServer, number>()
 
-async function openEmbedded(options: EmbeddedNodeOptions, parts: Parts): Promise<Server> {
+async function openEmbedded(options: CheckedNodeOptions & EmbeddedNodeOptions, parts: Parts): Promise<Server> {
   const { embedded: given, dataDir } = options
   const embedded = given === true ? await EmbeddedServer.open({ dataDir: join(dataDir, 'server'), ...parts }) : given
   nodesOn.set(embedded, (nodesOn.get(embedded) ?? 0) + 1)

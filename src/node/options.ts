@@ -3,12 +3,13 @@ import type { NodeSettingsInput } from '../../actors/node.ts'
 import type { EmbeddedServer } from '../adapters/embedded/server.ts'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
-import { durationMs, type Duration } from '../client/duration.ts'
+import { durationMs, type Duration } from '../protocol/duration.ts'
 import type { ClusterSettings } from '../partition/provision.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { isClusterName } from '../protocol/ids.ts'
 import { isPartitionCount, maxPartitions } from '../protocol/partitioning.ts'
+import { defaultInboxPrefixes } from '../protocol/subjects.ts'
 
 /** Where nobody names one. */
 export const defaultCluster = 'holdfast'
@@ -16,8 +17,8 @@ export const defaultCluster = 'holdfast'
 export interface NodeBaseOptions {
   /** The actor types that this node hosts. Give all nodes of a cluster the same. */
   readonly actors: readonly ActorDefinition[]
-  /** Directory of this node's stores; created if it is not there. One node at a time. */
-  readonly dataDir: string
+  /** Directory of this node's stores; created if it is not there. One node at a time. Or `HOLDFAST_DATA_DIR`. */
+  readonly dataDir?: string
   /** `[a-z0-9-]{1,32}`, the same for all nodes and clients. Default `holdfast`. */
   readonly cluster?: string
   /** `[A-Za-z0-9_-]{1,64}`, unique in the cluster. Default: one made up at the first start and kept in `dataDir`. */
@@ -41,8 +42,10 @@ export interface NodeBaseOptions {
 }
 
 /** A node of a cluster on NATS. */
-export interface NatsNodeOptions extends NodeBaseOptions, NatsSettings {
+export interface NatsNodeOptions extends NodeBaseOptions, Omit<NatsSettings, 'servers'> {
   readonly embedded?: undefined
+  /** `nats://host:port`, `tls://host:port` or `host:port`, one or more of one NATS cluster. Or `HOLDFAST_SERVERS`. */
+  readonly servers?: NatsSettings['servers']
   /** Copies that the NATS cluster keeps of each log, from its creation on: 1, 3 or 5. Default 1. */
   readonly replicas?: number
 }
@@ -55,38 +58,56 @@ export interface EmbeddedNodeOptions extends NodeBaseOptions {
 
 export type CreateNodeOptions = NatsNodeOptions | EmbeddedNodeOptions
 
-/** Of a node's own inboxes and of those that it answers, where nothing else is said. */
-const commonPrefix = '_INBOX'
+/** What has been found complete. */
+export type CheckedNodeOptions =
+  | (NatsNodeOptions & Pick<NatsSettings, 'servers'> & { readonly dataDir: string })
+  | (EmbeddedNodeOptions & { readonly dataDir: string })
 
 /** Throws `INVALID` with what to do about the first thing that is wrong. */
-export function checkNodeOptions(options: CreateNodeOptions): void {
-  const { actors, dataDir, cluster = defaultCluster, partitions, weight = 1, servers, embedded, settings } = options
-  if (!isClusterName(cluster)) throw invalid(`cluster: use 1 to 32 of a-z, 0-9 and "-", not "${cluster}"`)
-  if (typeof dataDir !== 'string' || dataDir === '') throw invalid('dataDir: name a directory for this node alone')
+export function checkNodeOptions(options: CreateNodeOptions): asserts options is CheckedNodeOptions {
+  const { actors, dataDir, cluster = defaultCluster, weight = 1, servers, embedded, settings } = options
+  checkClusterOptions(options)
+  if (typeof dataDir !== 'string' || dataDir === '')
+    throw invalid('dataDir: name a directory for this node alone, or set HOLDFAST_DATA_DIR')
   const types = typesOf(actors)
   const twice = types.find((type, i) => types.indexOf(type) !== i)
   if (twice !== undefined) throw invalid(`actors: the type "${twice}" is given twice`)
-  if (partitions !== undefined && !isPartitionCount(partitions)) {
-    throw invalid(`partitions: a power of two from 1 to ${maxPartitions}, not ${partitions}`)
-  }
   if (!Number.isFinite(weight) || weight < 0) throw invalid(`weight: a number from 0, not ${weight}`)
-  if ((servers === undefined) === (embedded === undefined)) throw invalid('give either `servers` or `embedded`')
+  if ((servers === undefined) === (embedded === undefined)) {
+    throw invalid('give either `servers`, also by the variable HOLDFAST_SERVERS, or `embedded`')
+  }
   const { renewEveryMs, leaseTermMs } = { ...defaultMembershipSettings, ...settings?.membership }
   if (!(renewEveryMs > 0 && leaseTermMs >= 4 * renewEveryMs)) {
     throw invalid(
       `settings.membership: leaseTermMs is at least four times renewEveryMs, not ${leaseTermMs} with ${renewEveryMs}`,
     )
   }
-  const own = options.embedded === undefined ? (options.inboxPrefix ?? commonPrefix) : commonPrefix
-  const answered = settings?.inboxPrefix ?? commonPrefix
-  if (own !== answered && !own.startsWith(`${answered}.`)) {
+  const answered = settings?.inboxPrefixes ?? defaultInboxPrefixes(cluster)
+  if (!Array.isArray(answered) || answered.length === 0)
+    throw invalid('settings.inboxPrefixes: give at least one prefix')
+  const { inboxPrefix: own = '_INBOX' } = options.embedded === undefined ? options : {}
+  if (!answered.some((prefix) => own === prefix || own.startsWith(`${prefix}.`))) {
     throw invalid(
-      `inboxPrefix: replies to this node would come under "${own}", and nodes answer only under "${answered}": give one that begins with that`,
+      `inboxPrefix: replies to this node would come under "${own}", and nodes answer only under ${answered.map((prefix) => `"${prefix}"`).join(' and ')}: give one that begins so, or set settings.inboxPrefixes on all nodes`,
     )
   }
 }
 
-export function clusterSettingsOf({ partitions, lease }: NodeBaseOptions): Partial<Omit<ClusterSettings, 'format'>> {
+/** Throws `INVALID` for what no cluster can be. */
+export function checkClusterOptions({
+  cluster = defaultCluster,
+  partitions,
+}: Pick<NodeBaseOptions, 'cluster' | 'partitions'>): void {
+  if (!isClusterName(cluster)) throw invalid(`cluster: use 1 to 32 of a-z, 0-9 and "-", not "${cluster}"`)
+  if (partitions !== undefined && !isPartitionCount(partitions)) {
+    throw invalid(`partitions: a power of two from 1 to ${maxPartitions}, not ${partitions}`)
+  }
+}
+
+export function clusterSettingsOf({
+  partitions,
+  lease,
+}: Pick<NodeBaseOptions, 'partitions' | 'lease'>): Partial<Omit<ClusterSettings, 'format'>> {
   return {
     ...(partitions === undefined ? {} : { partitions }),
     ...(lease === undefined ? {} : { leaseMs: durationMs(lease, 'lease') }),

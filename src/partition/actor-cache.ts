@@ -6,7 +6,8 @@ import { noShare } from '../core/hashing.ts'
 import type { Rev } from '../protocol/ids.ts'
 import type { Version } from './store-layout.ts'
 
-export const neverWritten: Version = { rev: 0 as Rev, state: null, share: noShare }
+/** Nothing is known of it: never written, or its tombstone was collected. */
+export const absent = (rev: Rev): Version => ({ rev, state: null, share: noShare, expiresAt: null })
 
 export interface CachedActor {
   /** Type token and key: unique in the partition. */
@@ -18,6 +19,10 @@ export interface CachedActor {
   /** Loads, turns and store writes under way; while there are any, the actor stays. */
   holds: number
   used: boolean
+  /** By when the store has it to expire. */
+  storedExpiry: number | null
+  /** The type of what expires: the store's row for it says so. */
+  type: string | undefined
 }
 
 /** What one cached actor weighs beside its state and id. */
@@ -44,7 +49,15 @@ export class ActorCache {
 
   /** `holds`: of those who wait for it. */
   add(id: string, version: Version, holds: number): CachedActor {
-    const actor: CachedActor = { id, committed: version, tip: version, holds, used: true }
+    const actor: CachedActor = {
+      id,
+      committed: version,
+      tip: version,
+      holds,
+      used: true,
+      storedExpiry: version.expiresAt,
+      type: undefined,
+    }
     this.#actors.set(id, actor)
     this.#bytes += weight(id, version)
     if (this.#bytes > this.#budgetBytes) this.#evict(actor)

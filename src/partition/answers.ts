@@ -1,3 +1,4 @@
+import type { WireError } from '../protocol/frames.ts'
 import type { Answer } from './turn.ts'
 
 /** What an overloaded caller is asked to wait. */
@@ -32,6 +33,14 @@ export const overloaded: Answer = {
     message: 'the partition has as many requests waiting as it may; nothing happened, try again a little later',
     retryAfterMs,
   },
+}
+
+/** As many idempotency keys are kept as may be (kept-reply.ts, I3). */
+export const keysFull: WireError = {
+  code: 'OVERLOADED',
+  message:
+    'the partition keeps as many idempotency keys as it may; nothing happened: wait for old ones to expire, or call without',
+  retryAfterMs: 60_000,
 }
 
 /** What no retry here can mend (L1, L4); another owner, or an operator, may. */

@@ -9,7 +9,7 @@
  *     the ownership ends.
  * K4. After `stop` nothing is sent and no callback runs.
  */
-import { replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
+import { noShare, replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, type LogPosition } from '../core/log.ts'
 import { Pipeline, type Committed, type Ticket } from '../core/pipeline.ts'
 import type { LogEntry, PartitionLog } from '../ports/changelog.ts'
@@ -21,11 +21,12 @@ import {
   encodeRecord,
   type CommitRecord,
   type HandoffRecord,
+  type Mutation,
   type RecordHeader,
   type SessionMark,
   type TurnRecord,
 } from '../protocol/record.ts'
-import type { FinishedTurn } from './turn.ts'
+import type { FinishedTurn, StateChange } from './turn.ts'
 
 export interface CommittedRecord {
   readonly seq: Seq
@@ -67,8 +68,9 @@ interface Item {
   readonly turns: readonly FinishedTurn[]
 }
 
-/** Bytes that a turn adds to its record beside state, reply and names: its numbers, and the heads of all parts. */
-const turnOverhead = 64
+/** Bytes that a turn, and each of its mutations, adds to its record beside states, reply and names: numbers, and the heads of all parts. */
+const turnOverhead = 32
+const mutationOverhead = 48
 /** Of a record without its turns, at most; and of each session that it ends. */
 const headBytes = 256
 const endedBytes = 72
@@ -162,22 +164,15 @@ export class Committer {
     this.#renewal = false
     const sessions: SessionMark[] = []
     const indexOf = new Map<SessionId, number>()
-    const turnRecords = turns.map(({ turn, before, after, reply }): TurnRecord => {
+    const turnRecords = turns.map(({ turn, changes, reply }): TurnRecord => {
+      const mutations = changes.map((change) => this.#mutation(change))
+      if (turn === undefined) return { session: null, number: 0, reply, mutations }
       let session = indexOf.get(turn.session)
       if (session === undefined) {
         session = sessions.push({ session: turn.session, low: turn.low }) - 1
         indexOf.set(turn.session, session)
       } else if (turn.low > sessions[session]!.low) sessions[session] = { session: turn.session, low: turn.low }
-      if (after !== undefined) this.#stateHash = replaceShare(this.#stateHash, before.share, after.share)
-      return {
-        session,
-        number: turn.number,
-        type: turn.type,
-        key: turn.key,
-        rev: after?.rev ?? before.rev,
-        state: after?.state,
-        reply,
-      }
+      return { session, number: turn.number, reply, mutations }
     })
     const room = Math.floor((this.#options.maxRecordBytes - headBytes - bytes) / endedBytes)
     const ended =
@@ -187,7 +182,16 @@ export class Committer {
             .ended()
             .filter((session) => !indexOf.has(session))
             .slice(0, room)
-    this.#send({ record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords }, turns })
+    this.#send({
+      record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords, outputs: [] },
+      turns,
+    })
+  }
+
+  #mutation({ type, key, before, after }: StateChange): Mutation {
+    this.#stateHash = replaceShare(this.#stateHash, before.share, after.share)
+    if (after.share === noShare) return { type, key, rev: before.rev, state: undefined, expiresAt: null }
+    return { type, key, rev: after.rev, state: after.state, expiresAt: after.expiresAt }
   }
 
   /** The first turns that fit into one record. */
@@ -323,9 +327,10 @@ export class Committer {
 }
 
 /** At least what a turn takes in its record, its session's mark included. */
-const weight = ({ turn, after, reply }: FinishedTurn) =>
-  turnOverhead +
-  turn.session.length +
-  3 * (turn.type.length + turn.key.length) +
-  (after?.state?.length ?? 0) +
-  reply.length
+function weight({ turn, changes, reply }: FinishedTurn): number {
+  let bytes = turnOverhead + (turn?.session.length ?? 0) + reply.length
+  for (const { type, key, after } of changes) {
+    bytes += mutationOverhead + 3 * (type.length + key.length) + (after.state?.length ?? 0)
+  }
+  return bytes
+}

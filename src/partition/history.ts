@@ -7,10 +7,11 @@
 import type { PartitionLog } from '../ports/changelog.ts'
 import { nextSeq, seq as seqOf, type Rev, type Seq } from '../protocol/ids.ts'
 import { decodeRecord, type LogRecord } from '../protocol/record.ts'
+import { isOwnType } from './names.ts'
 
 export interface Change {
   readonly seq: Seq
-  /** Of its turn in the record. */
+  /** Of its mutation in the record. */
   readonly index: number
   readonly type: string
   readonly key: string
@@ -101,8 +102,13 @@ export class History {
 export function changesOf(seq: Seq, record: LogRecord): Change[] {
   const changes: Change[] = []
   if (record.kind !== 'commit') return changes
-  record.turns.forEach(({ type, key, rev, state }, index) => {
-    if (state !== undefined) changes.push({ seq, index, type, key, rev, state, at: record.time })
-  })
+  let index = 0
+  for (const { mutations } of record.turns) {
+    for (const { type, key, rev, state } of mutations) {
+      const at = index++
+      if (state === undefined || isOwnType(type)) continue
+      changes.push({ seq, index: at, type, key, rev, state, at: record.time })
+    }
+  }
   return changes
 }

@@ -18,6 +18,7 @@ import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
+import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
 import { Owner, type Incoming } from './owner.ts'
 import type { Replica } from './replica.ts'
@@ -134,7 +135,8 @@ export class PartitionHost {
   serve(): void {
     const replica = this.#replica
     if (replica === undefined || this.#crashed) return
-    const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken } = this.#options
+    const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken, onStoreFailure } =
+      this.#options
     this.#owner = new Owner({
       clock,
       observer,
@@ -146,6 +148,7 @@ export class PartitionHost {
       replica,
       onFenced,
       onBroken,
+      onStoreFailure,
     })
     for (const { incoming, sinceMs } of this.#takeHeld()) {
       const { request } = incoming
@@ -173,6 +176,14 @@ export class PartitionHost {
       return
     }
     await sendPage({ partition, generation, history, transport }, request, inbox)
+  }
+
+  /** Answers a scan, where this node is the owner. */
+  async scan(request: Uint8Array, inbox: string): Promise<void> {
+    const { transport } = this.#options
+    const scans = this.#owner?.scans
+    const reply = scans === undefined ? notOwned : await scans.answer(request)
+    if (!this.#crashed) transport.publish(inbox, reply)
   }
 
   reconnected(): void {
@@ -236,3 +247,4 @@ export class PartitionHost {
 }
 
 const damaged = 'it could not be read'
+const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')

@@ -7,6 +7,7 @@
  * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
  */
 import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
+import { entryDefinition, kvPrefix } from '../behaviour/kv.ts'
 import type { BrokenLog, LogPosition } from '../core/log.ts'
 import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
 import type { PartitionLog } from '../ports/changelog.ts'
@@ -21,11 +22,16 @@ import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { inDoubt, notExecuted, notFound, overloaded } from './answers.ts'
 import { Committer, type CommittedRecord } from './committer.ts'
+import { ExpirySweep } from './expiry-sweep.ts'
 import { changesOf, History } from './history.ts'
+import { keptId, keptKey } from './kept-reply.ts'
 import { LeaseGuard } from './lease-guard.ts'
 import { Publisher } from './publisher.ts'
-import { actorId, type Replica } from './replica.ts'
+import { actorId } from './names.ts'
+import type { Replica } from './replica.ts'
+import { ScanPages } from './scan-pages.ts'
 import type { PartitionSettings } from './settings.ts'
+import { unexpired, type Version } from './store-layout.ts'
 import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
 import { failure, TurnLoop } from './turn-loop.ts'
 
@@ -40,6 +46,8 @@ export interface OwnerOptions {
   readonly settings: PartitionSettings
   readonly onFenced: (by: LogPosition) => void
   readonly onBroken: (error: BrokenLog) => void
+  /** The store cannot be read. */
+  readonly onStoreFailure: (error: unknown) => void
 }
 
 export interface Incoming {
@@ -58,11 +66,13 @@ const mostEnded = 1_000
 
 export class Owner {
   readonly history: History
+  readonly scans: ScanPages
   readonly #options: OwnerOptions
   readonly #committer: Committer
   readonly #turns: TurnLoop
   readonly #lease: LeaseGuard
   readonly #publisher: Publisher
+  readonly #expiry: ExpirySweep
   readonly #abort = new AbortController()
   readonly #claimedAtMs: number
   #time: PartitionTime
@@ -124,6 +134,9 @@ export class Owner {
       mailboxBytes: settings.mailboxBytes,
       maxSessions: settings.maxSessions,
       maxReplies: settings.maxReplies,
+      maxKeptKeys: settings.maxKeptKeys,
+      maxKeptKeyBytes: settings.maxKeptKeyBytes,
+      tombstoneMs: settings.tombstoneMs,
       maxTurnBytes: settings.maxRecordBytes - recordOverhead,
       handlerTimeoutMs: settings.handlerTimeoutMs,
       now: () => this.#now(),
@@ -131,7 +144,23 @@ export class Owner {
       finish: (finished) => this.#finish(finished),
       afterCommits: (run) => this.#whenCommitted(run),
     })
+    this.scans = new ScanPages({
+      clock,
+      replica,
+      epoch: position.epoch,
+      maxPageBytes: Math.min(mostPageBytes, settings.maxRecordBytes),
+      now: () => this.#now(),
+      certainly: (run) => this.#lease.certainly(run),
+      onStoreFailure: options.onStoreFailure,
+    })
     this.#publisher.pump()
+    this.#expiry = new ExpirySweep({
+      clock,
+      replica,
+      everyMs: settings.expireEveryMs,
+      now: () => this.#now(),
+      expire: (expiring) => this.#turns.expire(expiring),
+    })
   }
 
   get epoch(): Epoch {
@@ -145,10 +174,11 @@ export class Owner {
   submit(incoming: Incoming): void {
     const { request, session, low, respond } = incoming
     if (this.#state !== 'serving') return respond(this.#moved())
-    const definition = this.#options.definitions.get(request.type)
+    const definition = this.#definitionOf(request.type)
     if (definition === undefined) return respond(notFound(`this node hosts no actor type "${request.type}"`))
-    if (request.kind === 'query') return this.#query(definition, request, respond)
     const handler = definition.commands[request.name]
+    const called = request.kind === 'call' && handler === undefined && definition.queries[request.name] !== undefined
+    if (request.kind === 'query' || called) return this.#query(definition, request, respond)
     if (handler === undefined) return respond(notFound(`${request.type} has no command "${request.name}"`))
     const turn: Turn = {
       session,
@@ -159,7 +189,9 @@ export class Owner {
       handler,
       type: request.type,
       key: request.key,
+      name: request.name,
       input: request.input,
+      keptId: keptIdOf(request),
       deadlineMs: this.#options.clock.monotonic() + request.timeoutMs,
       respond: [],
       finished: false,
@@ -182,6 +214,7 @@ export class Owner {
     if (this.#state !== 'serving') return false
     this.#state = 'handing-off'
     this.#movedTo = to
+    this.#expiry.stop()
     const { clock } = this.#options
     const patience = clock.setTimeout(() => this.#turns.abandonUnfinished(this.#moved()), unfinishedAtHandoffMs)
     const handedOff = new Promise<boolean>((resolve) => {
@@ -207,6 +240,8 @@ export class Owner {
   end(answer: Answer = inDoubt): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
+    this.#expiry.stop()
+    this.scans.end()
     this.#committer.stop()
     this.#publisher.stop()
     this.#lease.end()
@@ -216,6 +251,10 @@ export class Owner {
     this.#turns.stop(answer)
     this.#abort.abort()
     this.#handedOff?.(false)
+  }
+
+  #definitionOf(type: string): ActorDefinition | undefined {
+    return this.#options.definitions.get(type) ?? (type.startsWith(kvPrefix) ? entryDefinition : undefined)
   }
 
   #moved(): Answer {
@@ -236,9 +275,11 @@ export class Owner {
   #onCommitted({ seq, bytes, record, turns }: CommittedRecord): void {
     if (record.kind === 'handoff') return this.#handedOff?.(true)
     const { replica } = this.#options
-    for (const { actor, after } of turns) {
-      if (after !== undefined) replica.applyTurn(actor, after)
-      actor.holds--
+    for (const { changes } of turns) {
+      for (const { actor, type, after } of changes) {
+        replica.applyChange(actor, type, after)
+        actor.holds--
+      }
     }
     replica.applySessions(record)
     const previous = this.history.head
@@ -273,7 +314,8 @@ export class Owner {
       respond(answer)
     }
     const read = (actor: CachedActor) => {
-      const answer = answerQuery(definition, handler, actor.committed.state, request.input, settings.maxRecordBytes)
+      const version = unexpired(actor.committed, () => this.#now())
+      const answer = answerQuery(definition, handler, version, request.input, settings.maxRecordBytes)
       this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
     }
     const id = actorId(request.type, request.key)
@@ -313,22 +355,30 @@ export class Owner {
 function answerQuery(
   definition: ActorDefinition,
   handler: QueryHandler,
-  state: Uint8Array | null,
+  { state, rev, expiresAt }: Version,
   input: Uint8Array,
   maxBytes: number,
 ): Answer {
   try {
-    const result = handler(state === null ? definition.initialState() : decodeValue(state), decodeValue(input))
-    const value = encodeValue(result)
-    if (value.length <= maxBytes) return { kind: 'value', value }
+    const exists = state !== null
+    const value = exists ? decodeValue(state) : definition.initialState()
+    const result = handler(value, decodeValue(input), { exists, rev, expiresAt })
+    const reply = encodeValue(result)
+    if (reply.length <= maxBytes) return { kind: 'value', value: reply }
     throw new HoldfastError(
       'INVALID',
-      `the reply has ${value.length} bytes; it may have ${maxBytes}: ask for less at a time`,
+      `the reply has ${reply.length} bytes; it may have ${maxBytes}: ask for less at a time`,
     )
   } catch (error) {
-    return { kind: 'error', error: failure(error) }
+    return { kind: 'error', error: failure(error, definition) }
   }
 }
+
+const keptIdOf = ({ type, key, name, idempotencyKey }: Request): string | undefined =>
+  idempotencyKey === undefined ? undefined : keptId(keptKey(type, key, name, idempotencyKey))
+
+/** Of a scan, where a record may have more. */
+const mostPageBytes = 512 * 1_024
 
 const none: readonly SessionId[] = []
 

@@ -59,8 +59,12 @@ async function provisionSettings(
   if (!(settings.leaseMs >= 50 && settings.leaseMs <= 60_000)) {
     throw new HoldfastError('INVALID', `a read lease runs 50 to 60,000 ms, not ${settings.leaseMs}`)
   }
-  await registry.create('settings', Buffer.from(JSON.stringify(settings)))
-  const entry = await registry.get('settings')
+  let entry = await registry.get('settings')
+  // Asked first: a node needs no permission to create what is there.
+  if (entry === null) {
+    await registry.create('settings', Buffer.from(JSON.stringify(settings)))
+    entry = await registry.get('settings')
+  }
   if (entry === null) throw new HoldfastError('RETRY', 'the settings of the cluster cannot be read; try again')
   const found = parseSettings(entry.value)
   for (const name of ['partitions', 'leaseMs'] as const) {

@@ -9,18 +9,19 @@
  * M5. Once a write to the store has failed nothing more is written: its position stays behind, and the replica says so.
  * M6. An actor that is loaded is read once, however many wait for it, and stays in memory until they have let go of it: two copies of
  *     one actor, or an old one after it was written, would lose a turn.
+ * M7. A view shows the actors as of one position: it is asked for in the same moment in which the last of them is given to the store.
  */
 import { actorShare, hash64FromBytes, hash64ToText, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
 import { startOfLog, type LogPosition } from '../core/log.ts'
 import { Sessions } from '../core/sessions.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
-import type { Store } from '../ports/store.ts'
+import type { Store, StoreOp, StoreView, ViewRange } from '../ports/store.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
-import type { CommitRecord, LogRecord } from '../protocol/record.ts'
-import { encodeToken } from '../protocol/subjects.ts'
-import { ActorCache, neverWritten, type CachedActor } from './actor-cache.ts'
+import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
+import type { CommitRecord, LogRecord, Mutation } from '../protocol/record.ts'
+import { ActorCache, absent, type CachedActor } from './actor-cache.ts'
+import { actorId, isKeptId, isOwnId } from './names.ts'
 import { StagedWrites } from './staged-writes.ts'
 import {
   actorKey,
@@ -29,6 +30,9 @@ import {
   decodeVersion,
   encodePosition,
   encodeVersion,
+  expiryKey,
+  expiryRange,
+  parseExpiryKey,
   parseReplyKey,
   parseSessionKey,
   parseVoidKey,
@@ -36,6 +40,8 @@ import {
   replyRange,
   sessionRange,
   voidRange,
+  type StoredPosition,
+  type Version,
 } from './store-layout.ts'
 
 export interface ReplicaOptions {
@@ -57,10 +63,13 @@ interface Load {
   readonly holds: Map<string, number>
 }
 
-const nothingToRead = Promise.resolve()
+/** What expires, as the store has it. */
+export interface Expiring {
+  readonly id: string
+  readonly type: string
+}
 
-/** Names an actor within its partition; types cannot run into keys, because a token has no `.`. */
-export const actorId = (type: string, key: string): string => `${encodeToken(type)}.${key}`
+const nothingToRead = Promise.resolve()
 
 export class Replica {
   readonly sessions = new Sessions()
@@ -75,6 +84,11 @@ export class Replica {
   readonly #staged = new StagedWrites()
   #position: LogPosition
   #stateHash: Hash64 = noShare
+  #revFloor = 0 as Rev
+  #keptKeys = 0
+  #keptKeyBytes = 0
+  /** Nothing expires before, ms of partition time. */
+  #nextExpiry = 0
   #head = 0
   #timer: Timer | undefined
   #writing: Promise<void> | undefined
@@ -98,9 +112,12 @@ export class Replica {
     const replica = new Replica(store, startOfLog(partition, generation), options)
     const [stored] = await store.getMany([positionKey])
     if (stored === undefined) return replica
-    const { position, stateHash } = decodePosition(stored)
+    const { position, stateHash, revFloor, keptKeys, keptKeyBytes } = decodePosition(stored)
     replica.#position = position
     replica.#stateHash = stateHash
+    replica.#revFloor = revFloor
+    replica.#keptKeys = keptKeys
+    replica.#keptKeyBytes = keptKeyBytes
     for await (const [key, value] of store.range(...sessionRange)) {
       replica.sessions.restore(decodeSession(parseSessionKey(key), value))
     }
@@ -128,6 +145,40 @@ export class Replica {
   /** The log was seen to end at `last`. */
   noteHead(last: Seq): void {
     this.#head = last
+  }
+
+  /** Idempotency keys that are kept, and the bytes of what is kept for them. */
+  get keptKeys(): number {
+    return this.#keptKeys
+  }
+
+  get keptKeyBytes(): number {
+    return this.#keptKeyBytes
+  }
+
+  /** An actor of which nothing is left, the last being of `rev`: what is created in its place begins above that (E1). */
+  absent(id: string, rev: Rev): Version {
+    return absent(isOwnId(id) ? (0 as Rev) : rev > this.#revFloor ? rev : this.#revFloor)
+  }
+
+  /** What has expired by `nowMs`, at most `limit`. */
+  async expired(nowMs: number, limit: number): Promise<readonly Expiring[]> {
+    if (nowMs < this.#nextExpiry) return []
+    // What is applied from here on lowers it again.
+    this.#nextExpiry = Number.POSITIVE_INFINITY
+    await this.flush()
+    const expiring: Expiring[] = []
+    for await (const [key, type] of this.#store.range(...expiryRange(Number.MAX_SAFE_INTEGER - 1))) {
+      const { id, expiresAt } = parseExpiryKey(key)
+      if (expiresAt > nowMs || expiring.length === limit) {
+        this.#nextExpiry = Math.min(this.#nextExpiry, expiresAt)
+        break
+      }
+      expiring.push({ id, type: Buffer.from(type).toString() })
+    }
+    // What cannot be removed now is found again.
+    if (expiring.length > 0) this.#nextExpiry = Math.min(this.#nextExpiry, nowMs)
+    return expiring
   }
 
   /** The actor if it is in memory. */
@@ -163,13 +214,11 @@ export class Replica {
   /** Takes in a valid record that was read from the log. */
   async replay(record: LogRecord, position: LogPosition): Promise<void> {
     if (record.kind === 'commit') {
-      const ids = record.turns.map((turn) => actorId(turn.type, turn.key))
-      const actors = await this.load(ids)
-      record.turns.forEach((turn, i) => {
-        if (turn.state === undefined) return
+      const mutations = record.turns.flatMap((turn) => turn.mutations)
+      const actors = await this.load(mutations.map(({ type, key }) => actorId(type, key)))
+      mutations.forEach((mutation, i) => {
         const actor = actors[i]!
-        const share = actorShare(actor.id, turn.rev, turn.state)
-        this.applyTurn(actor, { rev: turn.rev, state: turn.state, share })
+        this.applyChange(actor, mutation.type, this.#versionOf(actor.id, mutation))
         actor.tip = actor.committed
       })
       for (const actor of actors) actor.holds--
@@ -194,9 +243,19 @@ export class Replica {
     this.#staged.addVoid(at)
   }
 
-  /** One turn of a committed record: the actor's new version. */
-  applyTurn(actor: CachedActor, version: CachedActor['committed']): void {
-    this.#stateHash = replaceShare(this.#stateHash, actor.committed.share, version.share)
+  /** One mutation of a committed record: the actor's new version. */
+  applyChange(actor: CachedActor, type: string, version: Version): void {
+    const before = actor.committed
+    this.#stateHash = replaceShare(this.#stateHash, before.share, version.share)
+    if (isKeptId(actor.id)) {
+      this.#keptKeys += Number(version.state !== null) - Number(before.state !== null)
+      this.#keptKeyBytes += (version.state?.length ?? 0) - (before.state?.length ?? 0)
+    } else if (version.share === noShare && before.rev > this.#revFloor && !isOwnId(actor.id))
+      this.#revFloor = before.rev
+    if (version.expiresAt !== null) {
+      actor.type = type
+      if (version.expiresAt < this.#nextExpiry) this.#nextExpiry = version.expiresAt
+    }
     this.#cache.commit(actor, version)
     if (!this.#dirty.has(actor)) {
       this.#dirty.add(actor)
@@ -220,6 +279,24 @@ export class Replica {
     }, this.#options.applyEveryMs)
   }
 
+  /** A view of the rows in a range as of all that was taken in, and where that is (M7). Rejects as `flush` and `Store.view` do. */
+  async view(range: ViewRange): Promise<{ readonly view: StoreView; readonly position: LogPosition }> {
+    let written = this.#writing
+    while (this.#dirty.size > 0) {
+      written = this.flush()
+      // Not so while another batch was being written: then it is not given to the store yet.
+      if (this.#dirty.size === 0) break
+      await written
+    }
+    if (this.#failed) throw unwritable()
+    const position = this.#position
+    const [opened, stored] = await Promise.allSettled([this.#store.view(range), written])
+    if (opened.status === 'rejected') throw opened.reason
+    if (stored.status === 'fulfilled') return { view: opened.value, position }
+    await opened.value.close()
+    throw stored.reason
+  }
+
   /** Writes what is staged. Rejects if the store cannot be written (M5). */
   flush(): Promise<void> {
     if (this.#writing === undefined) return this.#write()
@@ -234,14 +311,16 @@ export class Replica {
   }
 
   async #write(): Promise<void> {
-    if (this.#failed) throw new HoldfastError('INTERNAL', 'the store of this partition can no longer be written')
+    if (this.#failed) throw unwritable()
     const actors = [...this.#dirty]
     const ops = this.#staged.take()
     for (const actor of actors) {
-      ops.push({ key: actorKey(actor.id), value: encodeVersion(actor.committed) })
+      const { id, committed } = actor
+      ops.push({ key: actorKey(id), value: committed.share === noShare ? null : encodeVersion(committed) })
+      if (actor.storedExpiry !== committed.expiresAt) pushExpiry(ops, actor)
       keepOwnState(actor)
     }
-    ops.push({ key: positionKey, value: encodePosition({ position: this.#position, stateHash: this.#stateHash }) })
+    ops.push({ key: positionKey, value: encodePosition(this.#stored()) })
     this.#dirty.clear()
     this.#writing = this.#store
       .write(ops)
@@ -273,11 +352,26 @@ export class Replica {
     }
   }
 
+  #stored(): StoredPosition {
+    return {
+      position: this.#position,
+      stateHash: this.#stateHash,
+      revFloor: this.#revFloor,
+      keptKeys: this.#keptKeys,
+      keptKeyBytes: this.#keptKeyBytes,
+    }
+  }
+
+  #versionOf(id: string, { rev, state, expiresAt }: Mutation): Version {
+    if (state === undefined) return this.absent(id, rev)
+    return { rev, state, expiresAt, share: actorShare(id, rev, state, expiresAt) }
+  }
+
   async #bring(ids: readonly string[], holds: ReadonlyMap<string, number>): Promise<void> {
     try {
       const stored = await this.#store.getMany(ids.map(actorKey))
-      const versions = stored.map((value) => (value === undefined ? neverWritten : decodeVersion(value)))
-      ids.forEach((id, i) => this.#cache.add(id, versions[i]!, holds.get(id)!))
+      const versions = stored.map((value) => (value === undefined ? undefined : decodeVersion(value)))
+      ids.forEach((id, i) => this.#cache.add(id, versions[i] ?? this.absent(id, 0 as Rev), holds.get(id)!))
     } catch (error) {
       this.#options.onStoreFailure(error)
       throw error
@@ -287,6 +381,14 @@ export class Replica {
   }
 }
 
+/** The row by which the store finds an actor when its time has come. */
+function pushExpiry(ops: StoreOp[], actor: CachedActor): void {
+  const { id, storedExpiry, committed, type } = actor
+  if (storedExpiry !== null) ops.push({ key: expiryKey(storedExpiry, id), value: null })
+  if (committed.expiresAt !== null) ops.push({ key: expiryKey(committed.expiresAt, id), value: Buffer.from(type!) })
+  actor.storedExpiry = committed.expiresAt
+}
+
 /** A small state is a view of the block or record that it came in, which must not stay as long as the actor does. */
 function keepOwnState(actor: CachedActor): void {
   const { committed, tip } = actor
@@ -294,5 +396,7 @@ function keepOwnState(actor: CachedActor): void {
   actor.committed = { ...committed, state: new Uint8Array(committed.state) }
   if (tip === committed) actor.tip = actor.committed
 }
+
+const unwritable = () => new HoldfastError('INTERNAL', 'the store of this partition can no longer be written')
 
 const sameHash = (a: Hash64, b: Hash64) => a.hi === b.hi && a.lo === b.lo

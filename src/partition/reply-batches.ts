@@ -3,7 +3,7 @@
  *
  * Q1. A client gives each frame a reply subject of its own under its inbox, `<inbox>.<n>`, and takes replies on any of them: so what is
  *     owed to one session at one inbox goes out together, to the subject that was heard of last.
- * Q2. Replies go only to subjects under the cluster's inbox prefix; whoever puts another subject into `reply` would have this node
+ * Q2. Replies go only to subjects under the cluster's inbox prefixes; whoever puts another subject into `reply` would have this node
  *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
  */
 import type { Clock } from '../ports/clock.ts'
@@ -34,23 +34,23 @@ export class ReplyBatches {
   readonly #transport: Transport
   readonly #clock: Clock
   readonly #observer: Observer
-  readonly #prefix: string
+  readonly #prefixes: readonly string[]
   readonly #batches = new Map<string, ReplyBatch>()
   #owed: ReplyBatch[] = []
   #scheduled = false
   #closed = false
 
-  /** `inboxPrefix`: without the dot, e.g. `_INBOX`. */
-  constructor(transport: Transport, clock: Clock, observer: Observer, inboxPrefix: string) {
+  /** `inboxPrefixes`: without the dot, e.g. `_INBOX`. */
+  constructor(transport: Transport, clock: Clock, observer: Observer, inboxPrefixes: readonly string[]) {
     this.#transport = transport
     this.#clock = clock
     this.#observer = observer
-    this.#prefix = inboxPrefix
+    this.#prefixes = inboxPrefixes
   }
 
   /** Whether this node may answer there; says so to the observer if not. */
   accepts(reply: string | undefined, subject: string): reply is string {
-    if (reply !== undefined && isInbox(reply, this.#prefix)) return true
+    if (reply !== undefined && isInbox(reply, this.#prefixes)) return true
     this.#observer.emit({
       type: 'message.dropped',
       subject,

@@ -22,6 +22,14 @@ export interface PartitionSettings {
   readonly maxSessions: number
   /** Replies remembered at most, of all sessions. */
   readonly maxReplies: number
+  /** Idempotency keys kept at most; beyond it `OVERLOADED` for new ones. */
+  readonly maxKeptKeys: number
+  /** Bytes of their replies, at most. */
+  readonly maxKeptKeyBytes: number
+  /** How long the tombstone of a deleted actor is kept, ms of partition time; then its rev is part of the floor for new ones (E1). */
+  readonly tombstoneMs: number
+  /** Between two looks for what has expired, ms. */
+  readonly expireEveryMs: number
   /** How long an asynchronous handler may take, ms; after it `FAILED`. */
   readonly handlerTimeoutMs: number
 }
@@ -39,5 +47,9 @@ export const defaultPartitionSettings: PartitionSettings = {
   mailboxBytes: 32 * 1_024 * 1_024,
   maxSessions: 100_000,
   maxReplies: 1_000_000,
+  maxKeptKeys: 1_000_000,
+  maxKeptKeyBytes: 1_024 * 1_024 * 1_024,
+  tombstoneMs: 24 * 3_600_000,
+  expireEveryMs: 1_000,
   handlerTimeoutMs: 30_000,
 }

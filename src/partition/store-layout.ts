@@ -2,7 +2,8 @@
  * How a replica lies in its store: one key space, told apart by the first byte.
  *
  *   m                    the position: how far the store has come, and the state hash there
- *   a <actor id>         a keyed actor: share of the state hash, rev, state; or a tombstone
+ *   a <actor id>         a keyed actor: share of the state hash, rev, expiry, state; or a tombstone
+ *   e <expiry> <id>      a keyed actor or tombstone that expires, by when
  *   s <session>          a session: lowest outstanding number, last contact
  *   r <session> 0 <n>    the reply to command n of a session
  *   v <sequence>         a void record (L3): read past when changes are read again
@@ -34,6 +35,11 @@ export const positionKey: Uint8Array = Buffer.from('m')
 export const actorKey = (id: string): Uint8Array => Buffer.from(`a${id}`)
 export const sessionKey = (session: SessionId): Uint8Array => Buffer.from(`s${session}`)
 export const sessionRange = [Buffer.from('s'), Buffer.from('t')] as const
+/** Of expiries up to and including `ms`. */
+export const expiryRange = (ms: number): readonly [Uint8Array, Uint8Array] => [
+  Buffer.from('e'),
+  expiryKey(Math.floor(ms) + 1, ''),
+]
 export const replyRange = [Buffer.from('r'), Buffer.from('s')] as const
 export const voidRange = [Buffer.from('v'), Buffer.from('w')] as const
 
@@ -42,6 +48,20 @@ export function replyKey(session: SessionId, number: number): Uint8Array {
   key.write(`r${session}`, 'latin1')
   writeNumber(key, number, session.length + 2)
   return key
+}
+
+export function expiryKey(expiresAt: number, id: string): Uint8Array {
+  const key = Buffer.alloc(9 + Buffer.byteLength(id))
+  key.write('e')
+  writeNumber(key, expiresAt, 1)
+  key.write(id, 9)
+  return key
+}
+
+export function parseExpiryKey(key: Uint8Array): { readonly expiresAt: number; readonly id: string } {
+  if (key.length < 10) throw damaged('the key of an expiry')
+  const id = Buffer.from(key.buffer, key.byteOffset, key.length).toString('utf8', 9)
+  return { expiresAt: natural(uint64(key, 1), 'the key of an expiry'), id }
 }
 
 /** Throws `INTERNAL`, as all that reads here does where the store is damaged. */
@@ -71,30 +91,49 @@ export interface Version {
   readonly rev: Rev
   readonly state: Uint8Array | null
   readonly share: Hash64
+  /** Partition time, ms, at which an entry is deleted, or a tombstone collected; `null`: never. */
+  readonly expiresAt: number | null
 }
 
-const versionHeader = 17
+/** As it counts now: without its state where that has expired, to be removed by and by (N7). */
+export const unexpired = (version: Version, now: () => number): Version =>
+  version.expiresAt === null || version.state === null || version.expiresAt > now()
+    ? version
+    : { ...version, state: null, expiresAt: null }
 
-export function encodeVersion(version: Version): Uint8Array {
-  const state = version.state
-  const bytes = Buffer.allocUnsafe(versionHeader + (state?.length ?? 0))
-  bytes.writeUInt32BE(version.share.hi, 0)
-  bytes.writeUInt32BE(version.share.lo, 4)
-  writeNumber(bytes, version.rev, 8)
-  bytes[16] = state === null ? 0 : 1
-  if (state !== null) bytes.set(state, versionHeader)
+const versionHeader = 17
+const expiryBytes = 8
+/** In the byte that tells what follows. */
+const hasState = 1
+const hasExpiry = 2
+
+export function encodeVersion({ state, share, rev: number, expiresAt }: Version): Uint8Array {
+  const stateAt = versionHeader + (expiresAt === null ? 0 : expiryBytes)
+  const bytes = Buffer.allocUnsafe(stateAt + (state?.length ?? 0))
+  bytes.writeUInt32BE(share.hi, 0)
+  bytes.writeUInt32BE(share.lo, 4)
+  writeNumber(bytes, number, 8)
+  bytes[16] = (state === null ? 0 : hasState) + (expiresAt === null ? 0 : hasExpiry)
+  if (expiresAt !== null) writeNumber(bytes, expiresAt, versionHeader)
+  if (state !== null) bytes.set(state, stateAt)
   return bytes
 }
 
 export function decodeVersion(stored: Uint8Array): Version {
   if (stored.length < versionHeader) throw damaged('an actor is cut short')
   const view = new DataView(stored.buffer, stored.byteOffset, stored.length)
-  const kept = stored[16]
-  if (kept !== 1 && (kept !== 0 || stored.length !== versionHeader)) throw damaged('an actor')
+  const flags = stored[16]!
+  const expires = (flags & hasExpiry) !== 0
+  const stateAt = versionHeader + (expires ? expiryBytes : 0)
+  const lives = (flags & hasState) !== 0
+  if (flags > (hasState | hasExpiry) || stored.length < stateAt || (!lives && stored.length !== stateAt)) {
+    throw damaged('an actor')
+  }
   return {
     share: { hi: view.getUint32(0), lo: view.getUint32(4) },
     rev: rev(natural(uint64(stored, 8), 'the rev of an actor')),
-    state: kept === 0 ? null : stored.subarray(versionHeader),
+    state: lives ? stored.subarray(stateAt) : null,
+    expiresAt: expires ? natural(uint64(stored, versionHeader), 'the expiry of an actor') : null,
   }
 }
 
@@ -112,13 +151,24 @@ export function decodeSession(session: SessionId, stored: Uint8Array): SessionSn
   return { session, low: natural(low, 'a session'), lastContactMs: natural(lastContactMs, 'a session') }
 }
 
-/** Position and state hash are written in one batch with the data that they speak of. */
+/** Written in one batch with the data that it speaks of. */
 export interface StoredPosition {
   readonly position: LogPosition
   readonly stateHash: Hash64
+  /** Highest rev of a tombstone that was collected: what is created after that begins above it (E1). */
+  readonly revFloor: Rev
+  /** Idempotency keys that are kept, and the bytes of their replies. */
+  readonly keptKeys: number
+  readonly keptKeyBytes: number
 }
 
-export function encodePosition({ position: p, stateHash }: StoredPosition): Uint8Array {
+export function encodePosition({
+  position: p,
+  stateHash,
+  revFloor,
+  keptKeys,
+  keptKeyBytes,
+}: StoredPosition): Uint8Array {
   return writeValue([
     layoutVersion,
     p.partition,
@@ -133,8 +183,13 @@ export function encodePosition({ position: p, stateHash }: StoredPosition): Uint
     p.published,
     stateHash.hi,
     stateHash.lo,
+    revFloor,
+    keptKeys,
+    keptKeyBytes,
   ])
 }
+
+const positionFields = 16
 
 export function decodePosition(stored: Uint8Array): StoredPosition {
   let fields: unknown
@@ -143,7 +198,7 @@ export function decodePosition(stored: Uint8Array): StoredPosition {
   } catch (cause) {
     throw damaged(position, cause)
   }
-  if (!Array.isArray(fields) || fields.length !== 13 || fields[0] !== layoutVersion) throw damaged(position)
+  if (!Array.isArray(fields) || fields.length !== positionFields || fields[0] !== layoutVersion) throw damaged(position)
   const whole = (i: number) => natural(fields[i], position)
   const text = (i: number) => check(fields[i], (field): field is string => typeof field === 'string')
   return {
@@ -163,6 +218,9 @@ export function decodePosition(stored: Uint8Array): StoredPosition {
       published: seq(whole(10)),
     },
     stateHash: { hi: whole(11), lo: whole(12) },
+    revFloor: rev(whole(13)),
+    keptKeys: whole(14),
+    keptKeyBytes: whole(15),
   }
 }
 

@@ -138,7 +138,7 @@ export async function claim(replica: Replica, epoch: Epoch, options: TakeoverOpt
       epoch,
       incarnation: node.incarnation,
       prev: before.validHash,
-      time: Math.max(before.time, Math.floor(clock.now())),
+      time: Math.max(endOfReads(before, leaseMs), Math.floor(clock.now())),
       published: before.published,
       stateHash: hash64ToBytes(replica.stateHash),
       node: node.id,
@@ -155,6 +155,10 @@ export async function claim(replica: Replica, epoch: Epoch, options: TakeoverOpt
     if (position.seq === before.seq) await pause(clock, pauseMs)
   }
 }
+
+/** No later partition time was seen by whoever read under the former owner's lease: what had expired for a reader stays so (E6). */
+const endOfReads = ({ time, handedOff, epoch }: LogPosition, leaseMs: number): number =>
+  handedOff || epoch === 0 ? time : time + leaseMs
 
 const isOwn = (position: LogPosition, epoch: Epoch, node: NodeRef) =>
   position.epoch === epoch && position.incarnation === node.incarnation && !position.handedOff

@@ -1,25 +1,37 @@
-import type { CommandContext } from '../behaviour/definition.ts'
+import type { EntryContext } from '../behaviour/kv.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Version } from './store-layout.ts'
 import type { Turn } from './turn.ts'
+
+/** What a turn leaves: the state's bytes, or `null` if it was destroyed. */
+export interface Outcome {
+  readonly state: Uint8Array | null
+  readonly expiresAt: number | null
+}
 
 /**
  * What a command's handler sees. Its state is decoded from bytes for this turn alone: nothing that a handler keeps or changes
  * afterwards can reach the actor.
  */
-export class TurnContext implements CommandContext {
+export class TurnContext implements EntryContext {
   readonly #turn: Turn
   readonly #before: Version
   readonly #now: () => number
   readonly signal: AbortSignal
   #state: unknown
+  #expiresAt: number | null
   #opened = false
   #destroyed = false
+  /** Written also where it equals what was there. */
+  #put = false
   #initial: Uint8Array | undefined
 
+  /** `before`: as it counts now, so without a state where that has expired. */
   constructor(turn: Turn, before: Version, now: () => number, signal: AbortSignal) {
     this.#turn = turn
     this.#before = before
+    // A tombstone's is not that of what is written in its place.
+    this.#expiresAt = before.state === null ? null : before.expiresAt
     this.#now = now
     this.signal = signal
   }
@@ -34,6 +46,10 @@ export class TurnContext implements CommandContext {
 
   get rev(): number {
     return this.#before.rev
+  }
+
+  get exists(): boolean {
+    return this.#before.state !== null
   }
 
   get state(): unknown {
@@ -54,6 +70,14 @@ export class TurnContext implements CommandContext {
     this.#state = state
   }
 
+  put(value: unknown, expiresAt: number | null): void {
+    this.#opened = true
+    this.#destroyed = false
+    this.#put = true
+    this.#state = value
+    this.#expiresAt = expiresAt
+  }
+
   now(): number {
     return this.#now()
   }
@@ -62,12 +86,13 @@ export class TurnContext implements CommandContext {
     this.#destroyed = true
   }
 
-  /** The state's bytes after the handler, `null` if it was destroyed, `undefined` if it is what it was. Throws `INVALID`. */
-  outcome(): Uint8Array | null | undefined {
+  /** `undefined` if it is what it was. Throws `INVALID`. */
+  outcome(): Outcome | undefined {
     const before = this.#before.state
-    if (this.#destroyed) return before === null ? undefined : null
+    if (this.#destroyed) return before === null ? undefined : { state: null, expiresAt: null }
     if (!this.#opened) return undefined
-    const after = encodeValue(this.#state)
-    return Buffer.compare(after, before ?? this.#initial!) === 0 ? undefined : after
+    const state = encodeValue(this.#state)
+    if (!this.#put && Buffer.compare(state, before ?? this.#initial!) === 0) return undefined
+    return { state, expiresAt: this.#expiresAt }
   }
 }

@@ -7,18 +7,25 @@
  * N3. A handler that throws leaves no trace. Its failure is told when everything it can have seen is committed.
  * N4. One id is one turn: a repetition joins the turn that runs, or gets the reply that was remembered (R1, R3).
  * N5. The mailbox is bounded in turns and bytes: beyond it `OVERLOADED`, at once.
+ * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
+ * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
  */
-import { actorShare } from '../core/hashing.ts'
+import { entryDefinition } from '../behaviour/kv.ts'
+import type { ActorDefinition } from '../behaviour/definition.ts'
+import { actorShare, sameBytes } from '../core/hashing.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
 import { nextRev, type SessionId } from '../protocol/ids.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
-import { forgotten, notExecuted, overloaded } from './answers.ts'
-import { actorId, type Replica } from './replica.ts'
-import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
-import { TurnContext } from './turn-context.ts'
+import { forgotten, keysFull, notExecuted, overloaded } from './answers.ts'
+import { decodeKept, digestOf, encodeKept, keptForMs } from './kept-reply.ts'
+import { actorId, isKeptId, isOwnType, keptType, keyOf } from './names.ts'
+import type { Expiring, Replica } from './replica.ts'
+import { unexpired, type Version } from './store-layout.ts'
+import type { Answer, FinishedTurn, Respond, StateChange, Turn } from './turn.ts'
+import { TurnContext, type Outcome } from './turn-context.ts'
 
 export interface TurnLoopOptions {
   readonly clock: Clock
@@ -31,6 +38,12 @@ export interface TurnLoopOptions {
   readonly maxSessions: number
   /** Replies remembered at most. Default 1,000,000. */
   readonly maxReplies: number
+  /** Idempotency keys kept at most. Default 1,000,000. */
+  readonly maxKeptKeys: number
+  /** Bytes of their replies, at most. Default 1 GiB. */
+  readonly maxKeptKeyBytes: number
+  /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
+  readonly tombstoneMs: number
   /** Bytes of state and reply of one turn, at most: they have to fit into one record. */
   readonly maxTurnBytes: number
   /** How long an asynchronous handler may take. Default 30 s. */
@@ -61,6 +74,9 @@ export class TurnLoop {
   #unfinished = 0
   /** Of handlers that are asynchronous and have not settled. */
   readonly #timers = new Set<Timer>()
+  /** Idempotency keys that are on their way to the log, and the bytes of their replies. */
+  #keysInFlight = 0
+  #keyBytesInFlight = 0
 
   constructor(options: TurnLoopOptions) {
     this.#options = options
@@ -96,9 +112,36 @@ export class TurnLoop {
     else this.#loadFirst(id, turn)
   }
 
-  /** The record of a turn is committed: it may be told. */
-  committed({ turn, reply }: FinishedTurn): void {
+  /** The record of a turn is committed, and so is all that it changed: it may be told. */
+  committed({ turn, changes, reply }: FinishedTurn): void {
+    if (turn === undefined) return
+    if (turn.keptId !== undefined && changes.some(({ actor }) => isKeptId(actor.id))) {
+      this.#keysInFlight--
+      this.#keyBytesInFlight -= reply.length
+    }
     this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply })
+  }
+
+  /** Removes what has expired by now, unless a turn of its key runs: then the next look finds it again (N7). */
+  async expire(expiring: readonly Expiring[]): Promise<void> {
+    const actors = await this.#options.replica.load(expiring.map(({ id }) => id))
+    if (this.#stopped) return
+    const nowMs = this.#options.now()
+    actors.forEach((actor, i) => {
+      const { expiresAt } = actor.tip
+      if (expiresAt === null || expiresAt > nowMs || this.#busy.has(actor.id)) actor.holds--
+      else this.#remove(actor, expiring[i]!.type)
+    })
+  }
+
+  /** Deletes an entry, or collects a tombstone. The actor is held. */
+  #remove(actor: CachedActor, type: string): void {
+    const before = actor.tip
+    const collect = before.state === null || isOwnType(type)
+    const after = collect ? this.#options.replica.absent(actor.id, before.rev) : this.#versionAfter(actor, tombstone)
+    actor.tip = after
+    const change = { actor, type, key: keyOf(actor.id), before, after }
+    this.#options.finish({ turn: undefined, changes: [change], reply: noReply })
   }
 
   /** Resolves when every handler that was begun or waits has returned. */
@@ -203,34 +246,87 @@ export class TurnLoop {
   }
 
   #run(turn: Turn, actor: CachedActor): 'done' | 'asynchronous' {
-    const { clock, now, signal } = this.#options
-    if (clock.monotonic() > turn.deadlineMs) {
+    if (this.#options.clock.monotonic() > turn.deadlineMs) {
       this.#fail(turn, { code: 'RETRY', message: 'its deadline passed while it waited; nothing happened' })
       return 'done'
     }
-    const before = actor.tip
-    let context: TurnContext
-    let result: unknown
-    let pending: boolean
     actor.holds++
+    if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined })
+    const kept = this.#options.replica.peek(turn.keptId)
+    if (kept !== undefined) {
+      kept.holds++
+      return this.#beginOnce({ turn, actor, kept })
+    }
+    if (!this.#busy.has(actor.id)) this.#busy.set(actor.id, [])
+    void this.#loadKept(turn, actor, turn.keptId)
+    return 'asynchronous'
+  }
+
+  async #loadKept(turn: Turn, actor: CachedActor, id: string): Promise<void> {
+    let how: 'done' | 'asynchronous'
     try {
-      context = new TurnContext(turn, before, now, signal)
-      result = turn.handler(context, decodeValue(turn.input))
-      pending = isPromise(result)
+      const [kept] = await this.#options.replica.load([id])
+      if (this.#stopped) return
+      how = this.#beginOnce({ turn, actor, kept: kept! })
     } catch (error) {
+      if (this.#stopped) return
       actor.holds--
-      this.#fail(turn, failure(error))
-      return 'done'
+      this.#fail(turn, { code: 'INTERNAL', message: `the state could not be read: ${messageOf(error)}` })
+      how = 'done'
     }
-    if (pending) {
-      this.#await(turn, actor, context, result)
-      return 'asynchronous'
+    if (how === 'done') this.#next(actor)
+  }
+
+  /** N6 */
+  #beginOnce(running: Running & { readonly kept: CachedActor }): 'done' | 'asynchronous' {
+    const { turn, kept } = running
+    const { replica, maxKeptKeys, maxKeptKeyBytes, now } = this.#options
+    const { state } = unexpired(kept.tip, now)
+    if (state === null) {
+      const room =
+        replica.keptKeys + this.#keysInFlight < maxKeptKeys &&
+        replica.keptKeyBytes + this.#keyBytesInFlight < maxKeptKeyBytes
+      return room ? this.#begin(running) : this.#drop(running, keysFull)
     }
-    this.#finish(turn, actor, context, result)
+    const { asked, reply } = decodeKept(state)
+    if (!sameBytes(asked, digestOf(turn.input))) {
+      const message = `this idempotency key was used for ${turn.name} with other arguments: take another key`
+      return this.#drop(running, { code: 'CONFLICT', message })
+    }
+    letGo(running)
+    this.#complete(turn, [], reply)
     return 'done'
   }
 
-  #await(turn: Turn, actor: CachedActor, context: TurnContext, result: unknown): void {
+  #begin(running: Running): 'done' | 'asynchronous' {
+    const { turn, actor } = running
+    const { now, signal } = this.#options
+    const context = new TurnContext(turn, unexpired(actor.tip, now), now, signal)
+    let result: unknown
+    let pending: boolean
+    try {
+      result = turn.handler(context, decodeValue(turn.input))
+      pending = isPromise(result)
+    } catch (error) {
+      return this.#drop(running, failure(error, turn.definition))
+    }
+    if (pending) {
+      this.#await(running, context, result)
+      return 'asynchronous'
+    }
+    this.#finish(running, context, result)
+    return 'done'
+  }
+
+  /** It leaves no trace (N3). */
+  #drop(running: Running, error: WireError): 'done' {
+    letGo(running)
+    this.#fail(running.turn, error)
+    return 'done'
+  }
+
+  #await(running: Running, context: TurnContext, result: unknown): void {
+    const { turn, actor } = running
     if (!this.#busy.has(actor.id)) this.#busy.set(actor.id, [])
     let settled = false
     const settle = (act: () => void) => {
@@ -241,44 +337,60 @@ export class TurnLoop {
       act()
       this.#next(actor)
     }
-    const fail = (error: WireError) => {
-      actor.holds--
-      this.#fail(turn, error)
-    }
     const { clock, handlerTimeoutMs } = this.#options
     const timer: Timer = clock.setTimeout(() => {
       const message = `the handler of ${turn.type} did not settle within ${handlerTimeoutMs} ms; its turn left no trace`
-      settle(() => fail({ code: 'FAILED', message }))
+      settle(() => this.#drop(running, { code: 'FAILED', message }))
     }, handlerTimeoutMs)
     this.#timers.add(timer)
     // A thenable of somebody else's making may throw, or settle at once: `resolve` sees to both.
     Promise.resolve(result).then(
-      (value) => settle(() => this.#finish(turn, actor, context, value)),
-      (error: unknown) => settle(() => fail(failure(error))),
+      (value) => settle(() => this.#finish(running, context, value)),
+      (error: unknown) => settle(() => this.#drop(running, failure(error, turn.definition))),
     )
   }
 
-  #finish(turn: Turn, actor: CachedActor, context: TurnContext, result: unknown): void {
-    const before = actor.tip
+  #finish(running: Running, context: TurnContext, result: unknown): void {
+    const { turn, actor, kept } = running
     let reply: Uint8Array
-    let state: Uint8Array | null | undefined
+    let outcome: Outcome | undefined
     try {
       reply = encodeValue(result)
-      state = context.outcome()
-      this.#checkSize(state?.length ?? 0, reply.length)
+      outcome = context.outcome()
+      this.#checkSize(outcome?.state?.length ?? 0, kept === undefined ? reply.length : 2 * reply.length)
     } catch (error) {
-      actor.holds--
-      this.#fail(turn, failure(error))
+      this.#drop(running, failure(error, turn.definition))
       return
     }
-    const after =
-      state === undefined
-        ? undefined
-        : { rev: nextRev(before.rev), state, share: actorShare(actor.id, before.rev + 1, state) }
-    if (after !== undefined) actor.tip = after
+    const changes: StateChange[] = []
+    if (outcome === undefined) actor.holds--
+    else changes.push(this.#change(actor, turn.type, turn.key, outcome))
+    if (kept !== undefined) {
+      const state = encodeKept({ asked: digestOf(turn.input), reply })
+      const expiresAt = this.#options.now() + keptForMs
+      changes.push(this.#change(kept, keptType, keyOf(kept.id), { state, expiresAt }))
+      this.#keysInFlight++
+      this.#keyBytesInFlight += reply.length
+    }
+    this.#complete(turn, changes, reply)
+  }
+
+  #change(actor: CachedActor, type: string, key: string, outcome: Outcome): StateChange {
+    const before = actor.tip
+    const after = this.#versionAfter(actor, outcome)
+    actor.tip = after
+    return { actor, type, key, before, after }
+  }
+
+  #versionAfter({ id, tip }: CachedActor, { state, expiresAt }: Outcome): Version {
+    const until = state === null ? this.#options.now() + this.#options.tombstoneMs : expiresAt
+    return { rev: nextRev(tip.rev), state, expiresAt: until, share: actorShare(id, tip.rev + 1, state, until) }
+  }
+
+  #complete(turn: Turn, changes: readonly StateChange[], reply: Uint8Array): void {
     turn.finished = true
     this.#returned()
-    this.#options.finish({ turn, actor, before, after, reply })
+    this.#options.finish({ turn, changes, reply })
   }
 
   #checkSize(stateBytes: number, replyBytes: number): void {
@@ -301,15 +413,31 @@ export class TurnLoop {
   }
 }
 
+/** A turn that has begun, and what it holds. */
+interface Running {
+  readonly turn: Turn
+  readonly actor: CachedActor
+  /** What is kept under its idempotency key. */
+  readonly kept: CachedActor | undefined
+}
+
+function letGo({ actor, kept }: Running): void {
+  actor.holds--
+  if (kept !== undefined) kept.holds--
+}
+
 const nothing = encodeValue(null)
+const noReply = new Uint8Array(0)
+const tombstone: Outcome = { state: null, expiresAt: null }
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 
 /** A handler may throw anything; `INVALID` is our own word about its values, and passes as it is. */
-export function failure(thrown: unknown): WireError {
-  if (isHoldfastError(thrown, 'INVALID')) {
-    return { code: 'INVALID', message: thrown.message, ...(thrown.path === undefined ? {} : { path: thrown.path }) }
+export function failure(thrown: unknown, definition: ActorDefinition): WireError {
+  const ours = definition === entryDefinition && isHoldfastError(thrown, 'CONFLICT')
+  if (ours || isHoldfastError(thrown, 'INVALID')) {
+    return { code: thrown.code, message: thrown.message, ...(thrown.path === undefined ? {} : { path: thrown.path }) }
   }
   let message: string
   try {

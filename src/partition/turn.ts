@@ -19,7 +19,11 @@ export interface Turn {
   readonly handler: CommandHandler
   readonly type: string
   readonly key: string
+  /** Of the command. */
+  readonly name: string
   readonly input: Uint8Array
+  /** Where it has an idempotency key: the id of what is kept under it (partition/kept-reply.ts). */
+  readonly keptId: string | undefined
   /** Monotonic ms; it does not begin after that. */
   readonly deadlineMs: number
   /** Everyone who waits for the reply: the first sender, and repetitions that arrived meanwhile (R1). */
@@ -30,11 +34,18 @@ export interface Turn {
 
 /** A turn whose handler has returned. */
 export interface FinishedTurn {
-  readonly turn: Turn
-  readonly actor: CachedActor
-  /** What the actor was before. */
-  readonly before: Version
-  /** What it is after; `undefined` where nothing changed. */
-  readonly after: Version | undefined
+  /** `undefined`: the partition's own turn, which nobody waits for. */
+  readonly turn: Turn | undefined
+  readonly changes: readonly StateChange[]
   readonly reply: Uint8Array
+}
+
+/** Of one keyed actor or entry. The turn holds the actor until its record is committed. */
+export interface StateChange {
+  readonly actor: CachedActor
+  readonly type: string
+  readonly key: string
+  readonly before: Version
+  /** With `noShare` where a tombstone is collected: nothing is left. */
+  readonly after: Version
 }

@@ -8,7 +8,7 @@
  * again and again.
  */
 import type { Transport } from '../ports/transport.ts'
-import { formatCursor, parseCursor } from '../protocol/cursor.ts'
+import { endOfRecord, formatCursor, parseCursor } from '../protocol/cursor.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import { seq as seqOf, type Generation, type PartitionId, type Seq } from '../protocol/ids.ts'
 import {
@@ -26,9 +26,6 @@ import type { Change, History } from './history.ts'
 /** Records that a page looks at, at most, and bytes of states. */
 const mostRecords = 2_048
 const mostLookedAtBytes = 8 * 1_024 * 1_024
-
-/** Behind the last change of any record. */
-const endOfRecord = 2 ** 31 - 1
 
 export interface WatchPagesOptions {
   readonly partition: PartitionId

@@ -1,6 +1,6 @@
 /**
  * What the leader of placement and the nodes say to each other, as JSON: hand-off requests to a node's control subject, reports to
- * the leader. A lost or repeated message does no harm: the table and the log decide.
+ * the leader; and what an operator asks of one node there. A lost or repeated message does no harm: the table and the log decide.
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import {
@@ -34,14 +34,47 @@ export type Report =
       readonly reason: string
     }
 
-export const encodeControl = (message: HandOffRequest | Report | { readonly done: boolean }): Uint8Array =>
+/** Operator to node: move everything away. The reply is `{ "done": true }` once that is noted in its lease; placement does the rest. */
+export interface DrainRequest {
+  readonly op: 'drain'
+}
+
+/** Operator to node: what time is it there? */
+export interface ClockRequest {
+  readonly op: 'clock'
+}
+
+export type NodeRequest = HandOffRequest | DrainRequest | ClockRequest
+
+export interface NodeReply {
+  readonly done: boolean
+  /** Of a `clock` request: the node's wall clock, ms since 1970. */
+  readonly now?: number
+}
+
+export const encodeControl = (message: NodeRequest | Report | NodeReply): Uint8Array =>
   Buffer.from(JSON.stringify(message))
 
 /** Throws `INVALID`. */
-export function decodeHandOff(data: Uint8Array): HandOffRequest {
+export function decodeNodeRequest(data: Uint8Array): NodeRequest {
   const message = parse(data)
-  if (message['op'] !== 'hand-off') throw invalid
-  return { op: 'hand-off', partition: partitionOf(message), epoch: epochOf(message), to: nodeIdOf(message['to']) }
+  switch (message['op']) {
+    case 'hand-off':
+      return { op: 'hand-off', partition: partitionOf(message), epoch: epochOf(message), to: nodeIdOf(message['to']) }
+    case 'drain':
+      return { op: 'drain' }
+    case 'clock':
+      return { op: 'clock' }
+    default:
+      throw invalid
+  }
+}
+
+/** Throws `INVALID`. */
+export function decodeNodeReply(data: Uint8Array): NodeReply {
+  const { done, now } = parse(data)
+  if (typeof done !== 'boolean' || (now !== undefined && typeof now !== 'number')) throw invalid
+  return { done, ...(now === undefined ? {} : { now }) }
 }
 
 /** Throws `INVALID`. */

@@ -72,8 +72,14 @@ export type HoldfastEvent =
   | { readonly type: 'handler.threw'; readonly where: string; readonly error: unknown }
   | { readonly type: 'transport.connected' }
   | { readonly type: 'transport.disconnected' }
-  /** What the server refused (a permission, say) or said of the connection, as a sentence. */
-  | { readonly type: 'transport.error'; readonly reason: string }
+  /** What the server refused or said of the connection, as a sentence; `denied`: a permission that this user lacks. */
+  | {
+      readonly type: 'transport.error'
+      readonly reason: string
+      readonly denied?: { readonly operation: 'publish' | 'subscribe'; readonly subject: string }
+    }
+  /** A variable HOLDFAST_… that means nothing, and the known one that is most like it. */
+  | { readonly type: 'environment.unknown'; readonly variable: string; readonly nearest: string }
 
 export type DropReason = 'reply-subject' | 'malformed' | 'no-reply' | 'settled' | 'expired' | 'overflow'
 

@@ -15,6 +15,9 @@ export interface Cursor {
   readonly index: number
 }
 
+/** Index behind the last change of any record. */
+export const endOfRecord = 2 ** 31 - 1
+
 const number = '(0|[1-9][0-9]{0,15})'
 const pattern = new RegExp(`^${number}-([A-Za-z0-9]{1,64})-${number}-${number}$`)
 

@@ -1,6 +1,11 @@
 /**
  * The one public error. Its `code` is named for what the caller can do about it; the message is a
- * sentence that tells them how.
+ * sentence that tells them how, and ends with the place in `docs/errors.md` that says more.
+ *
+ * H1. `message` is `reason` and the pointer, once, however often an error is made of another's message. Only `reason` is sent, stored or
+ *     quoted in another sentence: whoever makes the error at the other end adds the pointer again.
+ * H2. An `UNKNOWN` has an `id`, an `OVERLOADED` a `retryAfterMs` and a `DEADLOCK` a `cycle`; `isHoldfastError` with a code says so to
+ *     the type checker.
  */
 
 export const errorCodes = [
@@ -34,13 +39,23 @@ export interface ErrorDetails {
   readonly cause?: unknown
   /** With `UNKNOWN`: pass it as `{ id }` to repeat the same command. */
   readonly id?: string
-  /** With `OVERLOADED`: milliseconds until a new try makes sense. */
+  /** With `OVERLOADED`: milliseconds until a new try makes sense. Default then: 100. */
   readonly retryAfterMs?: number
   /** With `DEADLOCK`: `type/key` of each actor on the way round. */
   readonly cycle?: readonly string[]
   /** With `INVALID`: where in the value, e.g. `$.items[3].price`. */
   readonly path?: string
 }
+
+const defaultRetryAfterMs = 100
+
+/** Where `docs/errors.md` tells of a code; each message ends with it. */
+const pointerOf = (code: ErrorCode) => ` (holdfast/docs/errors.md#${code.toLowerCase()})`
+
+const pointer = / \(holdfast\/docs\/errors\.md#[a-z_]+\)$/
+
+/** The sentence of a message, without the pointer at its end. */
+const sentenceOf = (message: string) => message.replace(pointer, '')
 
 export class HoldfastError extends Error {
   override readonly name = 'HoldfastError'
@@ -51,17 +66,36 @@ export class HoldfastError extends Error {
   readonly path: string | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    super(sentenceOf(message) + pointerOf(code), details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     this.id = details.id
-    this.retryAfterMs = details.retryAfterMs
+    this.retryAfterMs = details.retryAfterMs ?? (code === 'OVERLOADED' ? defaultRetryAfterMs : undefined)
     this.cycle = details.cycle
     this.path = details.path
   }
+
+  /** The bare sentence: `message` without the pointer to the documentation. */
+  get reason(): string {
+    return sentenceOf(this.message)
+  }
 }
 
+/** What an error of a code has for certain (H2). */
+interface Certain {
+  readonly UNKNOWN: { readonly id: string }
+  readonly OVERLOADED: { readonly retryAfterMs: number }
+  readonly DEADLOCK: { readonly cycle: readonly string[] }
+}
+
+/** A `HoldfastError` whose code is known, with what comes with that code: `HoldfastErrorOf<'UNKNOWN'>` has an `id`. */
+export type HoldfastErrorOf<Code extends ErrorCode> = HoldfastError & {
+  readonly code: Code
+} & (Code extends keyof Certain ? Certain[Code] : unknown)
+
 /** True for an error of Holdfast, of the given code if one is given; also across two copies of the package. */
-export function isHoldfastError(error: unknown, code?: ErrorCode): error is HoldfastError {
+export function isHoldfastError(error: unknown): error is HoldfastError
+export function isHoldfastError<Code extends ErrorCode>(error: unknown, code: Code): error is HoldfastErrorOf<Code>
+export function isHoldfastError(error: unknown, code?: ErrorCode): boolean {
   return (
     error instanceof Error &&
     error.name === 'HoldfastError' &&
@@ -70,5 +104,8 @@ export function isHoldfastError(error: unknown, code?: ErrorCode): error is Hold
   )
 }
 
-/** The sentence of anything that was thrown. */
-export const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown))
+/** The sentence of anything that was thrown; of an error of Holdfast its reason (H1). */
+export function messageOf(thrown: unknown): string {
+  if (isHoldfastError(thrown)) return sentenceOf(thrown.message)
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}

@@ -2,7 +2,8 @@
  * Frames: the binary requests and replies between a client and the node that owns a partition.
  * Everything that one client sends to one node in one tick travels in one frame; replies likewise.
  *
- *   request frame  [version, partitions, session, low, inputs, (kind, number, type, key, name, length of input, timeout)*]
+ *   request frame  [version, partitions, session, low, inputs,
+ *                    (kind, number, type, key, name, length of input, timeout, idempotency key | nil)*]
  *   reply frame    [version, session, values, (number, kind, length of value | error | where it moved)*]
  *
  * F1. A frame is one msgpack array, its first element the version. An unknown version or shape is `INVALID`, as a whole.
@@ -10,13 +11,14 @@
  *     them. Those of a decoded frame are views of its bytes.
  * F3. Every request of a frame belongs to the frame's session; `low` is the lowest command number of that session that is
  *     still outstanding, so that the owner can forget the replies below it (R3).
+ * F4. An idempotency key is 1 to 256 bytes of well-formed UTF-8; without one its field is nil. A frame with any other is `INVALID`.
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
 import { joinPieces, PieceCutter } from './pieces.ts'
 import { readValue, writeValue } from './value-bytes.ts'
 
-export const frameVersion = 1
+export const frameVersion = 2
 
 /** Most requests in one frame; a client splits above it, a node refuses. */
 export const maxRequestsInFrame = 8_192
@@ -24,7 +26,11 @@ export const maxRequestsInFrame = 8_192
 /** Characters of an error's message or path; what is longer is cut. */
 export const maxErrorTextLength = 4_096
 
-export const requestKinds = ['command', 'tell', 'query'] as const
+/** Most UTF-8 bytes of an idempotency key. */
+export const maxIdempotencyKeyBytes = 256
+
+/** A `call` is a command or a query, whichever has the name: of one who has no definition, only the owner knows which. */
+export const requestKinds = ['command', 'tell', 'query', 'call'] as const
 export type RequestKind = (typeof requestKinds)[number]
 
 export interface RequestFrame {
@@ -47,7 +53,16 @@ export interface Request {
   readonly input: Uint8Array
   /** What is left of the caller's patience; the owner does not begin a turn after it. */
   readonly timeoutMs: number
+  /** The same key for the same type, key and name is the same command, also of another session (F4). A query has no use for it. */
+  readonly idempotencyKey?: string | undefined
 }
+
+/** Whether it can be an idempotency key (F4). */
+export const isIdempotencyKey = (key: string): boolean =>
+  key.length > 0 &&
+  key.length <= maxIdempotencyKeyBytes &&
+  Buffer.byteLength(key) <= maxIdempotencyKeyBytes &&
+  !/\p{Surrogate}/u.test(key)
 
 export interface ReplyFrame {
   readonly session: SessionId
@@ -72,6 +87,7 @@ export function encodeRequestFrame(frame: RequestFrame): Uint8Array {
   const flat: unknown[] = [frameVersion, frame.partitions, frame.session, frame.low, inputs]
   for (const r of frame.requests) {
     flat.push(requestKinds.indexOf(r.kind), r.number, r.type, r.key, r.name, r.input.length, Math.ceil(r.timeoutMs))
+    flat.push(r.idempotencyKey ?? null)
   }
   return writeValue(flat)
 }
@@ -79,7 +95,7 @@ export function encodeRequestFrame(frame: RequestFrame): Uint8Array {
 export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
   const flat = unpackFlat(bytes)
   const head = 5
-  const fields = 7
+  const fields = 8
   const count = (flat.length - head) / fields
   if (!Number.isInteger(count) || count < 0 || count > maxRequestsInFrame) throw malformed('number of fields')
   const inputs = new PieceCutter(bytesOf(flat[4]))
@@ -95,6 +111,7 @@ export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
       name: text(flat[at + 4]),
       input: pieceOf(inputs, flat[at + 5]),
       timeoutMs: natural(flat[at + 6]),
+      idempotencyKey: idempotencyKeyOf(flat[at + 7]),
     }
   }
   if (!inputs.done) throw malformed('length of inputs')
@@ -190,6 +207,13 @@ function natural(value: unknown): number {
 function text(value: unknown): string {
   if (typeof value !== 'string') throw malformed('text')
   return value
+}
+
+function idempotencyKeyOf(value: unknown): string | undefined {
+  if (value === null) return undefined
+  const key = text(value)
+  if (!isIdempotencyKey(key)) throw malformed('idempotency key')
+  return key
 }
 
 function bytesOf(value: unknown): Uint8Array {

@@ -8,10 +8,14 @@
  *
  *   genesis  body = generation
  *   claim    body = id of the claiming node
- *   commit   body = [sessions, ended, bytes, turns]: flat arrays, so that a record of a thousand turns is one allocation of each
+ *   commit   body = [sessions, ended, bytes, turns, mutations, outputs]: flat arrays, so that a record of a thousand turns is one
+ *            allocation of each
  *            sessions = (id, lowest outstanding number)*, ended = id*
- *            bytes = the states and replies of the turns, in their order, as one piece
- *            turns = (index of session, number, type, key, rev, length of state | nil: deleted | false: unchanged, length of reply)*
+ *            bytes = the states of the mutations, the replies of the turns and the data of the outputs, as one piece
+ *            turns = (index of session | nil: the partition's own, number, length of reply, count of mutations)*
+ *            mutations = (type, key, rev, length of state | nil: deleted | false: collected, expiry | nil)*, those of the first
+ *            turn first
+ *            outputs = (subject, length of data, [name, value, …] of headers)*
  *   handoff  body = id of the node that is to own it next
  *
  * C1. An unknown version or kind, or any other shape, is an error and never a guess: the log is then broken (L4).
@@ -78,6 +82,8 @@ export interface CommitRecord extends RecordHeader {
   readonly ended: readonly SessionId[]
   /** In the order in which they took effect. Empty: a record that only extends the lease (O3). */
   readonly turns: readonly TurnRecord[]
+  /** What the turns send, in order: published after the commit, like changes (E2). */
+  readonly outputs: readonly OutputRecord[]
 }
 
 export interface HandoffRecord extends RecordHeader {
@@ -94,26 +100,41 @@ export interface SessionMark {
 }
 
 export interface TurnRecord {
-  /** Index into the record's `sessions`. */
-  readonly session: number
+  /** Index into the record's `sessions`; `null`: the partition's own turn, which nobody waits for. */
+  readonly session: number | null
   readonly number: number
-  readonly type: string
-  readonly key: string
-  /** After the turn; of an unchanged actor what it was. */
-  readonly rev: Rev
-  /** The new state's bytes, `null` for a deletion, `undefined` where the turn changed nothing. */
-  readonly state: Uint8Array | null | undefined
   /** The encoded result. */
   readonly reply: Uint8Array
+  /** What it changed: nothing, its own keyed actor, or several entries of this partition at once. */
+  readonly mutations: readonly Mutation[]
+}
+
+export interface Mutation {
+  readonly type: string
+  readonly key: string
+  /** After it. */
+  readonly rev: Rev
+  /** The new state's bytes, `null` for a deletion, `undefined` where a tombstone is collected: then nothing of it is left. */
+  readonly state: Uint8Array | null | undefined
+  /** Partition time at which this version ends, ms: an entry is deleted, a tombstone collected. `null`: never. */
+  readonly expiresAt: number | null
+}
+
+export interface OutputRecord {
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
 }
 
 const kinds = ['genesis', 'claim', 'commit', 'handoff'] as const satisfies readonly RecordKind[]
 const headerFields = 10
-const commitParts = 4
-const turnFields = 7
+const commitParts = 6
+const turnFields = 4
+const mutationFields = 5
+const outputFields = 3
 /** In place of the length of a state. */
 const deleted = null
-const unchanged = false
+const collected = false
 
 export function encodeRecord(record: LogRecord): Uint8Array {
   return writeValue([
@@ -143,13 +164,22 @@ function encodeBody(record: LogRecord): unknown {
       for (const mark of record.sessions) sessions.push(mark.session, mark.low)
       const bytes: Uint8Array[] = []
       const turns: unknown[] = []
-      for (const t of record.turns) {
-        const state = t.state === undefined ? unchanged : t.state === null ? deleted : t.state.length
-        if (t.state != null) bytes.push(t.state)
-        bytes.push(t.reply)
-        turns.push(t.session, t.number, t.type, t.key, t.rev, state, t.reply.length)
+      const mutations: unknown[] = []
+      for (const turn of record.turns) {
+        turns.push(turn.session, turn.number, turn.reply.length, turn.mutations.length)
+        for (const { type, key, rev, state, expiresAt } of turn.mutations) {
+          mutations.push(type, key, rev, state === undefined ? collected : state === null ? deleted : state.length)
+          mutations.push(expiresAt)
+          if (state != null) bytes.push(state)
+        }
+        bytes.push(turn.reply)
       }
-      return [sessions, record.ended, joinPieces(bytes), turns]
+      const outputs: unknown[] = []
+      for (const { subject, data, headers } of record.outputs) {
+        outputs.push(subject, data.length, Object.entries(headers).flat())
+        bytes.push(data)
+      }
+      return [sessions, record.ended, joinPieces(bytes), turns, mutations, outputs]
     }
   }
 }
@@ -189,36 +219,61 @@ export function decodeRecord(bytes: Uint8Array): LogRecord {
   }
 }
 
-function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 'turns'> {
+function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 'turns' | 'outputs'> {
   const parts = list(body)
   if (parts.length !== commitParts) throw undecodable('commit')
-  const [sessionFields, endedFields, bytes, turnList] = parts
+  const [sessionFields, endedFields, bytes, turnFieldsList, mutationFieldsList, outputFieldsList] = parts
   const sessions: SessionMark[] = []
-  const pairs = list(sessionFields)
-  if (pairs.length % 2 !== 0) throw undecodable('sessions')
+  const pairs = groups(sessionFields, 2, 'sessions')
   for (let i = 0; i < pairs.length; i += 2) {
     sessions.push({ session: sessionId(text(pairs[i])), low: natural(pairs[i + 1]) })
   }
-  const flat = list(turnList)
-  if (flat.length % turnFields !== 0) throw undecodable('turns')
   const pieces = new PieceCutter(bytesOf(bytes))
+  const flat = groups(turnFieldsList, turnFields, 'turns')
+  const mutations = groups(mutationFieldsList, mutationFields, 'mutations')
   const turns = new Array<TurnRecord>(flat.length / turnFields)
+  let mutationAt = 0
   for (let i = 0, at = 0; i < turns.length; i++, at += turnFields) {
-    const session = natural(flat[at])
-    if (session >= sessions.length) throw undecodable('session of a turn')
-    const state = flat[at + 5]
-    turns[i] = {
-      session,
-      number: natural(flat[at + 1]),
-      type: text(flat[at + 2]),
-      key: text(flat[at + 3]),
-      rev: rev(natural(flat[at + 4])),
-      state: state === unchanged ? undefined : state === deleted ? null : pieceOf(pieces, state),
-      reply: pieceOf(pieces, flat[at + 6]),
-    }
+    const session = flat[at] === null ? null : natural(flat[at])
+    if (session !== null && session >= sessions.length) throw undecodable('session of a turn')
+    const end = mutationAt + natural(flat[at + 3]) * mutationFields
+    if (end > mutations.length) throw undecodable('mutations of a turn')
+    const own: Mutation[] = []
+    for (; mutationAt < end; mutationAt += mutationFields) own.push(decodeMutation(mutations, mutationAt, pieces))
+    turns[i] = { session, number: natural(flat[at + 1]), reply: pieceOf(pieces, flat[at + 2]), mutations: own }
+  }
+  if (mutationAt !== mutations.length) throw undecodable('count of mutations')
+  const outputs: OutputRecord[] = []
+  const outputList = groups(outputFieldsList, outputFields, 'outputs')
+  for (let at = 0; at < outputList.length; at += outputFields) {
+    const data = pieceOf(pieces, outputList[at + 1])
+    outputs.push({ subject: text(outputList[at]), data, headers: decodeHeaders(outputList[at + 2]) })
   }
   if (!pieces.done) throw undecodable('length of turns')
-  return { sessions, ended: list(endedFields).map((s) => sessionId(text(s))), turns }
+  return { sessions, ended: list(endedFields).map((s) => sessionId(text(s))), turns, outputs }
+}
+
+function decodeMutation(fields: readonly unknown[], at: number, pieces: PieceCutter): Mutation {
+  const state = fields[at + 3]
+  const expiresAt = fields[at + 4]
+  return {
+    type: text(fields[at]),
+    key: text(fields[at + 1]),
+    rev: rev(natural(fields[at + 2])),
+    state: state === collected ? undefined : state === deleted ? null : pieceOf(pieces, state),
+    expiresAt: expiresAt === null ? null : natural(expiresAt),
+  }
+}
+
+function decodeHeaders(field: unknown): Record<string, string> {
+  const pairs = groups(field, 2, 'headers')
+  const headers: Record<string, string> = {}
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = text(pairs[i])
+    if (name === '__proto__') throw undecodable('header')
+    headers[name] = text(pairs[i + 1])
+  }
+  return headers
 }
 
 const undecodable = (what: string, cause?: unknown) =>
@@ -243,6 +298,13 @@ function pieceOf(pieces: PieceCutter, length: unknown): Uint8Array {
   const piece = pieces.next(natural(length))
   if (piece === undefined) throw undecodable('length of bytes')
   return piece
+}
+
+/** A flat list of groups of `size` fields. */
+function groups(value: unknown, size: number, what: string): unknown[] {
+  const fields = list(value)
+  if (fields.length % size !== 0) throw undecodable(what)
+  return fields
 }
 
 function list(value: unknown): unknown[] {

@@ -30,6 +30,8 @@ export const headerNames = {
   id: 'Hf-Id',
   /** Patience of a plain NATS client, in ms. */
   timeout: 'Hf-Timeout',
+  /** Escaped idempotency key of a call of a plain NATS client. */
+  idempotencyKey: 'Hf-Idempotency-Key',
 } as const
 
 /** Most UTF-8 bytes of a type or a key. */
@@ -153,9 +155,14 @@ const maxInboxLength = 256
 /** Tokens that are not empty, without wildcards, spaces or control characters. */
 const publishable = /^(?:[^.*>\s\p{Cc}]+\.)*[^.*>\s\p{Cc}]+$/u
 
-/** Whether a node may answer there: something that can be published to, under the inbox prefix (given without its dot). */
-export const isInbox = (subject: string, prefix: string): boolean =>
-  subject.length <= maxInboxLength && subject.startsWith(`${prefix}.`) && publishable.test(subject)
+/** Whether a node may answer there: something that can be published to, under one of the inbox prefixes (given without their dot). */
+export const isInbox = (subject: string, prefixes: readonly string[]): boolean =>
+  subject.length <= maxInboxLength &&
+  prefixes.some((prefix) => subject.startsWith(`${prefix}.`)) &&
+  publishable.test(subject)
+
+/** Prefixes of inboxes that nodes answer where nothing else is said: everybody's, and what the roles of a cluster have below. */
+export const defaultInboxPrefixes = (cluster: string): readonly string[] => ['_INBOX', `_INBOX_${cluster}`]
 
 /** The subjects of a cluster. Throws `INVALID` if `cluster` is not a cluster name. */
 export function subjectsOf(cluster: string): Subjects {
@@ -190,6 +197,9 @@ export function subjectsOf(cluster: string): Subjects {
       }
     },
     watch: (partition) => `${c}.watch.${partition}`,
+    scan: (partition) => `${c}.scan.${partition}`,
+    list: (type) => `${c}.list.${encodeToken(type)}`,
+    allLists: `${c}.list.*`,
     changes: (type, key) => `${c}.changes.${encodeToken(type)}.${encodeToken(key)}`,
     changesOf: (type) => `${c}.changes.${encodeToken(type)}.*`,
     allChanges: `${c}.changes.*.*`,
@@ -201,6 +211,7 @@ export function subjectsOf(cluster: string): Subjects {
     placement: `${c}.placement`,
     placementGet: `${c}.placement.get`,
     placementReport: `${c}.placement.report`,
+    status: `${c}.status`,
   }
 }
 
@@ -214,6 +225,11 @@ export interface Subjects {
   parseCall(subject: string, headers?: Readonly<Record<string, string>>): CallTarget
   /** Requests for a replay of changes. */
   watch(partition: PartitionId): string
+  /** Scans of a partition's actors in the order of their keys. */
+  scan(partition: PartitionId): string
+  /** Request for a page of a type's entries in JSON; any node, queue group `gateway`. */
+  list(type: string): string
+  readonly allLists: string
   /** Committed changes of one keyed actor. */
   changes(type: string, key: string): string
   /** Committed changes of all actors of a type. */
@@ -234,6 +250,8 @@ export interface Subjects {
   readonly placementGet: string
   /** What owners tell the leader of placement. */
   readonly placementReport: string
+  /** Request for a report on the cluster; any node, queue group `gateway`. */
+  readonly status: string
 }
 
 function nameToken(name: string): string {

@@ -43,7 +43,7 @@ async function start(
       observer,
       cluster: 'test',
       session,
-      inboxPrefix: '_INBOX',
+      inboxPrefixes: ['_INBOX'],
     },
     view: () => decodeView(cluster.view()),
     ...options,
@@ -294,7 +294,7 @@ describe('reply subjects (Z2)', () => {
   })
 
   it('are those of the prefix that is set', async () => {
-    const { plain, clock, node } = await start(echo, { inboxPrefix: '_INBOX_shop.clients' })
+    const { plain, clock, node } = await start(echo, { inboxPrefixes: ['_INBOX_shop.clients'] })
     const heard: string[] = []
     plain.subscribe('_INBOX_shop.clients.c7', ({ subject }) => heard.push(subject))
     plain.subscribe('_INBOX.c7', ({ subject }) => heard.push(subject))

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { Counter } from '../../actors/keyed/counter.ts'
-import { actor, type StateOf } from '../../src/behaviour/actor.ts'
+import { actor, type CommandsOf, type QueriesOf, type StateOf } from '../../src/behaviour/actor.ts'
 import type { CommandContext } from '../../src/behaviour/definition.ts'
 import { reservedNames } from '../../src/behaviour/names.ts'
 
@@ -38,6 +39,9 @@ const invalid = (run: () => unknown, message: RegExp) =>
 const loosely = (type: unknown, options: unknown) =>
   (actor as (type: unknown, options: unknown) => unknown)(type, options)
 
+/** What the runtime tells queries of stores besides. */
+const entry = { exists: true, rev: 1, expiresAt: null }
+
 const context = <S>(state: S): CommandContext<S> => ({
   state,
   type: 'cart',
@@ -58,7 +62,8 @@ describe('a definition', () => {
     expect(Object.keys(Cart.queries)).toEqual(['total', 'dearerThan'])
     const ctx = context(Cart.initialState())
     expect(await Cart.commands.add?.(ctx, { sku: 'a', price: 2 })).toBe(1)
-    expect(Cart.queries.total?.(ctx.state, null)).toBe(1)
+    expect(Cart.queries.total?.(ctx.state, null, entry)).toBe(1)
+    expect(Cart.inputs).toEqual({})
   })
 
   it('finds nothing that was not defined (its maps have no prototype)', () => {
@@ -76,6 +81,7 @@ describe('a definition', () => {
     expect(Object.isFrozen(made)).toBe(true)
     expect(Object.isFrozen(made.commands)).toBe(true)
     expect(Object.isFrozen(made.queries)).toBe(true)
+    expect(Object.isFrozen(made.inputs)).toBe(true)
   })
 
   it('needs no queries', () => {
@@ -104,6 +110,32 @@ describe('what cannot be a definition is refused where it is written (B1)', () =
     for (const type of ['', 'x'.repeat(513), '\ud800', 7, undefined, null]) {
       invalid(() => loosely(type, part), /type/)
     }
+  })
+
+  it('types of stores', () => {
+    invalid(() => loosely('kv-users', part), /those of stores/)
+    invalid(() => loosely('kv-', part), /those of stores/)
+    expect(() => loosely('kvusers', part)).not.toThrow()
+    expect(() => loosely('my-kv-users', part)).not.toThrow()
+  })
+
+  it('schemas that are none, or of nothing', () => {
+    const add = { ...part, commands: { add() {} }, queries: { get() {} } }
+    expect(() => loosely('x', { ...add, input: { add: z.number(), get: z.string() } })).not.toThrow()
+    invalid(() => loosely('x', { ...add, input: { sub: z.number() } }), /neither a command nor a query/)
+    invalid(() => loosely('x', { ...add, input: { toString: z.number() } }), /neither a command nor a query/)
+    for (const input of [null, 7, [], z.number()]) invalid(() => loosely('x', { ...add, input }), /object of schemas/)
+    const standard = z.number()['~standard']
+    for (const schema of [
+      null,
+      7,
+      {},
+      () => true,
+      { '~standard': null },
+      { '~standard': { ...standard, version: 2 } },
+      { '~standard': { ...standard, validate: 7 } },
+    ])
+      invalid(() => loosely('x', { ...add, input: { add: schema } }), /no Standard Schema/)
   })
 
   it('names that cannot be in a subject', () => {
@@ -151,14 +183,6 @@ describe('the types of a definition', () => {
           ctx.rev = by
           return [n, wrong]
         },
-        // @ts-expect-error a handler takes one input
-        three(ctx, a: number, b: number) {
-          return [ctx, a, b]
-        },
-        unannotated(ctx, input) {
-          // @ts-expect-error without an annotation an input is nothing that can be used
-          return [ctx, input.length]
-        },
       },
       queries: {
         n: (s) => s.n,
@@ -168,6 +192,87 @@ describe('the types of a definition', () => {
         },
       },
     })
+  })
+
+  it('have one input at most', () => {
+    const part = { version: 1, state: () => 0 }
+    const three = (ctx: CommandContext<number>, a: number, b: number) => [ctx, a, b]
+    // @ts-expect-error two
+    expect(actor('x', { ...part, commands: { three } })).toBeTypeOf('object')
+    // @ts-expect-error two
+    expect(actor('x', { ...part, commands: {}, queries: { q: (_: number, a: 1, b: 2) => [a, b] } })).toBeTypeOf(
+      'object',
+    )
+  })
+
+  it('include its name (B4)', () => {
+    const name: 'cart' = Cart.type
+    // @ts-expect-error it is no shop
+    const other: 'shop' = Cart.type
+    expect([name, other]).toEqual(['cart', 'cart'])
+  })
+
+  it('need a type of each input (B2)', () => {
+    const part = { version: 1, state: () => ({ n: 0 }) }
+    // @ts-expect-error an input without a type
+    actor('x', { ...part, commands: { add: (_ctx, input) => input } })
+    // @ts-expect-error nor has an optional one
+    actor('x', { ...part, commands: { add: (_ctx, input?) => input } })
+    // @ts-expect-error nor one that is taken apart
+    actor('x', { ...part, commands: { add: (_ctx, [first]) => first as number } })
+    // @ts-expect-error nor has a query's
+    actor('x', { ...part, commands: {}, queries: { add: (_state, input) => input } })
+    const typed = actor('x', {
+      ...part,
+      commands: {
+        none() {},
+        ctxOnly: (ctx) => ctx.rev,
+        annotated: (_ctx, input: string) => input,
+        unknown: (_ctx, input: unknown) => typeof input,
+        optional: (_ctx, input?: string) => input ?? '',
+        byDefault: (_ctx, input = 3) => input,
+      },
+      queries: { one: () => 1 as const, more: (state, more: number) => state.n + more },
+    })
+    expect(Object.keys(typed.commands).length).toBe(6)
+  })
+
+  it('give a handler with a schema what the schema gives (B2)', () => {
+    const schemas = { add: z.object({ n: z.string().transform(Number) }), above: z.number().optional() }
+    const made = actor('x', {
+      version: 1,
+      state: () => [0],
+      input: schemas,
+      commands: {
+        add(ctx, { n }) {
+          ctx.state.push(n)
+          // @ts-expect-error it is a number by now
+          const wrong: string = n
+          return [n, wrong] as const
+        },
+        other: (_ctx, input: string) => input,
+      },
+      queries: { above: (state, limit) => state.filter((n) => n > (limit ?? 0)) },
+    })
+    const add: CommandsOf<typeof made>['add'] = (_ctx, { n }) => [n.toFixed().length, ''] as never
+    const above: QueriesOf<typeof made>['above'] = (state) => [...state]
+    expect([add, above].length).toBe(2)
+    actor('x', {
+      version: 1,
+      state: () => 0,
+      input: { add: z.string() },
+      // @ts-expect-error the schema gives a text
+      commands: { add: (_ctx, n: number) => n },
+    })
+    const none = () =>
+      actor('x', {
+        version: 1,
+        state: () => 0,
+        // @ts-expect-error no schema
+        input: { add: { parse: () => 1 } },
+        commands: { add: (_ctx, n: number) => n },
+      })
+    expect(none).toThrow('no Standard Schema')
   })
 
   it('refuse reserved and repeated names', () => {
@@ -190,7 +295,7 @@ describe('Counter', () => {
     const ctx = context(0) as CommandContext
     expect(Counter.commands.add?.(ctx, 3)).toBe(3)
     expect(Counter.commands.add?.(ctx, -1)).toBe(2)
-    expect(Counter.queries.value?.(ctx.state, null)).toBe(2)
+    expect(Counter.queries.value?.(ctx.state, null, entry)).toBe(2)
     Counter.commands.reset?.(ctx, null)
     expect(ctx.state).toBe(0)
   })

@@ -1,11 +1,11 @@
 /**
- * What every adapter of the Store port keeps (S1–S4).
+ * What every adapter of the Store port keeps (S1–S5).
  *
  * Call `storeConformance` from the adapter's own test file; each test gets a world of its own from `makeWorld`.
  */
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Store, StoreOp, Stores } from '../../src/ports/store.ts'
+import { maxViews, type Store, type StoreOp, type Stores, type StoreView } from '../../src/ports/store.ts'
 import { partitionId } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from './bytes.ts'
 
@@ -26,6 +26,20 @@ async function rows(store: Store, gte: Uint8Array = least, lt: Uint8Array = most
   const found: string[] = []
   for await (const [key, value] of store.range(gte, lt)) found.push(`${text(key)}=${text(value)}`)
   return found
+}
+
+/** All rows of a view, by pages of `limit`. */
+async function pages(view: StoreView, limit: number): Promise<string[]> {
+  const found: string[] = []
+  let after: Uint8Array | null = null
+  for (;;) {
+    const page = await view.rows(after, limit)
+    expect(page.rows.length).toBeLessThanOrEqual(limit)
+    if (!page.finished) expect(page.rows.length).toBeGreaterThan(0)
+    found.push(...page.rows.map(([key, value]) => `${text(key)}=${text(value)}`))
+    after = page.rows.at(-1)?.[0] ?? after
+    if (page.finished) return found
+  }
 }
 
 export function storeConformance(name: string, makeWorld: () => Promise<StoreWorld>): void {
@@ -167,6 +181,136 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       await store.close()
     })
 
+    describe('in a view', () => {
+      const all = { gte: least, lt: most }
+      const names = ['a', 'b', 'ba', 'c', 'd', 'ä', '€', '😀']
+      const keysOf = ({ rows }: { readonly rows: readonly (readonly [Uint8Array, Uint8Array])[] }) =>
+        rows.map(([key]) => text(key))
+
+      it('pages in both directions, in the order of bytes (S2)', async () => {
+        await store.write(names.toReversed().map((key) => put(key, 'x')))
+        for (const limit of [1, 2, 3, 8, 9, 100]) {
+          const forward = await store.view(all)
+          expect(await pages(forward, limit)).toEqual(names.map((key) => `${key}=x`))
+          await forward.close()
+          const backward = await store.view({ ...all, reverse: true })
+          expect(await pages(backward, limit)).toEqual(names.toReversed().map((key) => `${key}=x`))
+          await backward.close()
+        }
+      })
+
+      it('has its lower bound and not its upper one, in both directions', async () => {
+        await store.write(names.map((key) => put(key, 'x')))
+        const bounded = async (gte: string, lt: string, reverse: boolean) => {
+          const view = await store.view({ gte: bytes(gte), lt: bytes(lt), reverse })
+          const found = keysOf(await view.rows(null, 100))
+          await view.close()
+          return found
+        }
+        expect(await bounded('b', 'd', false)).toEqual(['b', 'ba', 'c'])
+        expect(await bounded('b', 'd', true)).toEqual(['c', 'ba', 'b'])
+        expect(await bounded('aa', 'cc', true)).toEqual(['c', 'ba', 'b'])
+        expect(await bounded('', 'b', false)).toEqual(['a'])
+        expect(await bounded('', 'b', true)).toEqual(['a'])
+        for (const reverse of [false, true]) {
+          expect(await bounded('c', 'c', reverse)).toEqual([])
+          expect(await bounded('d', 'b', reverse)).toEqual([])
+          expect(await bounded('x', 'y', reverse)).toEqual([])
+          expect(await bounded('', '', reverse)).toEqual([])
+        }
+      })
+
+      it('gives a page again, and one behind any key, there or not', async () => {
+        await store.write(['b', 'd', 'f'].map((key) => put(key, 'x')))
+        const after = async (view: StoreView, key: string | null, limit = 9) =>
+          keysOf(await view.rows(key === null ? null : bytes(key), limit))
+        const forward = await store.view({ gte: bytes('b'), lt: bytes('g') })
+        expect(await after(forward, 'd')).toEqual(['f'])
+        expect(await after(forward, null, 1)).toEqual(['b'])
+        expect(await after(forward, null, 1)).toEqual(['b'])
+        expect(await after(forward, 'c')).toEqual(['d', 'f'])
+        expect(await after(forward, 'a')).toEqual(['b', 'd', 'f'])
+        expect(await after(forward, 'f')).toEqual([])
+        expect(await after(forward, 'z')).toEqual([])
+        const backward = await store.view({ gte: bytes('b'), lt: bytes('g'), reverse: true })
+        expect(await after(backward, 'd')).toEqual(['b'])
+        expect(await after(backward, null, 1)).toEqual(['f'])
+        expect(await after(backward, null, 1)).toEqual(['f'])
+        expect(await after(backward, 'e')).toEqual(['d', 'b'])
+        expect(await after(backward, 'z')).toEqual(['f', 'd', 'b'])
+        expect(await after(backward, 'b')).toEqual([])
+        expect(await after(backward, 'a')).toEqual([])
+      })
+
+      it('sees every write that was asked for before it, and none after (S2)', async () => {
+        const [before, view, after] = [
+          store.write([put('a', 'before'), put('b', 'before')]),
+          store.view(all),
+          store.write([put('a', 'after'), del('b'), put('c', 'after')]),
+        ]
+        await Promise.all([before, after])
+        expect(await pages(await view, 1)).toEqual(['a=before', 'b=before'])
+        expect(await rows(store)).toEqual(['a=after', 'c=after'])
+        const backward = await store.view({ ...all, reverse: true })
+        await store.write([put('a', 'later'), put('d', 'later')])
+        expect(await pages(backward, 1)).toEqual(['c=after', 'a=after'])
+      })
+
+      it('comes to the end of many and of large rows', async () => {
+        const key = (i: number) => `k${String(i).padStart(5, '0')}`
+        await store.write(
+          Array.from({ length: 2_500 }, (_, i) => put(key(i), 'x'.repeat(i % 500 === 0 ? 200_000 : 40))),
+        )
+        for (const reverse of [false, true]) {
+          const view = await store.view({ ...all, reverse })
+          const found = await pages(view, 1_000)
+          const expected = Array.from({ length: 2_500 }, (_, i) => key(i))
+          expect(found.map((row) => row.slice(0, 6))).toEqual(reverse ? expected.toReversed() : expected)
+          await view.close()
+        }
+      })
+
+      it('hands out its own bytes', async () => {
+        await store.write([put('a', '1'), put('b', '2')])
+        const view = await store.view(all)
+        for (const [key, value] of (await view.rows(null, 9)).rows) {
+          key.fill(0x21)
+          value.fill(0x21)
+        }
+        expect(await pages(view, 9)).toEqual(['a=1', 'b=2'])
+      })
+
+      it('is refused with OVERLOADED while too many are open, and goes on once one is closed (S5)', async () => {
+        await store.write([put('a', '1')])
+        const views = await Promise.all(Array.from({ length: maxViews }, () => store.view(all)))
+        await expect(store.view(all)).rejects.toMatchObject({ code: 'OVERLOADED' })
+        await views[0]!.close()
+        await views[0]!.close()
+        const last = await store.view(all)
+        await expect(store.view(all)).rejects.toMatchObject({ code: 'OVERLOADED' })
+        expect(await pages(last, 1)).toEqual(['a=1'])
+      })
+
+      it('is INTERNAL once it or its store is closed, also where the page would be empty', async () => {
+        await store.write([put('a', '1')])
+        const closed = await store.view(all)
+        await closed.close()
+        await expect(closed.rows(null, 1)).rejects.toMatchObject({ code: 'INTERNAL' })
+        const [view, empty] = [await store.view(all), await store.view({ gte: bytes('x'), lt: bytes('b') })]
+        await store.close()
+        await expect(view.rows(null, 1)).rejects.toMatchObject({ code: 'INTERNAL' })
+        await expect(empty.rows(null, 1)).rejects.toMatchObject({ code: 'INTERNAL' })
+        await expect(store.view(all)).rejects.toMatchObject({ code: 'INTERNAL' })
+        await view.close()
+        await stores.close()
+        await empty.close()
+        stores = await world.open()
+        store = await stores.open(p0)
+        await expect(view.rows(null, 1)).rejects.toMatchObject({ code: 'INTERNAL' })
+        expect(await rows(store)).toEqual(['a=1'])
+      })
+    })
+
     it('keeps the stores of two partitions apart', async () => {
       const other = await stores.open(p1)
       await store.write([put('a', 'of 0')])
@@ -252,6 +396,18 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
             const found: [string, string][] = []
             for await (const [k, v] of store.range(gte, lt)) found.push([hex(k), hex(v)])
             expect(found).toEqual(expected)
+            for (const reverse of [false, true]) {
+              const view = await store.view({ gte, lt, reverse })
+              const seen = (await view.rows(null, 1_000)).rows.map(([k, v]) => [hex(k), hex(v)])
+              expect(seen).toEqual(reverse ? expected.toReversed() : expected)
+              const behind = await view.rows(batches[0]?.[0]?.key ?? gte, 1_000)
+              const after = hex(batches[0]?.[0]?.key ?? gte)
+              const rest = (reverse ? expected.toReversed() : expected).filter(([k]) =>
+                reverse ? k < after : k > after,
+              )
+              expect(behind.rows.map(([k]) => hex(k))).toEqual(rest.map(([k]) => k))
+              await view.close()
+            }
             const asked = batches.flat().map(({ key }) => key)
             const values = await store.getMany(asked)
             expect(values.map((v) => v && hex(v))).toEqual(asked.map((k) => model.get(hex(k))))

@@ -61,7 +61,15 @@ function commitRecord(what: string): CommitRecord {
     ...headerAt(startOfLog(p0, g1), {}),
     sessions: [{ session: sessionId('s'), low: 0 }],
     ended: [],
-    turns: [{ session: 0, number: 0, type: 't', key: what, rev: rev(1), state: null, reply: Uint8Array.of(0xc0) }],
+    turns: [
+      {
+        session: 0,
+        number: 0,
+        reply: Uint8Array.of(0xc0),
+        mutations: [{ type: 't', key: what, rev: rev(1), state: null, expiresAt: null }],
+      },
+    ],
+    outputs: [],
   }
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Sessions, sessionTermMs, type SessionChanges } from '../../src/core/sessions.ts'
-import { rev, sessionId, type SessionId } from '../../src/protocol/ids.ts'
+import { sessionId, type SessionId } from '../../src/protocol/ids.ts'
 import { decodeRecord, type CommitRecord } from '../../src/protocol/record.ts'
 import { afterClaim, commitAt } from './records.ts'
 
@@ -27,11 +27,8 @@ function commit({ time = 0, turns = [], ended = [] }: Said): CommitRecord {
       numbers.map((number) => ({
         session,
         number,
-        type: 't',
-        key: 'k',
-        rev: rev(0),
-        state: undefined,
         reply: reply(number),
+        mutations: [],
       })),
     ),
   }
@@ -189,7 +186,7 @@ class Model {
       found.last = record.time
     }
     for (const turn of record.turns) {
-      this.sessions.get(record.sessions[turn.session]!.session)!.replies.set(turn.number, turn.reply)
+      this.sessions.get(record.sessions[turn.session!]!.session)!.replies.set(turn.number, turn.reply)
     }
     for (const { low, replies } of this.sessions.values()) {
       for (const number of replies.keys()) if (number < low) replies.delete(number)

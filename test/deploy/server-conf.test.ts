@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Certificates } from '../security/certificates.ts'
 import { natsServerBinary } from '../support/nats-server.ts'
 
 const conf = fileURLToPath(new URL('../../deploy/nats/server.conf', import.meta.url))
@@ -37,7 +38,9 @@ describe('deploy/nats/server.conf', () => {
     const offered = /^(\s*)# (\s*(?:[a-z_]+: \S.*|[a-z_]+ \{|\}))$/gm
     expect([...text.matchAll(offered)].length).toBeGreaterThan(8)
     const all = join(home, 'all.conf')
-    await writeFile(all, text.replace(offered, '$1$2'))
+    const made = new Certificates(home)
+    made.signed('server', made.authority('ca'), 'IP:127.0.0.1')
+    await writeFile(all, text.replace(offered, '$1$2').replaceAll('/etc/nats', home))
     expect(await judge(all, { NATS_STORE_DIR: home })).toContain('is valid')
   })
 

@@ -182,7 +182,7 @@ describe('the inbox prefix', () => {
       actors: [Ledger],
       partitions: 1,
       inboxPrefix: 'replies.nodes',
-      settings: { inboxPrefix: 'replies' },
+      settings: { inboxPrefixes: ['replies'] },
       observer: { emit: (event) => void events.push(event) },
     })
     try {

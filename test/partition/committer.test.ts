@@ -4,7 +4,7 @@ import { actorShare } from '../../src/core/hashing.ts'
 import type { BrokenLog, LogPosition } from '../../src/core/log.ts'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { Committer, type CommittedRecord, type CommitterOptions } from '../../src/partition/committer.ts'
-import { actorId } from '../../src/partition/replica.ts'
+import { actorId } from '../../src/partition/names.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
 import type { FinishedTurn } from '../../src/partition/turn.ts'
 import type { Version } from '../../src/partition/store-layout.ts'
@@ -28,7 +28,7 @@ import { LogWriter } from './log-writer.ts'
 import { p0, PartitionWorld, type TestNode } from './world.ts'
 
 const noShare = { hi: 0, lo: 0 }
-const never: Version = { rev: rev(0), state: null, share: noShare }
+const never: Version = { rev: rev(0), state: null, share: noShare, expiresAt: null }
 
 interface Turned {
   readonly key?: string
@@ -81,13 +81,13 @@ class Bench {
   }
 
   /** One more turn has finished; its state is so many bytes. */
-  turn({ key = 'k', session = 's', low = 0, bytes = 10, changes = true }: Turned = {}): void {
+  turn({ key = 'k', session = 's', low = 0, bytes = 10, changes: changed = true }: Turned = {}): void {
     const number = this.added.length + 1
     const id = actorId('thing', key)
     const before = this.#tips.get(id) ?? never
     const state = encodeValue('x'.repeat(bytes)).slice()
-    const after = changes
-      ? { rev: nextRev(before.rev), state, share: actorShare(id, before.rev + 1, state) }
+    const after = changed
+      ? { rev: nextRev(before.rev), state, share: actorShare(id, before.rev + 1, state), expiresAt: null }
       : undefined
     if (after !== undefined) this.#tips.set(id, after)
     const turn = {
@@ -99,13 +99,17 @@ class Bench {
       handler: () => {},
       type: 'thing',
       key,
+      name: 'turn',
       input: new Uint8Array(0),
+      keptId: undefined,
       deadlineMs: 0,
       respond: [],
       finished: true,
     }
-    const actor = { id, committed: before, tip: after ?? before, holds: 1, used: true }
-    const finished = { turn, actor, before, after, reply: encodeValue(number).slice() }
+    const tip = after ?? before
+    const actor = { id, committed: before, tip, holds: 1, used: true, storedExpiry: null, type: undefined }
+    const changes = after === undefined ? [] : [{ actor, type: 'thing', key, before, after }]
+    const finished = { turn, changes, reply: encodeValue(number).slice() }
     this.added.push(finished)
     this.committer.add(finished)
   }
@@ -125,7 +129,7 @@ class Bench {
 
   /** The numbers of the turns in each committed record, as reported. */
   get reported(): number[][] {
-    return this.committed.map(({ turns }) => turns.map(({ turn }) => turn.number))
+    return this.committed.map(({ turns }) => turns.map(({ turn }) => turn!.number))
   }
 
   /** The same, as every reader of the log finds them. */
@@ -138,7 +142,7 @@ class Bench {
   }
 
   get numbers(): number[] {
-    return this.added.map(({ turn }) => turn.number)
+    return this.added.map(({ turn }) => turn!.number)
   }
 
   fault(...faults: AppendFault[]): void {

@@ -1,11 +1,12 @@
 /** An owner from before, as far as its records go: appends valid records to the log of a world, and knows what they come to. */
 import { actorShare, hash64ToBytes, noShare, replaceShare, type Hash64 } from '../../src/core/hashing.ts'
 import { judge, startOfLog, type LogPosition } from '../../src/core/log.ts'
-import { actorId } from '../../src/partition/replica.ts'
+import { actorId } from '../../src/partition/names.ts'
 import { epoch, incarnation, nextSeq, rev, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
 import {
   encodeRecord,
   type LogRecord,
+  type Mutation,
   type RecordHeader,
   type SessionMark,
   type TurnRecord,
@@ -64,18 +65,19 @@ export class LogWriter {
       marks.set(session, { session: sessionId(session), low: turn.low ?? 0 })
       const id = actorId(type, key)
       const before = this.actors.get(id) ?? { rev: 0, state: null, share: noShare }
-      const base = { session: [...marks.keys()].indexOf(session), number, type, key, reply: encodeValue(reply).slice() }
-      if (!('state' in turn)) return { ...base, rev: rev(before.rev), state: undefined }
+      const base = { session: [...marks.keys()].indexOf(session), number, reply: encodeValue(reply).slice() }
+      if (!('state' in turn)) return { ...base, mutations: [] }
       const state = turn.state === null ? null : encodeValue(turn.state).slice()
       const after = { rev: before.rev + 1, state, share: actorShare(id, before.rev + 1, state) }
       this.stateHash = replaceShare(this.stateHash, before.share, after.share)
       this.actors.set(id, after)
-      return { ...base, rev: rev(after.rev), state }
+      return { ...base, mutations: [{ type, key, rev: rev(after.rev), state, expiresAt: null }] }
     })
     const header = this.#header(more.time)
     const ended = (more.ended ?? []).map(sessionId)
     const published = seq(more.published ?? header.published)
-    return this.#append({ kind: 'commit', ...header, published, sessions: [...marks.values()], ended, turns: written })
+    const sessions = [...marks.values()]
+    return this.#append({ kind: 'commit', ...header, published, sessions, ended, turns: written, outputs: [] })
   }
 
   /** A record that no reader counts, with a change that nobody may see. */
@@ -87,7 +89,15 @@ export class LogWriter {
       incarnation: incarnation('former'),
       sessions: [{ session: sessionId('former'), low: 0 }],
       ended: [],
-      turns: [{ session: 0, number: 1, type: 'thing', key: 'void', rev: rev(1), state: nil, reply: nil }],
+      turns: [
+        {
+          session: 0,
+          number: 1,
+          reply: nil,
+          mutations: [{ type: 'thing', key: 'void', rev: rev(1), state: nil, expiresAt: null }],
+        },
+      ],
+      outputs: [],
     }).slice()
     return this.raw(bytes)
   }
@@ -123,15 +133,16 @@ export class LogWriter {
     const verdict = judge(this.position, nextSeq(this.position.seq), bytes)
     if (verdict.kind !== 'broken') this.position = verdict.position
     if (verdict.kind === 'valid' && verdict.record.kind === 'commit')
-      verdict.record.turns.forEach((turn) => this.#apply(turn))
+      for (const mutation of verdict.record.turns.flatMap(({ mutations }) => mutations)) this.#apply(mutation)
   }
 
   /** What others have written; what was written here is known already. */
-  #apply({ type, key, rev, state }: TurnRecord): void {
+  #apply({ type, key, rev, state, expiresAt }: Mutation): void {
     const id = actorId(type, key)
     const before = this.actors.get(id)
-    if (state === undefined || before?.rev === rev) return
-    const after = { rev, state, share: actorShare(id, rev, state) }
+    if (before?.rev === rev && (state !== undefined || before.share === noShare)) return
+    const share = state === undefined ? noShare : actorShare(id, rev, state, expiresAt)
+    const after = { rev, state: state ?? null, share }
     this.stateHash = replaceShare(this.stateHash, before?.share ?? noShare, after.share)
     this.actors.set(id, after)
   }

@@ -76,9 +76,10 @@ export class OwnerBench {
     })
   }
 
-  /** A node takes the partition over at this epoch, waits as it must, and serves. */
-  async own(name: string, at: number): Promise<Owned> {
+  /** A node takes the partition over at this epoch, waits as it must, and serves. Its wall clock is `skewMs` ahead. */
+  async own(name: string, at: number, skewMs = 0): Promise<Owned> {
     const node = this.world.start(name)
+    node.process.clock.skewMs = skewMs
     const faulty = new FaultyChangelog(node.process.changelog, { clock: node.process.clock })
     const log = faulty.log(p0)
     const options = this.world.takeover(node, { log, onStoreFailure: () => {} })
@@ -111,6 +112,7 @@ export interface AskOptions {
   readonly low?: number
   readonly kind?: RequestKind
   readonly timeoutMs?: number
+  readonly idempotencyKey?: string
 }
 
 export class Owned {
@@ -138,17 +140,21 @@ export class Owned {
       definitions: new Map([['counter', definition]]),
       settings: bench.settings,
       onFenced: (by) => this.fenced.push(by),
+      onStoreFailure: (error) => {
+        throw error
+      },
       onBroken: (error) => this.broken.push(error),
     })
   }
 
   ask(name: string, input: unknown = null, options: AskOptions = {}): Asked {
     const { key = 'k', type = 'counter', session = 's', low = 0, kind = 'command', timeoutMs = 10_000 } = options
+    const once = options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }
     const asked: Asked = { number: options.number ?? this.#bench.nextNumber(), answers: [] }
     this.owner.submit({
       session: sessionId(session),
       low,
-      request: { kind, number: asked.number, type, key, name, input: encodeValue(input).slice(), timeoutMs },
+      request: { kind, number: asked.number, type, key, name, input: encodeValue(input).slice(), timeoutMs, ...once },
       respond: (answer) => asked.answers.push(answer),
     })
     return asked

@@ -381,6 +381,7 @@ const sometimes = (inner: Store, fails: () => boolean, code: 'INTERNAL' | 'INVAL
       return inner.write(batch)
     },
     range: (gte, lt) => inner.range(gte, lt),
+    view: (range) => inner.view(range),
     close: () => inner.close(),
   }
 }

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { hash64ToText } from '../../src/core/hashing.ts'
 import type { CachedActor } from '../../src/partition/actor-cache.ts'
-import { actorId, Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
+import { actorId } from '../../src/partition/names.ts'
+import { Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
-import type { Store, StoreOp } from '../../src/ports/store.ts'
+import type { Store, StoreOp, ViewRange } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { rev, sessionId } from '../../src/protocol/ids.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
@@ -244,14 +245,14 @@ describe('actors in memory (M6)', () => {
     const block = new Uint8Array(16_384)
     block.set(encodeValue('state'), 100)
     const view = block.subarray(100, 106)
-    replica.applyTurn(actor, { rev: rev(1), state: view, share: { hi: 1, lo: 1 } })
+    replica.applyChange(actor, 'thing', { rev: rev(1), state: view, share: { hi: 1, lo: 1 }, expiresAt: null })
     actor.tip = actor.committed
     await world.settle(replica.flush())
     expect(actor.committed.state).toEqual(view)
     expect(actor.committed.state!.buffer.byteLength).toBe(6)
     expect(actor.tip).toBe(actor.committed)
     const later = { ...actor.committed, rev: rev(3) }
-    replica.applyTurn(actor, { rev: rev(2), state: view, share: { hi: 1, lo: 1 } })
+    replica.applyChange(actor, 'thing', { rev: rev(2), state: view, share: { hi: 1, lo: 1 }, expiresAt: null })
     actor.tip = later
     await world.settle(replica.flush())
     expect(actor.tip).toBe(later)
@@ -449,6 +450,10 @@ class SlowReads implements Store {
 
   range(gte: Uint8Array, lt: Uint8Array) {
     return this.#inner.range(gte, lt)
+  }
+
+  view(range: ViewRange) {
+    return this.#inner.view(range)
   }
 
   close(): Promise<void> {

@@ -10,6 +10,8 @@ import {
   encodePosition,
   encodeSession,
   encodeVersion,
+  expiryKey,
+  parseExpiryKey,
   parseReplyKey,
   parseSessionKey,
   parseVoidKey,
@@ -76,15 +78,13 @@ describe('the layout of a store', () => {
         fc.option(fc.uint8Array()),
         session,
         (at, hash, a, b, state, name) => {
-          expect(decodePosition(encodePosition({ position: at, stateHash: hash }))).toEqual({
-            position: at,
-            stateHash: hash,
-          })
-          expect(decodeVersion(new Uint8Array(encodeVersion({ rev: rev(a), state, share: hash })))).toEqual({
-            rev: a,
-            state,
-            share: hash,
-          })
+          const stored = { position: at, stateHash: hash, revFloor: rev(a), keptKeys: b, keptKeyBytes: a }
+          expect(decodePosition(encodePosition(stored))).toEqual(stored)
+          for (const expiresAt of [null, b]) {
+            const version = { rev: rev(a), state, share: hash, expiresAt }
+            expect(decodeVersion(new Uint8Array(encodeVersion(version)))).toEqual(version)
+          }
+          expect(parseExpiryKey(expiryKey(a, `thing.${name}`))).toEqual({ expiresAt: a, id: `thing.${name}` })
           expect(decodeSession(name, encodeSession({ session: name, low: a, lastContactMs: b }))).toEqual({
             session: name,
             low: a,
@@ -99,7 +99,7 @@ describe('the layout of a store', () => {
   })
 
   it('keeps the position of an empty replica', () => {
-    const stored = { position: startOfLog(p0, g1), stateHash: noShare }
+    const stored = { position: startOfLog(p0, g1), stateHash: noShare, revFloor: rev(0), keptKeys: 0, keptKeyBytes: 0 }
     expect(decodePosition(encodePosition(stored))).toEqual(stored)
   })
 
@@ -134,7 +134,7 @@ describe('a damaged store', () => {
   it('is INTERNAL or another value, and nothing else, wherever it is damaged', () => {
     fc.assert(
       fc.property(position, share, number, fc.uint8Array(), session, fc.nat(), (at, hash, n, state, name, flip) => {
-        const whole = { position: at, stateHash: hash }
+        const whole = { position: at, stateHash: hash, revFloor: rev(n), keptKeys: n, keptKeyBytes: n }
         for (const bytes of damagedForms(encodePosition(whole).slice(), flip)) {
           const back = intact(() => decodePosition(bytes))
           if (back === undefined) continue
@@ -142,10 +142,11 @@ describe('a damaged store', () => {
             expect(field).toBeTypeOf('number')
           expect(back.position.validHash).toHaveLength(16)
         }
-        const version = new Uint8Array(encodeVersion({ rev: rev(n), state, share: hash }))
+        const version = new Uint8Array(encodeVersion({ rev: rev(n), state, share: hash, expiresAt: n }))
         for (const bytes of damagedForms(version, flip)) {
           const back = intact(() => decodeVersion(bytes))
-          if (back !== undefined) expect(Number.isSafeInteger(back.rev)).toBe(true)
+          if (back !== undefined)
+            expect(Number.isSafeInteger(back.rev) && Number.isSafeInteger(back.expiresAt ?? 0)).toBe(true)
         }
         const stored = new Uint8Array(encodeSession({ session: name, low: n, lastContactMs: n }))
         for (const bytes of damagedForms(stored, flip)) {
@@ -157,6 +158,10 @@ describe('a damaged store', () => {
           const back = intact(() => parseReplyKey(bytes))
           if (back !== undefined) expect(Number.isSafeInteger(back.number)).toBe(true)
         }
+        for (const bytes of damagedForms(new Uint8Array(expiryKey(n, 'thing.k')), flip)) {
+          const back = intact(() => parseExpiryKey(bytes))
+          if (back !== undefined) expect(Number.isSafeInteger(back.expiresAt)).toBe(true)
+        }
         for (const bytes of damagedForms(new Uint8Array(voidKey(seq(n))), flip)) intact(() => parseVoidKey(bytes))
       }),
       { numRuns: 500 },
@@ -164,7 +169,7 @@ describe('a damaged store', () => {
   })
 
   it('is INTERNAL where its position has another version, field or count of fields', () => {
-    const fields = [1, 0, 'g', 5, 5, new Uint8Array(16), 2, 'inc', false, 1_000, 4, 1, 2]
+    const fields = [1, 0, 'g', 5, 5, new Uint8Array(16), 2, 'inc', false, 1_000, 4, 1, 2, 3, 4, 5]
     expect(intact(() => decodePosition(writeValue(fields)))?.position).toMatchObject({
       seq: 5,
       epoch: 2,
@@ -184,6 +189,9 @@ describe('a damaged store', () => {
       10: [null],
       11: [null, 'x', -1],
       12: [1.5],
+      13: [-1, null],
+      14: ['4', 0.5],
+      15: [2 ** 53, true],
     }
     for (const [at, values] of Object.entries(wrong)) {
       for (const value of values) {

@@ -5,7 +5,7 @@ import { encodePosition, positionKey } from '../../src/partition/store-layout.ts
 import { catchUp, claim, openReplica, type ClaimResult, type TakeoverOptions } from '../../src/partition/takeover.ts'
 import type { Replica } from '../../src/partition/replica.ts'
 import type { Changelog, PartitionLog } from '../../src/ports/changelog.ts'
-import { epoch, generation, seq } from '../../src/protocol/ids.ts'
+import { epoch, generation, rev, seq } from '../../src/protocol/ids.ts'
 import type { ClaimRecord } from '../../src/protocol/record.ts'
 import { FaultyChangelog, type AppendFault } from '../../src/testing/faulty-changelog.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
@@ -499,9 +499,8 @@ describe('a log that is broken (L4)', () => {
     const node = world.start('n1')
     const store = await world.settle(node.process.stores.open(p0))
     const position = { ...writer.position, seq: seq(99), validSeq: seq(99) }
-    await world.settle(
-      store.write([{ key: positionKey, value: encodePosition({ position, stateHash: writer.stateHash }) }]),
-    )
+    const stored = { position, stateHash: writer.stateHash, revFloor: rev(0), keptKeys: 0, keptKeyBytes: 0 }
+    await world.settle(store.write([{ key: positionKey, value: encodePosition(stored) }]))
     await world.settle(store.close())
     await expect(world.settle(takeOver(world.takeover(node), 2))).rejects.toMatchObject({ code: 'INTERNAL' })
   })

@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { actor, type CommandContext } from '../../src/behaviour/index.ts'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { forgotten, inDoubt, notExecuted } from '../../src/partition/answers.ts'
-import { actorId, Replica } from '../../src/partition/replica.ts'
+import { actorId } from '../../src/partition/names.ts'
+import { Replica } from '../../src/partition/replica.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
 import { TurnLoop, type TurnLoopOptions } from '../../src/partition/turn-loop.ts'
 import type { Answer, FinishedTurn, Turn } from '../../src/partition/turn.ts'
@@ -120,6 +121,9 @@ class Bench {
       mailboxBytes: 1_000_000,
       maxSessions: 1_000,
       maxReplies: 10_000,
+      maxKeptKeys: 100,
+      maxKeptKeyBytes: 10_000,
+      tombstoneMs: 1_000,
       maxTurnBytes: 10_000,
       handlerTimeoutMs: 30_000,
       now: () => ++this.#now,
@@ -152,7 +156,9 @@ class Bench {
       handler: this.definition.commands[name]!,
       type,
       key,
+      name,
       input: encodeValue(input).slice(),
+      keptId: undefined,
       deadlineMs: Number.POSITIVE_INFINITY,
       respond: [],
       finished: false,
@@ -166,8 +172,10 @@ class Bench {
   /** Commits the first `count` finished turns, as the owner does. */
   commit(count = this.finished.length): void {
     for (const finished of this.finished.splice(0, count)) {
-      if (finished.after !== undefined) this.replica.applyTurn(finished.actor, finished.after)
-      finished.actor.holds--
+      for (const { actor, type, after } of finished.changes) {
+        this.replica.applyChange(actor, type, after)
+        actor.holds--
+      }
       this.loop.committed(finished)
     }
   }
@@ -197,7 +205,7 @@ describe('turns of one key (N1, N2)', () => {
     bench.submit(2, 'add', 'b')
     await bench.pass()
     bench.submit(3, 'add', 'c')
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1, 2, 3])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1, 2, 3])
     expect(bench.stateOf()).toEqual({ log: ['a', 'b', 'c'] })
     expect(bench.of(1)).toEqual([])
     bench.commit()
@@ -214,10 +222,10 @@ describe('turns of one key (N1, N2)', () => {
     bench.gates.go('a')
     await bench.pass()
     expect(bench.gates.begun).toEqual(['a', 'b'])
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1])
     bench.gates.go('b')
     await bench.pass()
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1, 2, 3])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1, 2, 3])
     bench.commit()
     expect(bench.valueOf(2)).toEqual({ before: 1, said: null })
     expect(bench.valueOf(3)).toEqual(['a', 'b', 'c'])
@@ -227,7 +235,7 @@ describe('turns of one key (N1, N2)', () => {
     for (let n = 1; n <= 5; n++) bench.submit(n, 'add', String(n))
     expect(bench.finished).toEqual([])
     await bench.pass()
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1, 2, 3, 4, 5])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1, 2, 3, 4, 5])
   })
 
   it('count each change as one rev, and what changes nothing as none', async () => {
@@ -241,7 +249,7 @@ describe('turns of one key (N1, N2)', () => {
     bench.submit(8, 'look')
     bench.submit(9, 'add', 'z')
     await bench.pass()
-    expect(bench.finished.map(({ after }) => after?.rev)).toEqual([
+    expect(bench.finished.map(({ changes }) => changes[0]?.after.rev)).toEqual([
       undefined,
       undefined,
       1,
@@ -252,11 +260,11 @@ describe('turns of one key (N1, N2)', () => {
       undefined,
       4,
     ])
-    expect(bench.finished[5]!.after!.state).toBeNull()
+    expect(bench.finished[5]!.changes[0]!.after.state).toBeNull()
     bench.commit()
     expect(bench.valueOf(1)).toBeNull()
     expect(bench.valueOf(2)).toEqual({ log: [], rev: 0, key: 'k', type: 'thing', now: 1_001 })
-    expect(bench.valueOf(8)).toEqual({ log: [], rev: 3, key: 'k', type: 'thing', now: 1_002 })
+    expect(bench.valueOf(8)).toEqual({ log: [], rev: 3, key: 'k', type: 'thing', now: 1_003 })
     expect(bench.valueOf(9)).toEqual(['z'])
   })
 
@@ -286,7 +294,7 @@ describe('turns of different keys (N1)', () => {
     expect(bench.gates.begun).toEqual(['a', 'b', 'c'])
     for (const key of ['c', 'a', 'b']) bench.gates.go(key)
     await bench.pass()
-    expect(bench.finished.map(({ turn }) => turn.key)).toEqual(['c', 'a', 'b'])
+    expect(bench.finished.map(({ turn }) => turn?.key)).toEqual(['c', 'a', 'b'])
   })
 
   it('read what they need from the store together', async () => {
@@ -324,7 +332,7 @@ describe('a handler that throws (N3, R1)', () => {
     bench.submit(2, 'throwing', 'why')
     bench.submit(3, 'add', 'b')
     await bench.pass()
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1, 3])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1, 3])
     expect(bench.of(2)).toEqual([])
     bench.commit()
     expect(bench.of(2)).toEqual([])
@@ -419,7 +427,7 @@ describe('a handler that does not settle', () => {
     expect(bench.of(1)).toMatchObject([{ error: { code: 'FAILED', message: expect.stringContaining('1000 ms') } }])
     bench.gates.go('a')
     await bench.pass()
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([2])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([2])
     bench.commit()
     expect(bench.stateOf()).toEqual({ log: ['b'] })
     expect(bench.of(1)).toHaveLength(1)
@@ -453,7 +461,7 @@ describe('a deadline', () => {
     await bench.pass()
     bench.commitsAreThrough()
     expect(bench.of(2)).toMatchObject([{ error: { code: 'RETRY' } }])
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1, 3])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1, 3])
   })
 })
 
@@ -552,7 +560,7 @@ describe('the bounds of the mailbox (N5)', () => {
     bench.submit(3, 'add', 'x'.repeat(300))
     await bench.pass()
     expect(bench.of(2)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1, 3])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1, 3])
     bench.commit()
     bench.submit(2, 'add', 'x'.repeat(600))
     await bench.pass()
@@ -637,7 +645,7 @@ describe('the end of an ownership', () => {
     bench.gates.go('running')
     await bench.pass()
     expect(idle).toBe(true)
-    expect(bench.finished.map(({ turn }) => turn.number).sort()).toEqual([1, 2, 3, 4])
+    expect(bench.finished.map(({ turn }) => turn?.number).sort()).toEqual([1, 2, 3, 4])
     await bench.loop.idle()
   })
 
@@ -651,7 +659,7 @@ describe('the end of an ownership', () => {
     for (const n of [2, 3, 4]) expect(bench.of(n)).toEqual([notExecuted])
     bench.gates.go('running')
     await bench.pass()
-    expect(bench.finished.map(({ turn }) => turn.number)).toEqual([1])
+    expect(bench.finished.map(({ turn }) => turn?.number)).toEqual([1])
     bench.commit()
     expect(bench.valueOf(1)).toEqual(['finished'])
   })

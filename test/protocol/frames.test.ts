@@ -7,7 +7,9 @@ import {
   decodeRequestFrame,
   encodeReplyFrame,
   encodeRequestFrame,
+  isIdempotencyKey,
   maxErrorTextLength,
+  maxIdempotencyKeyBytes,
   maxRequestsInFrame,
   requestKinds,
   type ReplyFrame,
@@ -37,6 +39,7 @@ const requestFrame: fc.Arbitrary<RequestFrame> = fc.record(
           name: text({ minLength: 1, maxLength: 20 }),
           input: fc.uint8Array({ maxLength: 300 }),
           timeoutMs: fc.nat(),
+          idempotencyKey: fc.option(text({ minLength: 1, maxLength: 80 }).filter(isIdempotencyKey), { nil: undefined }),
         },
         plain,
       ),
@@ -106,8 +109,18 @@ const goldenRequest: RequestFrame = {
       name: 'add',
       input: encodeValue({ sku: 'A', qty: 2 }),
       timeoutMs: 2_000,
+      idempotencyKey: 'órder 7',
     },
-    { kind: 'tell', number: 42, type: 'cart', key: 'é', name: 'expire', input: encodeValue(null), timeoutMs: 0 },
+    {
+      kind: 'tell',
+      number: 42,
+      type: 'cart',
+      key: 'é',
+      name: 'expire',
+      input: encodeValue(null),
+      timeoutMs: 0,
+      idempotencyKey: undefined,
+    },
     {
       kind: 'query',
       number: 2 ** 40,
@@ -116,6 +129,17 @@ const goldenRequest: RequestFrame = {
       name: 'total',
       input: encodeValue(undefined),
       timeoutMs: 90_000,
+      idempotencyKey: undefined,
+    },
+    {
+      kind: 'call',
+      number: 43,
+      type: 'cart',
+      key: 'c1',
+      name: 'add',
+      input: encodeValue(1),
+      timeoutMs: 1,
+      idempotencyKey: 'k',
     },
   ],
 }
@@ -185,7 +209,7 @@ describe.each(codecs)('a $what', (codec) => {
       fc.uint8Array({ maxLength: 60 }),
       fields.map((flat) => {
         try {
-          return writeValue([1, ...flat])
+          return writeValue([2, ...flat])
         } catch {
           return new Uint8Array(0)
         }
@@ -217,47 +241,55 @@ describe('a request frame', () => {
   it('is refused above the bound, and of another version (F1)', () => {
     const flat = (count: number) =>
       writeValue([
-        1,
+        2,
         16,
         's',
         0,
         new Uint8Array(0),
-        ...Array.from({ length: count }, () => [0, 1, 't', 'k', 'n', 0, 1]).flat(),
+        ...Array.from({ length: count }, () => [0, 1, 't', 'k', 'n', 0, 1, null]).flat(),
       ])
     expect(decodeRequestFrame(flat(maxRequestsInFrame)).requests).toHaveLength(maxRequestsInFrame)
     expect(() => decodeRequestFrame(flat(maxRequestsInFrame + 1))).toThrow('bad number of fields')
-    expect(() => decodeRequestFrame(writeValue([2, 16, 's', 0, new Uint8Array(0)]))).toThrow('bad version')
+    expect(() => decodeRequestFrame(writeValue([1, 16, 's', 0, new Uint8Array(0)]))).toThrow('bad version')
     expect(() => decodeRequestFrame(writeValue({ 0: 1 }))).toThrow('bad shape')
   })
 
   const inputs = new Uint8Array(3)
   it.each<[string, unknown[]]>([
-    ['an unknown kind', [3, 1, 't', 'k', 'n', 3, 1]],
-    ['a kind by name', ['length', 1, 't', 'k', 'n', 3, 1]],
-    ['a number below 0', [0, -1, 't', 'k', 'n', 3, 1]],
-    ['a number that is not whole', [0, 1.5, 't', 'k', 'n', 3, 1]],
-    ['a number that is not safe', [0, 2 ** 53, 't', 'k', 'n', 3, 1]],
-    ['a bigint for a number', [0, 1n, 't', 'k', 'n', 3, 1]],
-    ['a key that is not text', [0, 1, 't', 5, 'n', 3, 1]],
-    ['an input that is not a length', [0, 1, 't', 'k', 'n', inputs, 1]],
-    ['an input below 0', [0, 1, 't', 'k', 'n', -1, 1]],
-    ['an input longer than the inputs', [0, 1, 't', 'k', 'n', 4, 1]],
-    ['inputs longer than the input', [0, 1, 't', 'k', 'n', 2, 1]],
-    ['a field too few', [0, 1, 't', 'k', 'n', 3]],
+    ['an unknown kind', [4, 1, 't', 'k', 'n', 3, 1, null]],
+    ['a kind by name', ['length', 1, 't', 'k', 'n', 3, 1, null]],
+    ['a number below 0', [0, -1, 't', 'k', 'n', 3, 1, null]],
+    ['a number that is not whole', [0, 1.5, 't', 'k', 'n', 3, 1, null]],
+    ['a number that is not safe', [0, 2 ** 53, 't', 'k', 'n', 3, 1, null]],
+    ['a bigint for a number', [0, 1n, 't', 'k', 'n', 3, 1, null]],
+    ['a key that is not text', [0, 1, 't', 5, 'n', 3, 1, null]],
+    ['an input that is not a length', [0, 1, 't', 'k', 'n', inputs, 1, null]],
+    ['an input below 0', [0, 1, 't', 'k', 'n', -1, 1, null]],
+    ['an input longer than the inputs', [0, 1, 't', 'k', 'n', 4, 1, null]],
+    ['inputs longer than the input', [0, 1, 't', 'k', 'n', 2, 1, null]],
+    ['a field too few', [0, 1, 't', 'k', 'n', 3, 1]],
+    ['an idempotency key that is not text', [0, 1, 't', 'k', 'n', 3, 1, 7]],
+    ['an empty idempotency key', [0, 1, 't', 'k', 'n', 3, 1, '']],
+    ['an idempotency key that is too long', [0, 1, 't', 'k', 'n', 3, 1, 'x'.repeat(maxIdempotencyKeyBytes + 1)]],
+    ['an idempotency key that is too long in UTF-8', [0, 1, 't', 'k', 'n', 3, 1, `é${'x'.repeat(255)}`]],
   ])('is refused with %s', (_, request) => {
-    expect(decoded(decodeRequestFrame, writeValue([1, 16, 's', 0, inputs, ...request]))).toBeUndefined()
+    const head = [2, 16, 's', 0, inputs]
+    expect(decoded(decodeRequestFrame, writeValue([...head, ...request]))).toBeUndefined()
   })
 
   it('is accepted with the parts that the cases above break', () => {
-    const { requests } = decodeRequestFrame(writeValue([1, 16, 's', 0, inputs, 0, 1, 't', 'k', 'n', 3, 1]))
-    expect(requests[0]!.input).toStrictEqual(inputs)
+    const longest = `é${'x'.repeat(254)}`
+    for (const key of [null, 'x', longest]) {
+      const { requests } = decodeRequestFrame(writeValue([2, 16, 's', 0, inputs, 3, 1, 't', 'k', 'n', 3, 1, key]))
+      expect(requests[0]).toMatchObject({ kind: 'call', input: inputs, idempotencyKey: key ?? undefined })
+    }
   })
 
   it('is refused without inputs, or with others than bytes', () => {
     for (const head of [[], ['s'], ['s', 0], ['s', 0, 'inputs'], ['s', 0, null]]) {
-      expect(decoded(decodeRequestFrame, writeValue([1, 16, ...head]))).toBeUndefined()
+      expect(decoded(decodeRequestFrame, writeValue([2, 16, ...head]))).toBeUndefined()
     }
-    expect(decodeRequestFrame(writeValue([1, 16, 's', 0, new Uint8Array(0)])).requests).toStrictEqual([])
+    expect(decodeRequestFrame(writeValue([2, 16, 's', 0, new Uint8Array(0)])).requests).toStrictEqual([])
   })
 
   it('gives inputs that are views of its bytes (F2)', () => {
@@ -296,7 +328,7 @@ describe('a reply frame', () => {
     ['values longer than the value', [1, 0, 2]],
     ['a second value longer than what is left', [1, 0, 2, 2, 0, 2]],
   ])('is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([1, 's', values, ...reply]))).toBeUndefined()
+    expect(decoded(decodeReplyFrame, writeValue([2, 's', values, ...reply]))).toBeUndefined()
   })
 
   it.each<[string, unknown[]]>([
@@ -308,18 +340,18 @@ describe('a reply frame', () => {
     ['an owner that is missing', [1, 2, []]],
     ['an epoch below 0', [1, 2, ['n1', -1]]],
   ])('without a value is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([1, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
+    expect(decoded(decodeReplyFrame, writeValue([2, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
   })
 
   it('is accepted with the parts that the cases above break', () => {
-    const frame = [1, 's', values, 1, 0, 1, 2, 0, 2, 3, 1, ['INVALID', 'message', null, null], 4, 2, ['n1', 1]]
+    const frame = [2, 's', values, 1, 0, 1, 2, 0, 2, 3, 1, ['INVALID', 'message', null, null], 4, 2, ['n1', 1]]
     expect(decodeReplyFrame(writeValue(frame)).replies.map((r) => r.kind)).toEqual(['value', 'value', 'error', 'moved'])
   })
 
   it('is refused without values, or with others than bytes', () => {
     for (const head of [[], ['s'], ['s', 'values'], ['s', null]]) {
-      expect(decoded(decodeReplyFrame, writeValue([1, ...head]))).toBeUndefined()
+      expect(decoded(decodeReplyFrame, writeValue([2, ...head]))).toBeUndefined()
     }
-    expect(decodeReplyFrame(writeValue([1, 's', new Uint8Array(0)])).replies).toStrictEqual([])
+    expect(decodeReplyFrame(writeValue([2, 's', new Uint8Array(0)])).replies).toStrictEqual([])
   })
 })

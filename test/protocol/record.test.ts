@@ -40,19 +40,36 @@ const header = {
   stateHash: fc.uint8Array({ minLength: stateHashBytes, maxLength: stateHashBytes }),
 }
 
+const mutation = fc.record(
+  {
+    type: name,
+    key: name,
+    rev: number.map(rev),
+    state: fc.oneof(bytes, fc.constantFrom(null, undefined)),
+    expiresAt: fc.option(number),
+  },
+  plain,
+)
+
 const turn = (sessions: number) =>
   fc.record(
     {
-      session: fc.nat({ max: sessions - 1 }),
+      session: sessions === 0 ? fc.constant(null) : fc.option(fc.nat({ max: sessions - 1 })),
       number,
-      type: name,
-      key: name,
-      rev: number.map(rev),
-      state: fc.oneof(bytes, fc.constantFrom(null, undefined)),
       reply: bytes,
+      mutations: fc.array(mutation, { maxLength: 3 }),
     },
     plain,
   )
+
+const output = fc.record(
+  {
+    subject: name,
+    data: bytes,
+    headers: fc.dictionary(fc.stringMatching(/^[A-Z][a-z-]{0,8}$/), text(), { ...plain, maxKeys: 3 }),
+  },
+  plain,
+)
 
 const commit = fc.array(fc.record({ session, low: number }, plain), { maxLength: 4 }).chain((sessions) =>
   fc.record(
@@ -61,7 +78,8 @@ const commit = fc.array(fc.record({ session, low: number }, plain), { maxLength:
       ...header,
       sessions: fc.constant(sessions),
       ended: fc.array(session, { maxLength: 4 }),
-      turns: sessions.length === 0 ? fc.constant([]) : fc.array(turn(sessions.length), { maxLength: 6 }),
+      turns: fc.array(turn(sessions.length), { maxLength: 6 }),
+      outputs: fc.array(output, { maxLength: 3 }),
     },
     plain,
   ),
@@ -105,20 +123,14 @@ describe('a changelog record', () => {
     )
   })
 
-  it('tells an unchanged state from a deleted and from an empty one', () => {
+  it('tells a collected tombstone from a deletion and from an empty state, and no expiry from one at once', () => {
     const states = [undefined, null, new Uint8Array(0), Uint8Array.of(0)]
-    const turns = states.map((state, i) => ({
-      session: 0,
-      number: i,
-      type: 't',
-      key: 'k',
-      rev: rev(i),
-      state,
-      reply: Uint8Array.of(0xc0),
-    }))
-    const given: LogRecord = { ...golden.commit, turns }
-    const back = decodeRecord(encodeRecord(given))
-    expect(back.kind === 'commit' && back.turns.map((t) => t.state)).toEqual(states)
+    const mutations = states.flatMap((state) =>
+      [null, 0].map((expiresAt) => ({ type: 't', key: 'k', rev: rev(1), state, expiresAt })),
+    )
+    const turns = [{ session: null, number: 0, reply: new Uint8Array(0), mutations }]
+    const back = decodeRecord(encodeRecord({ ...golden.commit, turns }))
+    expect(back.kind === 'commit' && back.turns).toEqual(turns)
   })
 })
 
@@ -157,30 +169,37 @@ const golden = {
       {
         session: 0,
         number: 4,
-        type: 'cart',
-        key: 'c1',
-        rev: rev(1),
-        state: Uint8Array.of(0x81, 0xa1, 0x6e, 0x01),
         reply: Uint8Array.of(0x01),
+        mutations: [
+          { type: 'cart', key: 'c1', rev: rev(1), state: Uint8Array.of(0x81, 0xa1, 0x6e, 0x01), expiresAt: null },
+        ],
       },
       {
         session: 1,
         number: 5_000_000_001,
-        type: 'Körbe/ü',
-        key: '🛒 a.b',
-        rev: rev(300),
-        state: null,
         reply: Uint8Array.of(0xc0),
+        mutations: [
+          { type: 'Körbe/ü', key: '🛒 a.b', rev: rev(300), state: null, expiresAt: 1_767_312_000_123 },
+          {
+            type: '.kept',
+            key: 'cart.add.once.c1',
+            rev: rev(1),
+            state: Uint8Array.of(0xc3),
+            expiresAt: 1_767_312_000_124,
+          },
+        ],
       },
+      { session: 0, number: 5, reply: Uint8Array.of(0xa1, 0x78), mutations: [] },
       {
-        session: 0,
-        number: 5,
-        type: 'cart',
-        key: 'c1',
-        rev: rev(1),
-        state: undefined,
-        reply: Uint8Array.of(0xa1, 0x78),
+        session: null,
+        number: 0,
+        reply: new Uint8Array(0),
+        mutations: [{ type: 'cart', key: 'c0', rev: rev(7), state: undefined, expiresAt: null }],
       },
+    ],
+    outputs: [
+      { subject: 'orders.out', data: Uint8Array.of(0x7b, 0x7d), headers: { 'Nats-Msg-Id': 'shop.3.9.0' } },
+      { subject: 'orders.log', data: new Uint8Array(0), headers: {} },
     ],
   },
   handoff: { kind: 'handoff', ...common, to: 'node-b' as NodeId },
@@ -213,7 +232,7 @@ describe('bytes that are not a record (C1)', () => {
 
   it('are refused by a control that differs from a record in nothing but the fault', () => {
     expect(decoded(writeValue(fields({})))?.kind).toBe('claim')
-    expect(decoded(writeValue(commitOf([], [], none, [])))?.kind).toBe('commit')
+    expect(decoded(writeValue(commitOf([], [], none, [], [], [])))?.kind).toBe('commit')
   })
 
   it('are INTERNAL where the version is unknown, older or newer', () => {
@@ -247,42 +266,64 @@ describe('bytes that are not a record (C1)', () => {
 
   it('are INTERNAL where the body of a commit has another shape', () => {
     const s = ['s1', 0]
-    const b = Uint8Array.of(1, 2, 0xc0)
-    const t = [0, 1, 't', 'k', 1, 2, 1]
-    expect(decoded(writeValue(commitOf(s, ['old'], b, t)))).toMatchObject({
-      turns: [{ state: b.subarray(0, 2), reply: b.subarray(2) }],
+    const b = Uint8Array.of(1, 2, 0xc0, 9)
+    const t = [0, 1, 1, 1]
+    const m = ['t', 'k', 1, 2, null]
+    const o = ['out', 1, ['Name', 'value']]
+    const whole = [s, ['old'], b, t, m, o]
+    const but = (changes: Record<number, unknown>) => commitOf(...(Object.assign([...whole], changes) as unknown[]))
+    expect(decoded(writeValue(commitOf(...whole)))).toMatchObject({
+      turns: [{ reply: b.subarray(2, 3), mutations: [{ state: b.subarray(0, 2) }] }],
+      outputs: [{ subject: 'out', data: b.subarray(3), headers: { Name: 'value' } }],
     })
-    expect(decoded(writeValue(commitOf(s, [], Uint8Array.of(0xc0), Object.assign([...t], { 5: false }))))).toBeDefined()
-    expect(decoded(writeValue(commitOf(s, [], Uint8Array.of(0xc0), Object.assign([...t], { 5: null }))))).toBeDefined()
-    refused(commitOf(s, [], t))
-    refused(commitOf(s, [], b, t, []))
-    refused(commitOf(['s1'], [], nothing, []))
-    refused(commitOf([1, 0], [], nothing, []))
-    refused(commitOf(['s1', -1], [], nothing, []))
-    refused(commitOf(s, [5], b, t))
-    refused(commitOf(s, null, b, t))
-    refused(commitOf(s, [], 'text', []))
-    refused(commitOf(s, [], b, t.slice(1)))
-    refused(commitOf([], [], b, t))
-    for (const [at, value] of [
-      [0, 1],
-      [0, -1],
-      [1, 0.5],
-      [2, 5],
-      [3, null],
-      [4, '1'],
-      [5, 1],
-      [5, 3],
-      [5, -1],
-      [5, 2 ** 40],
-      [5, 'state'],
-      [5, true],
-      [6, 0],
-      [6, 2],
-      [6, null],
-      [6, 'reply'],
+    const without = Uint8Array.of(0xc0, 9)
+    for (const state of [false, null]) {
+      expect(decoded(writeValue(but({ 2: without, 4: Object.assign([...m], { 3: state }) })))).toBeDefined()
+    }
+    expect(decoded(writeValue(but({ 3: Object.assign([...t], { 0: null }) })))).toBeDefined()
+    refused(commitOf(...whole.slice(0, 5)))
+    refused(commitOf(...whole, []))
+    const wrong: Record<number, readonly unknown[]> = {
+      0: [['s1'], [1, 0], ['s1', -1], [], null],
+      1: [[5], null],
+      2: ['text', new Uint8Array(0), Uint8Array.of(1, 2, 0xc0), Uint8Array.of(1, 2, 0xc0, 9, 0), []],
+      3: [t.slice(1), [...t, ...t], []],
+      4: [m.slice(1), [...m, ...m], []],
+      5: [o.slice(1), [...o, ...o], []],
+    }
+    for (const [at, values] of Object.entries(wrong)) for (const value of values) refused(but({ [at]: value }))
+    const fieldsOf = { 3: t, 4: m, 5: o } as const
+    for (const [part, at, value] of [
+      [3, 0, 1],
+      [3, 0, -1],
+      [3, 1, 0.5],
+      [3, 2, 0],
+      [3, 2, 4],
+      [3, 2, 'reply'],
+      [3, 3, 0],
+      [3, 3, 2],
+      [3, 3, null],
+      [4, 0, 5],
+      [4, 1, null],
+      [4, 2, '1'],
+      [4, 3, 1],
+      [4, 3, 3],
+      [4, 3, -1],
+      [4, 3, 2 ** 40],
+      [4, 3, 'state'],
+      [4, 3, true],
+      [4, 4, -1],
+      [4, 4, 'soon'],
+      [4, 4, false],
+      [5, 0, null],
+      [5, 1, 2],
+      [5, 1, null],
+      [5, 2, ['Name']],
+      [5, 2, ['Name', 5]],
+      [5, 2, ['__proto__', 'x']],
+      [5, 2, null],
     ] as const) {
-      refused(commitOf(s, [], b, Object.assign([...t], { [at]: value })))
+      refused(but({ [part]: Object.assign([...fieldsOf[part]], { [at]: value }) }))
     }
   })
 

@@ -27,8 +27,8 @@ export function ledgersOf(world: MemoryWorld, partitions: number): Map<string, r
       if (verdict.kind === 'broken') throw new Error(`the log of partition ${n} is broken: ${verdict.reason}`)
       position = verdict.position
       if (verdict.kind !== 'valid' || verdict.record.kind !== 'commit') return
-      for (const turn of verdict.record.turns) {
-        if (turn.state instanceof Uint8Array) ledgers.set(turn.key, (decodeValue(turn.state) as { ids: string[] }).ids)
+      for (const { key, state } of verdict.record.turns.flatMap(({ mutations }) => mutations)) {
+        if (state instanceof Uint8Array) ledgers.set(key, (decodeValue(state) as { ids: string[] }).ids)
       }
     })
   }

@@ -4,6 +4,38 @@ import type { StoreOp } from '../../ports/store.ts'
 /** What the keys of a batch held before it. */
 export type Undo = readonly (readonly [name: string, before: Uint8Array | undefined])[]
 
+export type Row = readonly [key: Uint8Array, value: Uint8Array]
+
+/** Rows of one moment, in order. Hands out copies. */
+export class FrozenBytes {
+  readonly #names: readonly string[]
+  readonly #values: readonly Uint8Array[]
+
+  /** A value is never written again, only replaced: so these need no copies. */
+  constructor(names: readonly string[], values: readonly Uint8Array[]) {
+    this.#names = names
+    this.#values = values
+  }
+
+  /** At most `limit` rows after the key `after`, or from the first one, in either direction. */
+  page(after: Uint8Array | null, limit: number, reverse: boolean): Row[] {
+    const names = this.#names
+    const rows: Row[] = []
+    const step = reverse ? -1 : 1
+    let i = reverse ? names.length - 1 : 0
+    if (after !== null) {
+      const name = nameOf(after)
+      i = firstFrom(names, name)
+      if (reverse) i--
+      else if (names[i] === name) i++
+    }
+    for (; i >= 0 && i < names.length && rows.length < limit; i += step) {
+      rows.push([bytesOf(names[i]!), this.#values[i]!.slice()])
+    }
+    return rows
+  }
+}
+
 export class SortedBytes {
   /** By the key's bytes as characters: those sort as the bytes do. */
   readonly #values = new Map<string, Uint8Array>()
@@ -28,16 +60,19 @@ export class SortedBytes {
   }
 
   /** A copy of what is there now. */
-  range(gte: Uint8Array, lt: Uint8Array): (readonly [Uint8Array, Uint8Array])[] {
+  range(gte: Uint8Array, lt: Uint8Array): Row[] {
+    return this.freeze(gte, lt).page(null, Number.POSITIVE_INFINITY, false)
+  }
+
+  /** What is there now, whatever is applied later. */
+  freeze(gte: Uint8Array, lt: Uint8Array): FrozenBytes {
     this.#sorted ??= [...this.#values.keys()].sort()
-    const rows: (readonly [Uint8Array, Uint8Array])[] = []
-    const end = nameOf(lt)
-    for (let i = firstFrom(this.#sorted, nameOf(gte)); i < this.#sorted.length; i++) {
-      const name = this.#sorted[i]!
-      if (name >= end) break
-      rows.push([bytesOf(name), this.#values.get(name)!.slice()])
-    }
-    return rows
+    const from = firstFrom(this.#sorted, nameOf(gte))
+    const names = this.#sorted.slice(from, Math.max(from, firstFrom(this.#sorted, nameOf(lt))))
+    return new FrozenBytes(
+      names,
+      names.map((name) => this.#values.get(name)!),
+    )
   }
 
   #set(name: string, value: Uint8Array | undefined): void {

@@ -1,5 +1,5 @@
 /**
- * The disk of one node in memory, and the stores on it (S1–S4 of the Store port).
+ * The disk of one node in memory, and the stores on it (S1–S5 of the Store port).
  *
  * A `MemoryDisk` outlives the processes that use it: `process()` gives the stores of one of them, `crash()` ends it.
  * D1. Batches of the last while are not safe yet: a crash may lose some of them, always the last ones, chance decides how many.
@@ -8,10 +8,18 @@
  */
 import type { Clock } from '../../ports/clock.ts'
 import type { Random } from '../../ports/random.ts'
-import type { Store, StoreOp, Stores } from '../../ports/store.ts'
+import {
+  maxViews,
+  type Store,
+  type StoreOp,
+  type Stores,
+  type StoreView,
+  type ViewPage,
+  type ViewRange,
+} from '../../ports/store.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { PartitionId } from '../../protocol/ids.ts'
-import { SortedBytes, type Undo } from './sorted-bytes.ts'
+import { SortedBytes, type FrozenBytes, type Undo } from './sorted-bytes.ts'
 
 /** Last batches of a store that a crash may lose; older ones are safe. */
 const unsafeBatches = 64
@@ -138,6 +146,7 @@ class MemoryStore implements Store {
   readonly #clock: Clock
   readonly #closed: () => void
   readonly #life: number
+  #views = 0
 
   constructor(volume: Volume, clock: Clock, closed: () => void) {
     this.#volume = volume
@@ -168,6 +177,16 @@ class MemoryStore implements Store {
     yield* rows
   }
 
+  async view({ gte, lt, reverse = false }: ViewRange): Promise<StoreView> {
+    const rows = this.#opened().data.freeze(gte, lt)
+    if (this.#views >= maxViews)
+      throw new HoldfastError('OVERLOADED', `this store has ${maxViews} views open: close some, or try again later`)
+    this.#views++
+    await tick(this.#clock)
+    const isOpen = () => this.#volume !== null
+    return new MemoryView({ rows, reverse, clock: this.#clock, isOpen, onClosed: () => this.#views-- })
+  }
+
   async close(): Promise<void> {
     const volume = this.#volume
     if (volume === null) return
@@ -182,6 +201,39 @@ class MemoryStore implements Store {
   #opened(): Volume {
     if (this.#volume === null) throw new HoldfastError('INTERNAL', 'this store is closed: open it again')
     return this.#volume
+  }
+}
+
+interface MemoryViewOptions {
+  readonly rows: FrozenBytes
+  readonly reverse: boolean
+  readonly clock: Clock
+  /** Whether its store is. */
+  readonly isOpen: () => boolean
+  readonly onClosed: () => void
+}
+
+class MemoryView implements StoreView {
+  readonly #options: MemoryViewOptions
+  #closed = false
+
+  constructor(options: MemoryViewOptions) {
+    this.#options = options
+  }
+
+  async rows(after: Uint8Array | null, limit: number): Promise<ViewPage> {
+    const { rows, reverse, clock, isOpen } = this.#options
+    if (this.#closed || !isOpen()) throw new HoldfastError('INTERNAL', 'this view or its store is closed: open another')
+    const found = rows.page(after, limit + 1, reverse)
+    await tick(clock)
+    return { rows: found.slice(0, limit), finished: found.length <= limit }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#options.onClosed()
+    await tick(this.#options.clock)
   }
 }
 

@@ -12,6 +12,8 @@ export type Acknowledgement =
   | { readonly kind: 'refused'; readonly error: ApiError }
   /** It never came to JetStream. */
   | { readonly kind: 'missed'; readonly reason: string }
+  /** This user may not publish there, or not hear what came of it. */
+  | { readonly kind: 'denied'; readonly reason: string }
   | { readonly kind: 'unclear'; readonly reason: string }
 
 export function acknowledgementOf(answer: Answer, stream: string): Acknowledgement {
@@ -25,6 +27,8 @@ export function acknowledgementOf(answer: Answer, stream: string): Acknowledgeme
       }
     case 'not-sent':
       return { kind: 'missed', reason: `it was not sent: ${answer.reason}` }
+    case 'denied':
+      return answer
     case 'lost':
       return { kind: 'unclear', reason: answer.reason }
   }

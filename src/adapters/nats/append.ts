@@ -21,6 +21,8 @@ export function resultOf(answer: Answer, stream: string): AppendResult {
       return { kind: 'refused', reason: sentenceOf(acknowledgement.error) }
     case 'missed':
       return { kind: 'refused', reason: acknowledgement.reason }
+    // Another of the same subject may have been meant, which is stored: only the log can tell.
+    case 'denied':
     case 'unclear':
       return { kind: 'unknown', reason: acknowledgement.reason }
   }

@@ -2,7 +2,7 @@
  * JetStream's own interface, as far as a changelog and a registry need it: JSON questions to `$JS.API.>`.
  *
  * J1. Stream and message questions are answered by the stream's leader alone; nothing here reads from a replica.
- * J2. No answer, and every error that is not about the question itself, throws `RETRY`: a 503 during an election looks like
+ * J2. A question that the server does not let this user ask throws `INVALID`, at once. No answer, and every error that is not about the question itself, throws `RETRY`: a 503 during an election looks like
  *     a server without JetStream.
  */
 import type { Msg } from '@nats-io/transport-node'
@@ -76,6 +76,8 @@ export class JetStream {
         throw retry(
           `JetStream does not answer ${question}: its leader is being elected, or JetStream is not enabled on this NATS server`,
         )
+      case 'denied':
+        throw new HoldfastError('INVALID', answer.reason)
       case 'not-sent':
       case 'lost':
         throw retry(`JetStream has not answered ${question}: ${answer.reason}`)

@@ -21,6 +21,7 @@ import type { Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import { connectError } from './connect-error.ts'
 import { checkVersion } from './server-version.ts'
 import { checkSettings, type CheckedSettings, type NatsSettings } from './settings.ts'
 import { backlogOf, useHeldSockets } from './socket.ts'
@@ -31,13 +32,18 @@ export interface NatsParts {
   readonly observer: Observer
 }
 
+export interface Denial {
+  readonly operation: 'publish' | 'subscribe'
+  readonly subject: string
+}
+
 export interface LinkListener {
   /** The connection broke. */
   down?(): void
   /** Subscriptions are in force again; what was published meanwhile is lost. */
   up?(): void
-  /** The server does not let this user publish on the subject. */
-  denied?(subject: string, reason: string): void
+  /** The server does not let this user do that; `reason` is a sentence. */
+  denied?(denial: Denial, reason: string): void
 }
 
 /** How long `close` waits for the server to take what was published before. */
@@ -215,12 +221,16 @@ export class Link {
     if (status.type === 'disconnect') this.#goDown()
     else if (status.type === 'reconnect' && this.#closing === undefined) this.#comeUp()
     else if (status.type === 'error') {
-      this.#report(status.error.message)
-      if (status.error instanceof errors.PermissionViolationError && status.error.operation === 'publish') {
-        const { subject, message } = status.error
-        this.#tell('denied', (listener) => listener.denied?.(subject, message))
-      }
+      if (status.error instanceof errors.PermissionViolationError) this.#deny(status.error)
+      else this.#report(status.error.message)
     }
+  }
+
+  #deny({ operation, subject }: { readonly operation: string; readonly subject: string }): void {
+    const denied: Denial = { operation: operation === 'publish' ? 'publish' : 'subscribe', subject }
+    const reason = `the NATS server does not let this user ${denied.operation} to "${subject}": allow it in the permissions of this user's role, or use a user of another role`
+    this.parts.observer.emit({ type: 'transport.error', reason, denied })
+    this.#tell('denied', (listener) => listener.denied?.(denied, reason))
   }
 
   #goDown(): void {
@@ -275,25 +285,4 @@ export class Link {
         )
       : new HoldfastError('RETRY', 'the connection to NATS was closed: open another')
   }
-}
-
-function connectError(servers: readonly string[], cause: unknown): HoldfastError {
-  const where = servers.join(', ')
-  if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) {
-    return new HoldfastError(
-      'INVALID',
-      `the NATS server at ${where} refuses the credentials (${cause.message}): correct the user, token, nkey or creds`,
-      { cause },
-    )
-  }
-  if (cause instanceof errors.InvalidArgumentError) {
-    return new HoldfastError('INVALID', `the connection to NATS at ${where} is set up wrongly: ${cause.message}`, {
-      cause,
-    })
-  }
-  return new HoldfastError(
-    'RETRY',
-    `no NATS server answers at ${where} (${messageOf(cause)}): start one, or correct \`servers\``,
-    { cause },
-  )
 }

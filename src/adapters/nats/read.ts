@@ -6,10 +6,12 @@
  *     live on a replica that lags or, at worst, lies: its last record is compared with the leader's (each record is linked to
  *     the one before), and what it leaves out is asked of the leader.
  * D6. A sequence counts as missing only when the leader has said so twice, the second time knowing how far it is.
+ * D7. Who may not make consumers reads record by record, however long the span: a role that only reads needs no such right, which
+ *     would let it have the server publish anywhere.
  */
 import type { Seq } from '../../protocol/ids.ts'
 import type { LogEntry } from '../../protocol/log.ts'
-import { HoldfastError } from '../../protocol/errors.ts'
+import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { plainBytes } from './bytes.ts'
 import { noStream, type JetStream } from './jetstream.ts'
 import type { Link } from './link.ts'
@@ -42,13 +44,19 @@ export class LogReader {
 
   async *#byConsumer(begin: number, end: LogEntry): AsyncGenerator<LogEntry> {
     let next = begin
-    for await (const entry of new Replay(this.#link, this.#jetstream, this.#stream).entries(begin, end.seq)) {
-      if (entry.seq > next) yield* this.#leftOut(next, entry.seq - 1)
-      next = entry.seq + 1
-      if (entry.seq === end.seq && Buffer.compare(entry.record, end.record) !== 0) {
-        throw retry(`a replica of ${this.#stream} has another record ${end.seq} than its leader`)
+    try {
+      for await (const entry of new Replay(this.#link, this.#jetstream, this.#stream).entries(begin, end.seq)) {
+        if (entry.seq > next) yield* this.#leftOut(next, entry.seq - 1)
+        next = entry.seq + 1
+        if (entry.seq === end.seq && Buffer.compare(entry.record, end.record) !== 0) {
+          throw retry(`a replica of ${this.#stream} has another record ${end.seq} than its leader`)
+        }
+        if (entry.seq <= end.seq) yield entry
       }
-      if (entry.seq <= end.seq) yield entry
+    } catch (error) {
+      if (!isHoldfastError(error, 'INVALID')) throw error
+      // D7: it was refused at its creation, before any record.
+      yield* this.#oneByOne(next, end.seq)
     }
   }
 

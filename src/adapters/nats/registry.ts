@@ -158,6 +158,8 @@ export class NatsRegistry implements Registry {
         )
       case 'missed':
         throw new HoldfastError('RETRY', `${key} was not written to the registry (${said.reason}): try again`)
+      case 'denied':
+        throw new HoldfastError('INVALID', said.reason)
       case 'unclear':
         throw new HoldfastError(
           'UNKNOWN',

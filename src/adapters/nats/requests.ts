@@ -18,6 +18,8 @@ export type Answer =
   | { readonly kind: 'not-sent'; readonly reason: string }
   /** The server gave it to nobody. */
   | { readonly kind: 'no-responders' }
+  /** The server does not let this user ask, or hear the answer. */
+  | { readonly kind: 'denied'; readonly reason: string }
   /** Nobody can say what became of it. */
   | { readonly kind: 'lost'; readonly reason: string }
 
@@ -43,8 +45,11 @@ export class Requests {
   /** Answers come to subjects that begin with it. */
   readonly #inbox: string
   readonly #pending = new Map<number, Pending>()
-  readonly #subscriptions: readonly Subscription[]
+  readonly #listening: Subscription
+  #answers: Subscription
   #questions = 0
+  /** Why no answer can come. */
+  #deaf: string | undefined
   #closed = false
 
   /** `name` tells the subjects of several `Requests` of one link apart. */
@@ -52,23 +57,31 @@ export class Requests {
     this.#link = link
     this.#timeoutMs = timeoutMs
     this.#inbox = `${link.inboxRoot}.${name}.`
-    this.#subscriptions = [
-      link.subscribe(`${this.#inbox}*`, (message) => this.#answer(message)),
-      link.listen({
-        down: () => this.#loseAll('the connection to NATS broke before the answer'),
-        denied: (subject, reason) => {
-          for (const [token, pending] of this.#pending) {
-            if (pending.subject === subject)
-              this.#settle(token, { kind: 'lost', reason: `the server refuses: ${reason}` })
-          }
-        },
-      }),
-    ]
+    this.#answers = this.#subscribe()
+    this.#listening = link.listen({
+      down: () => this.#loseAll('the connection to NATS broke before the answer'),
+      denied: ({ operation, subject }, reason) => {
+        const deaf = operation === 'subscribe' && subject === `${this.#inbox}*`
+        if (deaf) this.#deaf = reason
+        for (const [token, pending] of this.#pending) {
+          if (deaf || (operation === 'publish' && pending.subject === subject))
+            this.#settle(token, { kind: 'denied', reason })
+        }
+      },
+      // A subscription that was denied is none; now it may be allowed.
+      up: () => {
+        if (this.#deaf === undefined) return
+        this.#deaf = undefined
+        this.#answers = this.#subscribe()
+      },
+    })
   }
 
   /** `settle` is called once, never within this call. */
   send(question: Question, data: Uint8Array, settle: (answer: Answer) => void): void {
     const { clock } = this.#link.parts
+    const deaf = this.#deaf
+    if (deaf !== undefined) return queueMicrotask(() => settle({ kind: 'denied', reason: deaf }))
     const never = (reason: string) => queueMicrotask(() => settle({ kind: 'not-sent', reason }))
     if (this.#closed) return never('the connection to NATS was closed')
     if (this.#pending.size >= maxPending) return never(`${maxPending} questions wait for their answers already`)
@@ -93,8 +106,13 @@ export class Requests {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    for (const subscription of this.#subscriptions) subscription.close()
+    this.#listening.close()
+    this.#answers.close()
     this.#loseAll('the connection to NATS was closed before the answer')
+  }
+
+  #subscribe(): Subscription {
+    return this.#link.subscribe(`${this.#inbox}*`, (message) => this.#answer(message))
   }
 
   #answer(message: Msg): void {

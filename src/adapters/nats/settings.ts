@@ -4,34 +4,21 @@
  * Settings are data: they are checked together, at once, and never changed. Nothing here must match across nodes but `cluster`
  * and `replicas`.
  */
-import {
-  credsAuthenticator,
-  nkeyAuthenticator,
-  type Authenticator,
-  type NodeConnectionOptions,
-  type TlsOptions,
-} from '@nats-io/transport-node'
-import { HoldfastError, messageOf } from '../../protocol/errors.ts'
+import type { NodeConnectionOptions } from '@nats-io/transport-node'
+import { HoldfastError } from '../../protocol/errors.ts'
+import { loginOf, type LoginSettings } from './login.ts'
 import { isWellFormedSubject } from './message-check.ts'
+import { tlsOf, type TlsSettings } from './tls.ts'
 
-export interface NatsSettings {
+export interface NatsSettings extends LoginSettings {
   /** `nats://host:port`, `tls://host:port` or `host:port`, one or more of one NATS cluster, in a text joined by `,`; `user:password@` before a host is understood. */
   readonly servers: string | readonly string[]
   /** How this connection is called in the server's monitoring. Default `holdfast`. */
   readonly name?: string
   /** All replies to this process come to subjects under it. Give each user of NATS its own, and the permission to subscribe `<prefix>.>`. Default `_INBOX`. */
   readonly inboxPrefix?: string
-
-  /** At most one way to authenticate: `user` and `password`, `token`, `nkey` or `creds`. */
-  readonly user?: string
-  readonly password?: string
-  readonly token?: string
-  /** A seed, `SU…`. */
-  readonly nkey?: string
-  /** The text of a `.creds` file. */
-  readonly creds?: string
-  /** Files or PEM texts of certificates and keys. Given, even empty, it means: only by TLS. */
-  readonly tls?: TlsOptions
+  /** Given, even empty, it means: only by TLS, as `tls://` in an address does. */
+  readonly tls?: TlsSettings
 
   /** How long a first connect may take for each server, in ms. Default 5,000. */
   readonly connectTimeoutMs?: number
@@ -89,7 +76,7 @@ export function checkSettings(settings: NatsSettings): CheckedSettings {
   }
   for (const name of numbers) checkNumber(name, all[name])
   const servers = addresses.map((address) => address.host)
-  const tls = settings.tls ?? (addresses.some((address) => address.tls) ? {} : undefined)
+  const { tls = addresses.some((address) => address.tls) ? {} : undefined } = settings
   return {
     inboxPrefix: all.inboxPrefix,
     appendTimeoutMs: all.appendTimeoutMs,
@@ -111,8 +98,11 @@ export function checkSettings(settings: NatsSettings): CheckedSettings {
       maxPingOut: 2,
       noAsyncTraces: true,
       inboxPrefix: all.inboxPrefix,
-      ...authentication(settings, addresses),
-      ...(tls === undefined ? {} : { tls }),
+      ...loginOf(
+        settings,
+        addresses.find((address) => address.user !== undefined),
+      ),
+      ...(tls === undefined ? {} : { tls: tlsOf(tls) }),
     },
   }
 }
@@ -162,46 +152,14 @@ function parseAddress(text: string): Address {
     const colon = userInfo?.indexOf(':') ?? -1
     if (userInfo !== undefined) user = decodeURIComponent(colon < 0 ? userInfo : userInfo.slice(0, colon))
     if (userInfo !== undefined && colon >= 0) password = decodeURIComponent(userInfo.slice(colon + 1))
-  } catch (cause) {
-    throw invalid(`the user or password before ${host} has a broken %-escape: correct it in \`servers\``, cause)
+  } catch {
+    throw invalid(`the user or password before ${host} has a broken %-escape: correct it in \`servers\``)
   }
   return { host, tls: scheme?.toLowerCase() === 'tls', user, password }
-}
-
-function authentication(
-  settings: NatsSettings,
-  addresses: readonly Address[],
-): Pick<NodeConnectionOptions, 'user' | 'pass' | 'token' | 'authenticator'> {
-  const named = addresses.find((address) => address.user !== undefined)
-  // As every NATS client has it: a lone name before the host is a token.
-  const user = settings.user ?? (named?.password === undefined ? undefined : named.user)
-  const password = settings.password ?? named?.password
-  const token = settings.token ?? (named?.password === undefined ? named?.user : undefined)
-  const { nkey, creds } = settings
-  if ([user, token, nkey, creds].filter((way) => way !== undefined).length > 1) {
-    throw invalid('there is more than one way to authenticate: give only one of `user`, `token`, `nkey` and `creds`')
-  }
-  if (user !== undefined) return { user, ...(password === undefined ? {} : { pass: password }) }
-  if (token !== undefined) return { token }
-  const utf8 = new TextEncoder()
-  if (nkey !== undefined) return { authenticator: tried('nkey', nkeyAuthenticator(utf8.encode(nkey.trim()))) }
-  if (creds !== undefined) return { authenticator: tried('creds', credsAuthenticator(utf8.encode(creds))) }
-  return {}
-}
-
-/** Signs something once: what cannot sign now never can. */
-function tried(setting: 'nkey' | 'creds', authenticator: Authenticator): Authenticator {
-  try {
-    authenticator('nonce')
-    return authenticator
-  } catch (cause) {
-    const expected = setting === 'nkey' ? 'the seed of a user, SU…' : 'the text of a .creds file'
-    throw invalid(`\`${setting}\` cannot be used (${messageOf(cause)}): give ${expected}`, cause)
-  }
 }
 
 function withoutUndefined<T extends object>(settings: T): Partial<T> {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as Partial<T>
 }
 
-const invalid = (message: string, cause?: unknown) => new HoldfastError('INVALID', message, { cause })
+const invalid = (message: string) => new HoldfastError('INVALID', message)

@@ -29,15 +29,17 @@ export type DiskRequest =
   /** Lengths: key, value, key, value …; −1 for a value deletes. */
   | { readonly op: 'write'; readonly path: string; readonly batch: Packed }
   | { readonly op: 'read'; readonly path: string; readonly keys: Packed }
-  /** `range`: a number that the asker chose. */
+  /** `range`: a number that the asker chose. Without an upper bound a range goes to the end. */
   | {
       readonly op: 'begin'
       readonly path: string
       readonly range: number
       readonly gte: Uint8Array
-      readonly lt: Uint8Array
+      readonly lt?: Uint8Array
+      readonly reverse?: boolean
     }
-  | { readonly op: 'next'; readonly range: number }
+  /** `seek`: goes on from there, at it or behind it in the range's direction. It is within the bounds and not empty. */
+  | { readonly op: 'next'; readonly range: number; readonly seek?: Uint8Array; readonly limit?: number }
   | { readonly op: 'end'; readonly range: number }
 
 export interface DiskQuestion {

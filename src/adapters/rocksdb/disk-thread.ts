@@ -29,6 +29,7 @@ interface RocksLevel {
   iterator(options: object): RocksIterator
 }
 interface RocksIterator {
+  _seekSync(target: Uint8Array): void
   _nextvSync(count: number): { rows: Uint8Array[]; finished: boolean }
   close(): Promise<void>
 }
@@ -106,15 +107,17 @@ function diskThread(port: MessagePort, load: (path: string) => unknown, modulePa
         return { rows: pack(database(request.path)._getManySync(keys, encodings)), finished: true }
       }
       case 'begin': {
-        const { path, gte, lt } = request
-        const iterator = database(path).iterator({ gte, lt, highWaterMarkBytes: bytesAtOnce, ...encodings })
+        const { path, gte, lt, reverse = false } = request
+        const bounds = lt === undefined ? { gte } : { gte, lt }
+        const iterator = database(path).iterator({ ...bounds, reverse, highWaterMarkBytes: bytesAtOnce, ...encodings })
         ranges.set(request.range, { path, iterator })
         return nothing
       }
       case 'next': {
         const range = ranges.get(request.range)
         if (range === undefined) throw Object.assign(new Error('this store is closed'), { code: 'CLOSED' })
-        const { rows, finished } = range.iterator._nextvSync(rowsAtOnce)
+        if (request.seek !== undefined) range.iterator._seekSync(request.seek)
+        const { rows, finished } = range.iterator._nextvSync(request.limit ?? rowsAtOnce)
         return { rows: pack(rows), finished }
       }
       case 'end':

@@ -1,9 +1,11 @@
-/** One partition's RocksDB database (S1, S2, S4 of the Store port), driven through the disk thread. */
-import type { Store, StoreOp } from '../../ports/store.ts'
+/** One partition's RocksDB database (S1, S2, S4, S5 of the Store port), driven through the disk thread. */
+import { maxViews, type Store, type StoreOp, type StoreView, type ViewRange } from '../../ports/store.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
 import type { Disk } from './disk.ts'
 import { pack, unpack } from './disk-protocol.ts'
 import { storeFailure } from './failure.ts'
 import { endOfOwnKeys, firstOwnKey, Marks } from './marks.ts'
+import { RocksDbView } from './view.ts'
 
 /** Numbers the ranges of this process. */
 let ranges = 0
@@ -14,6 +16,7 @@ export class RocksDbStore implements Store {
   readonly #onClosed: () => void
   #marks: Marks | null = null
   #closing: Promise<void> | null = null
+  #views = 0
 
   /** The database at `path` is open already. Throws `INTERNAL`, and closes it, where a part of it is missing. */
   static async over(disk: Disk, path: string, onClosed: () => void): Promise<RocksDbStore> {
@@ -54,6 +57,21 @@ export class RocksDbStore implements Store {
 
   range(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
     return this.#rows(gte, Buffer.compare(lt, firstOwnKey) > 0 ? firstOwnKey : lt)
+  }
+
+  async view(range: ViewRange): Promise<StoreView> {
+    if (this.#views >= maxViews) {
+      const message = `the store ${this.#path} has ${maxViews} views open: close some, or try again a little later`
+      throw new HoldfastError('OVERLOADED', message)
+    }
+    this.#views++
+    try {
+      const [disk, path] = [this.#disk, this.#path]
+      return await RocksDbView.open({ disk, path, id: ++ranges, range, onClosed: () => this.#views-- })
+    } catch (error) {
+      this.#views--
+      throw error
+    }
   }
 
   close(): Promise<void> {

@@ -64,10 +64,13 @@ function replay(log: readonly AuditedRecord[], states: Map<string, readonly stri
   const revs = new Map<string, number>()
   for (const { partition, seq: at, record, verdict } of log) {
     if (verdict === 'void' || record.kind !== 'commit') continue
-    for (const { session, number, key, rev, state } of record.turns) {
+    for (const { session, number } of record.turns) {
+      if (session === null) continue
       const command = `${record.sessions[session]!.session}:${number}`
       if (commands.has(command)) findings.push(`command ${command} is in partition ${partition} twice, again at ${at}`)
       commands.add(command)
+    }
+    for (const { key, rev, state } of record.turns.flatMap(({ mutations }) => mutations)) {
       if (state === undefined) continue
       if (rev !== (revs.get(key) ?? 0) + 1) findings.push(`rev ${rev} of ${key} at ${at} follows ${revs.get(key) ?? 0}`)
       revs.set(key, rev)

@@ -38,7 +38,7 @@ export type NodeLine =
 export type NodeOrder =
   | {
       readonly do: 'start'
-      readonly options: Omit<Extract<CreateNodeOptions, { readonly servers: unknown }>, 'actors' | 'observer'>
+      readonly options: Omit<Extract<CreateNodeOptions, { readonly embedded?: undefined }>, 'actors' | 'observer'>
     }
   /** Stop (SIGSTOP) between the next commit of a command and its sending; of any partition, or of this one. */
   | { readonly do: 'freeze'; readonly partition?: number }

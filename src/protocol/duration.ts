@@ -1,7 +1,7 @@
 /**
  * Durations as users write them. Inside, every duration is a number of milliseconds whose name ends in `Ms`.
  */
-import { HoldfastError } from '../protocol/errors.ts'
+import { HoldfastError } from './errors.ts'
 
 /** Milliseconds, or a number with its unit: `'200ms'`, `'2s'`, `'5m'`, `'2h'`, `'30d'`. */
 export type Duration = number | `${number}${Unit}`

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { durationMs, type Duration } from '../../src/client/duration.ts'
+import { durationMs, type Duration } from '../../src/protocol/duration.ts'
 
 describe('a duration', () => {
   it.each<[Duration, number]>([

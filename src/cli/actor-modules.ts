@@ -1,0 +1,121 @@
+/**
+ * Actor types from files: every module of the folders and files that were named, every export that is what `actor()` returned.
+ *
+ * A1. What cannot be loaded is named, with the reason, in one sentence: a file that does not parse, an import that is not there, a module
+ *     that throws.
+ * A2. Modules in TypeScript are loaded by tsx, which the project has; where Node.js itself strips types, that does without it.
+ * A3. The same type in two modules is refused with both names; the same definition exported again is one.
+ */
+import { readdir, stat } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { extname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { ActorDefinition } from '../behaviour/definition.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+
+const javaScript = ['.js', '.mjs', '.cjs']
+const typeScript = ['.ts', '.mts', '.cts']
+
+/** Throws `INVALID`. */
+export async function loadActors(paths: readonly string[]): Promise<readonly ActorDefinition[]> {
+  const files = [...new Set((await Promise.all(paths.map(modulesOf))).flat())]
+  if (files.some((file) => typeScript.includes(extname(file)))) await enableTypeScript(files[0]!)
+  const found = new Map<string, { readonly definition: ActorDefinition; readonly file: string }>()
+  for (const file of files) {
+    for (const definition of await definitionsIn(file)) {
+      const other = found.get(definition.type)
+      if (other !== undefined && other.definition !== definition) {
+        throw invalid(`the actor type "${definition.type}" is defined twice, in ${other.file} and ${file}: rename one`)
+      }
+      found.set(definition.type, { definition, file })
+    }
+  }
+  if (found.size === 0) {
+    throw invalid(
+      `no actor type is exported by ${paths.join(', ')}: write "export const Cart = actor('cart', …)" in a module there`,
+    )
+  }
+  return [...found.values()].map(({ definition }) => definition)
+}
+
+/** Modules of a folder, and of those in it; declarations and tests are none. */
+async function modulesOf(path: string): Promise<readonly string[]> {
+  const given = resolve(path)
+  const found = await stat(given).catch((cause: unknown) => {
+    throw invalid(`${path} is not there: give the folder, or the file, of your actors`, cause)
+  })
+  if (found.isFile()) return [given]
+  const names = await readdir(given, { recursive: true })
+  const modules = names
+    .filter((name) => [...javaScript, ...typeScript].includes(extname(name)))
+    .filter((name) => !/\.d\.[cm]?ts$|\.(?:test|spec)\.[a-z]+$|(?:^|[/\\])(?:node_modules|\.[^/\\]+)[/\\]/.test(name))
+    .toSorted()
+  if (modules.length === 0) throw invalid(`there is no module in ${path}: put your actors there, as .ts or .js`)
+  return modules.map((name) => join(given, name))
+}
+
+/** A1 */
+async function definitionsIn(file: string): Promise<readonly ActorDefinition[]> {
+  let module: Record<string, unknown>
+  try {
+    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
+  } catch (cause) {
+    throw invalid(`${file} cannot be loaded: ${reasonOf(cause)}`, cause)
+  }
+  const exports = [...Object.values(module), ...Object.values((module['default'] ?? {}) as object)]
+  return [...new Set(exports)].filter(isDefinition)
+}
+
+const isDefinition = (value: unknown): value is ActorDefinition =>
+  typeof value === 'object' &&
+  value !== null &&
+  'kind' in value &&
+  value.kind === 'actor' &&
+  'type' in value &&
+  typeof value.type === 'string' &&
+  'commands' in value
+
+/** Also of errors of the transformer, which have their place in further lines. */
+function reasonOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown)
+  const lines = thrown.message.split('\n').filter((line) => line.trim() !== '')
+  const text = lines.slice(0, 2).join(' ')
+  // Where in the user's files: the first line of the stack that names one.
+  const place = /\((file:[^)]+:\d+:\d+)\)|at (file:\S+:\d+:\d+)/.exec(thrown.stack ?? '')
+  return thrown instanceof SyntaxError || place === null || text.includes('/')
+    ? text
+    : `${text} (${place[1] ?? place[2]})`
+}
+
+/** Under the symbol table of the process: a second registration would load every module twice. */
+let enabled = false
+
+/** A2 */
+async function enableTypeScript(near: string): Promise<void> {
+  if (enabled || isUnderTsx()) return
+  const api = locate('tsx/esm/api', [near, join(process.cwd(), 'package.json'), import.meta.url])
+  if (api !== undefined) {
+    const { register } = (await import(pathToFileURL(api).href)) as { register: () => unknown }
+    register()
+    enabled = true
+  } else if (!(process.features as { typescript?: unknown }).typescript) {
+    throw invalid(
+      'modules in TypeScript need tsx: add it with "npm install --save-dev tsx", or compile them and give the folder of the outcome',
+    )
+  }
+}
+
+const isUnderTsx = () => process.execArgv.some((argument) => /[/\\]tsx[/\\]/.test(argument))
+
+function locate(name: string, from: readonly string[]): string | undefined {
+  for (const place of from) {
+    try {
+      return createRequire(place).resolve(name)
+    } catch {
+      // Not from there.
+    }
+  }
+  return undefined
+}
+
+const invalid = (message: string, cause?: unknown) => new HoldfastError('INVALID', message, { cause })

@@ -1,0 +1,16 @@
+/** Numbers on a command line. */
+import { InvalidArgumentError } from 'commander'
+
+/** A whole number from 1. */
+export function parseCount(text: string): number {
+  const n = parseWhole(text)
+  if (n < 1) throw new InvalidArgumentError('it is a whole number from 1')
+  return n
+}
+
+/** A whole number from 0. */
+export function parseWhole(text: string): number {
+  const n = Number(text)
+  if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(n)) throw new InvalidArgumentError('it is a whole number')
+  return n
+}

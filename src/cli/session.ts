@@ -1,0 +1,177 @@
+/**
+ * A run's way to the cluster: one connection to NATS, and on it what the command needs.
+ *
+ * S1. A cluster that nobody of answers is told from a server that is not there, and from a login that may not ask: each has its sentence.
+ * S2. Whatever was opened is closed by `close`, also after a failure: a run ends by itself.
+ */
+import { openNats, openNatsTransport, type NatsPorts } from '../adapters/nats/open.ts'
+import { SystemClock } from '../adapters/system/clock.ts'
+import { SystemRandom } from '../adapters/system/random.ts'
+import { connectOver } from '../client/connect.ts'
+import type { Holdfast } from '../client/holdfast.ts'
+import { Session } from '../client/session.ts'
+import { decodeClusterReport, type ClusterReport } from '../placement/status-report.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { HoldfastEvent, Observer } from '../ports/observer.ts'
+import type { Transport } from '../ports/transport.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+import { subjectsOf, type Subjects } from '../protocol/subjects.ts'
+import { addressesOf, type Settings } from './settings.ts'
+
+/** A node that has just started answers soon; who is still not there after this is not there. */
+const absentAfterMs = 1_500
+const betweenTriesMs = 100
+/** One of several nodes may not know the table yet, and says nothing. */
+const oneTryMs = 1_000
+
+export class CliSession {
+  readonly clock: Clock = new SystemClock()
+  readonly random = new SystemRandom()
+  readonly subjects: Subjects
+  readonly settings: Settings
+  readonly transport: Transport
+  readonly #ends: (() => Promise<void>)[]
+  /** The last thing that the server refused. */
+  #refused: string | undefined
+
+  /** Connects, and asks nobody anything yet. Rejects like `connect`. */
+  static async open(settings: Settings): Promise<CliSession> {
+    const subjects = subjectsOf(settings.cluster)
+    const observer = new Refusals()
+    const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
+    const transport = await openNatsTransport({ name: 'holdfast-cli', ...settings.nats }, parts)
+    const session = new CliSession(settings, subjects, transport)
+    observer.onRefusal = (reason) => (session.#refused = reason)
+    return session
+  }
+
+  private constructor(settings: Settings, subjects: Subjects, transport: Transport) {
+    this.settings = settings
+    this.subjects = subjects
+    this.transport = transport
+    this.#ends = [() => transport.close()]
+  }
+
+  /** The full client, once a node of the cluster has answered. */
+  async client(): Promise<Holdfast> {
+    await this.#findNode()
+    const { cluster, timeoutMs } = this.settings
+    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: new Refusals() }
+    const holdfast = await connectOver(ports, { cluster, timeout: timeoutMs, connectTimeout: timeoutMs })
+    this.#ends.unshift(() => holdfast.close())
+    return holdfast
+  }
+
+  /** For requests by name. */
+  async requests(): Promise<Session> {
+    await this.#findNode()
+    const { cluster, timeoutMs } = this.settings
+    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: new Refusals() }
+    const session = new Session(ports, { cluster, timeoutMs })
+    this.#ends.unshift(() => Promise.resolve(session.close()))
+    await session.whenPlaced()
+    return session
+  }
+
+  async report(): Promise<ClusterReport> {
+    return decodeClusterReport(await this.ask(this.subjects.status))
+  }
+
+  /** One request to whoever answers the subject, sent again until it is answered. Throws `RETRY` where nobody does. */
+  async ask(
+    subject: string,
+    data: Uint8Array = new Uint8Array(),
+    timeoutMs = this.settings.timeoutMs,
+  ): Promise<Uint8Array> {
+    const sinceMs = this.clock.monotonic()
+    for (;;) {
+      const answer = await this.#askOnce(subject, data, Math.min(oneTryMs, timeoutMs))
+      if (answer.kind === 'reply') return answer.data
+      const waitedMs = this.clock.monotonic() - sinceMs
+      if (this.#refused !== undefined) throw this.#notPermitted(this.#refused)
+      if (answer.kind === 'nobody' && waitedMs >= Math.min(absentAfterMs, timeoutMs)) throw this.#nobody()
+      if (waitedMs >= timeoutMs) throw this.#silent(subject, timeoutMs)
+      if (answer.kind === 'nobody') await this.sleep(betweenTriesMs)
+    }
+  }
+
+  /** JetStream's ports, on a connection of their own. Nothing is created. */
+  async jetStream(): Promise<NatsPorts> {
+    const { nats, cluster } = this.settings
+    const parts = { clock: this.clock, random: this.random, observer: new Refusals() }
+    const ports = await openNats({ name: 'holdfast-cli', ...nats, cluster }, parts)
+    this.#ends.unshift(() => ports.close())
+    return ports
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.clock.setTimeout(resolve, ms))
+  }
+
+  async close(): Promise<void> {
+    for (const end of this.#ends.splice(0)) await end().catch(() => {})
+  }
+
+  /** S1 */
+  async #findNode(): Promise<void> {
+    await this.ask(this.subjects.placementGet)
+  }
+
+  #askOnce(subject: string, data: Uint8Array, timeoutMs: number): Promise<Answer> {
+    const { transport, clock } = this
+    return new Promise((resolve) => {
+      const inbox = transport.inbox()
+      const settle = (answer: Answer) => {
+        clock.clearTimeout(timer)
+        subscription.close()
+        resolve(answer)
+      }
+      const subscription = transport.subscribe(inbox, (message) => {
+        settle(message.noResponders ? { kind: 'nobody' } : { kind: 'reply', data: message.data })
+      })
+      const timer = clock.setTimeout(() => settle({ kind: 'silence' }), timeoutMs)
+      transport.publish(subject, data, { reply: inbox })
+    })
+  }
+
+  get #where(): string {
+    return addressesOf(this.settings.nats.servers)
+  }
+
+  #nobody(): HoldfastError {
+    const { cluster } = this.settings
+    return new HoldfastError(
+      'RETRY',
+      `the NATS server at ${this.#where} answers, but no node of the cluster "${cluster}" does: correct --cluster, or start a node with "holdfast node" or "holdfast dev"`,
+    )
+  }
+
+  #silent(subject: string, timeoutMs: number): HoldfastError {
+    return new HoldfastError(
+      'TIMEOUT',
+      `nobody has answered on ${subject} within ${timeoutMs} ms: try again, or give a longer --timeout`,
+    )
+  }
+
+  #notPermitted(reason: string): HoldfastError {
+    return new HoldfastError(
+      'INVALID',
+      `the NATS server does not let this login do that (${reason}): use another login, or change its permissions`,
+    )
+  }
+}
+
+type Answer =
+  | { readonly kind: 'reply'; readonly data: Uint8Array }
+  /** The server's word that nobody listens. */
+  | { readonly kind: 'nobody' }
+  | { readonly kind: 'silence' }
+
+/** Hears what the server refuses; all else about the connection is of no interest to a short run. */
+class Refusals implements Observer {
+  onRefusal: (reason: string) => void = () => {}
+
+  emit(event: HoldfastEvent): void {
+    if (event.type === 'transport.error' && /permissions violation/i.test(event.reason)) this.onRefusal(event.reason)
+  }
+}

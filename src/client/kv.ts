@@ -1,0 +1,288 @@
+/**
+ * A key-value store as its users see it. Its entries are keyed actors of the type `kv-<name>` (decisions/0019): single entries are read and
+ * written by commands and queries as of any keyed actor, and ranges by scans. What may be relied on is written in docs/kv.md.
+ */
+import { ttlOf, type KvDefinition } from '../behaviour/kv.ts'
+import type { Clock } from '../ports/clock.ts'
+import { durationMs, type Duration } from '../protocol/duration.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+import type { KeyRange, ScanRow } from '../protocol/scan.ts'
+import { checkName, maxNameBytes } from '../protocol/subjects.ts'
+import { decodeValue, type Value } from '../protocol/values.ts'
+import { inFlight } from './in-flight.ts'
+import type { ScanAsks } from './scan-asks.ts'
+import type { ScanSnapshot } from './scan-snapshot.ts'
+import { Scanner, type RowsOptions } from './scanner.ts'
+import { addressOf, type RequestOptions, type Session } from './session.ts'
+import type { Watch, WatchOptions } from './watch.ts'
+
+export interface KvEntry<V> {
+  readonly key: string
+  readonly value: V
+  /** Counts the puts and deletes of this key: 1, 2, 3… */
+  readonly rev: number
+  /** Partition time, ms since 1970, from which on it is no longer there. Absent: it stays until it is deleted. */
+  readonly expiresAt?: number
+}
+
+export interface KvPutOptions {
+  /** How long the entry lives, more than 0. Default: that of the store's definition, else until it is deleted. */
+  readonly ttl?: Duration | undefined
+}
+
+export interface KvUpdateOptions extends KvPutOptions {
+  /** The rev that the entry has to have. */
+  readonly rev: number
+}
+
+export interface KvDeleteOptions {
+  /** The rev that the entry has to have. Default: any. */
+  readonly rev?: number | undefined
+}
+
+export interface KvScanOptions {
+  /** From the last key to the first. Default false. */
+  readonly reverse?: boolean | undefined
+  /** Most entries, a whole number from 0. Default: all. */
+  readonly limit?: number | undefined
+}
+
+export interface KvRangeOptions extends KvScanOptions {
+  /** First key of the range. Default: the least there is. */
+  readonly from?: string | undefined
+  /** First key behind the range, which is empty if `from` is not before it. Default: to the end. */
+  readonly to?: string | undefined
+}
+
+export type KvCountOptions =
+  | { readonly from?: string | undefined; readonly to?: string | undefined; readonly prefix?: undefined }
+  | { readonly prefix: string; readonly from?: undefined; readonly to?: undefined }
+
+export interface KvWatchOptions extends WatchOptions {
+  /** Only this entry. Default: the whole store. */
+  readonly key?: string | undefined
+}
+
+export interface KvCallOptions {
+  /** How long to wait for each reply, or each page of a range, attempts included. Default: the client's. */
+  readonly timeout?: Duration | undefined
+  /** Ends calls and readings. */
+  readonly signal?: AbortSignal | undefined
+  /** Makes a write take effect once however often it is called with this key, for 24 h. 1 to 256 bytes of UTF-8. */
+  readonly idempotencyKey?: string | undefined
+}
+
+/** A consistent reading of each partition. */
+export interface KvSnapshot<V> {
+  /** `kv.watch({ from: cursor })` tells of every change that is not in the snapshot. */
+  readonly cursor: string
+  /**
+   * All entries in the order of their keys; may be read several times. Throws `RETRY` where the snapshot is gone, because the owner of a
+   * partition has changed, or nothing was read for 30 s: take another.
+   */
+  entries(): AsyncIterable<KvEntry<V>>
+  /** Lets the owners forget it. Idempotent. */
+  close(): Promise<void>
+}
+
+/** What a store needs of its client. */
+export interface KvHost {
+  readonly session: Session
+  readonly clock: Clock
+  readonly asks: ScanAsks
+  readonly partitions: () => Promise<number>
+  watch(type: string, key: string | undefined, options: WatchOptions): Watch<unknown>
+}
+
+/** Calls of one `getAll`, `putAll` or `deleteAll` that are on their way at a time. */
+const mostInFlight = 256
+
+export class Kv<V> {
+  readonly name: string
+  readonly #host: KvHost
+  readonly #definition: KvDefinition<V>
+  readonly #options: RequestOptions
+
+  constructor(host: KvHost, definition: KvDefinition<V>, options: RequestOptions = {}) {
+    this.name = definition.name
+    this.#host = host
+    this.#definition = definition
+    this.#options = options
+  }
+
+  /** The same store, called with these options besides those that it has. Throws `INVALID`. */
+  with({ timeout, signal, idempotencyKey }: KvCallOptions): Kv<V> {
+    const options: RequestOptions = {
+      ...this.#options,
+      ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, 'the timeout of a call') }),
+      ...(signal === undefined ? {} : { signal }),
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    }
+    return new Kv(this.#host, this.#definition, options)
+  }
+
+  /** The value of a key, `undefined` where there is none. */
+  async get(key: string): Promise<V | undefined> {
+    return (await this.entry(key))?.value
+  }
+
+  /** The entry of a key, `undefined` where there is none. */
+  async entry(key: string): Promise<KvEntry<V> | undefined> {
+    const found = (await this.#request('query', key, 'entry', null)) as StoredEntry<V> | null
+    return found === null ? undefined : entryOf(key, found.value, found.rev, found.expiresAt)
+  }
+
+  /** Puts a value, whether there is one or not, and resolves to the entry's rev. */
+  async put(key: string, value: V, options: KvPutOptions = {}): Promise<number> {
+    return (await this.#request('command', key, 'put', this.#putInput(value, options))) as number
+  }
+
+  /** Puts a value where there is none and resolves to its rev; `undefined` where there is one, which stays. */
+  async putIfAbsent(key: string, value: V, options: KvPutOptions = {}): Promise<number | undefined> {
+    const rev = await this.#request('command', key, 'putIfAbsent', this.#putInput(value, options))
+    return rev === null ? undefined : (rev as number)
+  }
+
+  /** Replaces the value of an entry that has this rev, and resolves to its new one. Rejects with `CONFLICT` where it has another, or is not there. */
+  async update(key: string, value: V, { rev, ...options }: KvUpdateOptions): Promise<number> {
+    const input = { ...this.#putInput(value, options), rev: checkedRev(rev) }
+    return (await this.#request('command', key, 'update', input)) as number
+  }
+
+  /** Deletes an entry and resolves to whether there was one. With a `rev`, rejects with `CONFLICT` where it has another, or is not there. */
+  async delete(key: string, { rev }: KvDeleteOptions = {}): Promise<boolean> {
+    const input = rev === undefined ? null : { rev: checkedRev(rev) }
+    return (await this.#request('command', key, 'delete', input)) as boolean
+  }
+
+  /** The values of those keys that have one, in the order of the keys. Each is read by itself. */
+  async getAll(keys: Iterable<string>): Promise<Map<string, V>> {
+    const wanted = new Set(keys)
+    const found = new Map<string, V>()
+    await inFlight(wanted, mostInFlight, async (key) => {
+      const entry = await this.entry(key)
+      if (entry !== undefined) found.set(key, entry.value)
+    })
+    const inOrder = new Map<string, V>()
+    for (const key of wanted) if (found.has(key)) inOrder.set(key, found.get(key)!)
+    return inOrder
+  }
+
+  /**
+   * Puts entries, of a key that comes twice the last. Each is put by itself: where it rejects, with the first error, some may have been put,
+   * and none is on its way any more.
+   */
+  async putAll(entries: Iterable<readonly [key: string, value: V]>, options: KvPutOptions = {}): Promise<void> {
+    await inFlight(new Map(entries), mostInFlight, async ([key, value]) => void (await this.put(key, value, options)))
+  }
+
+  /** Deletes entries, each by itself as in `putAll`, and resolves to how many there were. */
+  async deleteAll(keys: Iterable<string>): Promise<number> {
+    let deleted = 0
+    await inFlight(new Set(keys), mostInFlight, async (key) => void ((await this.delete(key)) && deleted++))
+    return deleted
+  }
+
+  /**
+   * The entries with keys in `[from, to)`, in the order of the keys' UTF-8 bytes, which is not that of JavaScript's texts. Read as it is
+   * iterated, a page of a partition at a time: each page is as of when it is read, every key comes once at most, and what is there throughout
+   * comes. Each iteration reads anew. Throws `INVALID` for bounds that cannot be.
+   */
+  range(options: KvRangeOptions = {}): AsyncIterable<KvEntry<V>> {
+    const { from, to, reverse, limit } = options
+    return this.#rows({ from: bound(from, 'from'), to: bound(to, 'to'), reverse, limit })
+  }
+
+  /** The entries whose keys begin so, as `range` gives them. */
+  prefix(prefix: string, { reverse, limit }: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
+    if (typeof prefix !== 'string') throw invalid('a prefix is a text')
+    return this.#rows({ prefix: bound(prefix, 'prefix'), reverse, limit })
+  }
+
+  /** How many entries there are, in a range or with a prefix if one is given. Consistent as `range` is. */
+  async count({ from, to, prefix }: KvCountOptions = {}): Promise<number> {
+    const range: KeyRange = { from: bound(from, 'from'), to: bound(to, 'to'), prefix: bound(prefix, 'prefix') }
+    return this.#scanner().count(range)
+  }
+
+  /** A reading that is consistent in each partition. Close it when it is read. */
+  async snapshot(): Promise<KvSnapshot<V>> {
+    const snapshot: ScanSnapshot = await this.#scanner().snapshot()
+    return {
+      cursor: snapshot.cursor,
+      entries: () => iterable(() => entriesOf(snapshot.rows())),
+      close: () => snapshot.close(),
+    }
+  }
+
+  /** The changes of the store, or of one entry. A deletion has the state `null`. Throws `INVALID` for what is no cursor. */
+  watch({ key, ...options }: KvWatchOptions = {}): Watch<V> {
+    if (key !== undefined) checkKey(key)
+    return this.#host.watch(this.#definition.type, key, options) as Watch<V>
+  }
+
+  #request(kind: 'command' | 'query', key: string, name: string, input: unknown): Promise<Value | undefined> {
+    checkKey(key)
+    return this.#host.session.request(kind, addressOf(this.#definition.type, key), name, input, this.#options)
+  }
+
+  #rows(options: RowsOptions): AsyncIterable<KvEntry<V>> {
+    const { limit } = options
+    if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 0)) {
+      throw invalid('a limit is a whole number from 0')
+    }
+    return iterable(() => entriesOf<V>(this.#scanner().rows(options)))
+  }
+
+  #scanner(): Scanner {
+    const { asks, clock, partitions, session } = this.#host
+    const { timeoutMs = session.timeoutMs, signal } = this.#options
+    return new Scanner({ asks, clock, partitions, type: this.#definition.type, ask: { timeoutMs, signal } })
+  }
+
+  #putInput(value: V, { ttl }: KvPutOptions): { readonly value: V; readonly ttlMs?: number } {
+    if (value === undefined) throw invalid('undefined is not a value: put null, or delete the entry')
+    const ttlMs = ttl === undefined ? this.#definition.ttlMs : ttlOf(ttl, 'the ttl of an entry')
+    return ttlMs === undefined ? { value } : { value, ttlMs }
+  }
+}
+
+/** The reply of an entry's query. The types of a store are its user's word for what is in it. */
+interface StoredEntry<V> {
+  readonly value: V
+  readonly rev: number
+  readonly expiresAt: number | null
+}
+
+const entryOf = <V>(key: string, value: V, rev: number, expiresAt: number | null): KvEntry<V> =>
+  expiresAt === null ? { key, value, rev } : { key, value, rev, expiresAt }
+
+async function* entriesOf<V>(rows: AsyncIterable<ScanRow>): AsyncGenerator<KvEntry<V>, void, undefined> {
+  for await (const { key, state, rev, expiresAt } of rows) {
+    yield entryOf(key, decodeValue(state) as V, rev, expiresAt)
+  }
+}
+
+/** Begins anew with each iteration. */
+const iterable = <T>(begin: () => AsyncIterator<T>): AsyncIterable<T> => ({ [Symbol.asyncIterator]: begin })
+
+function checkKey(key: unknown): void {
+  if (typeof key !== 'string') throw invalid('a key is a text')
+  checkName(key, 'key')
+}
+
+/** A bound may be empty, unlike a key. */
+function bound(text: string | undefined, what: string): string | undefined {
+  if (text === undefined || text === '') return text
+  if (typeof text !== 'string') throw invalid(`"${what}" is a text`)
+  if (Buffer.byteLength(text) > maxNameBytes) throw invalid(`"${what}" has at most ${maxNameBytes} bytes, as keys have`)
+  checkName(text, 'key')
+  return text
+}
+
+function checkedRev(rev: unknown): number {
+  if (Number.isSafeInteger(rev) && (rev as number) >= 0) return rev as number
+  throw invalid('a rev is the whole number that came with an entry')
+}
+
+const invalid = (message: string) => new HoldfastError('INVALID', message)

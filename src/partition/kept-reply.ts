@@ -1,0 +1,49 @@
+/**
+ * What an idempotency key stands for (R3): the first reply to a command, and what it was asked with.
+ *
+ * It is an entry of the partition's own, in the same commit as the change that it answers for, so it is durable, moves with the
+ * partition, and expires by the log like any other entry.
+ *
+ * I1. Scope: one keyed actor and one command. The same key at another actor or command is another key.
+ * I2. The same key with other arguments is `CONFLICT`: compared are the encoded bytes, so the order of an object's fields counts.
+ * I3. Kept for 24 h of partition time from the commit. Never forgotten early: with the quota full a new key is `OVERLOADED`.
+ * I4. Only a reply is kept; a command that failed may be tried again with its key.
+ */
+import { createHash } from 'node:crypto'
+import { readValue, writeValue } from '../protocol/value-bytes.ts'
+import { encodeToken } from '../protocol/subjects.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+import { actorId, keptType } from './names.ts'
+
+/** Partition time, ms. */
+export const keptForMs = 24 * 3_600_000
+
+/** The key of the entry (I1). Each part but the last is a token, and so has no dot. */
+export const keptKey = (type: string, key: string, command: string, idempotencyKey: string): string =>
+  `${encodeToken(type)}.${command}.${encodeToken(idempotencyKey)}.${key}`
+
+export const keptId = (key: string): string => actorId(keptType, key)
+
+export interface KeptReply {
+  /** Of the input's bytes. */
+  readonly asked: Uint8Array
+  readonly reply: Uint8Array
+}
+
+const digestBytes = 16
+
+export const digestOf = (input: Uint8Array): Uint8Array =>
+  new Uint8Array(createHash('sha256').update(input).digest().subarray(0, digestBytes))
+
+/** The bytes are one's own. */
+export const encodeKept = ({ asked, reply }: KeptReply): Uint8Array => writeValue([asked, reply]).slice()
+
+/** Throws `INTERNAL` for anything that `encodeKept` did not write. */
+export function decodeKept(state: Uint8Array): KeptReply {
+  const fields = readValue(state)
+  if (Array.isArray(fields) && fields.length === 2) {
+    const [asked, reply] = fields as unknown[]
+    if (asked instanceof Uint8Array && reply instanceof Uint8Array) return { asked, reply }
+  }
+  throw new HoldfastError('INTERNAL', 'a reply kept by its idempotency key cannot be read')
+}

@@ -1,0 +1,157 @@
+/**
+ * The report on a cluster that any node gives to who asks `<cluster>.status`: what that node knows at the moment. Pure.
+ *
+ * SR1. Who lives and who owns what is said by leases and by the placement table; how they do (load, role, position) by gossip, which is
+ *     some hundred milliseconds old. A node is never asked anything for it.
+ * SR2. It is JSON with a format number. A reader refuses what is not exactly of that format.
+ */
+import type { HostedPartition, HostedRole } from '../core/membership.ts'
+import type { PlacementTable } from '../core/table.ts'
+import type { SeenMember } from '../membership/gossiper.ts'
+import type { NodeLease } from '../membership/lease.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+import { sameNode, type NodeId, type NodeRef } from '../protocol/ids.ts'
+
+export interface ClusterReport {
+  readonly format: 1
+  readonly cluster: string
+  /** Who answers. */
+  readonly node: string
+  /** Its wall clock, ms since 1970. */
+  readonly at: number
+  readonly settings: { readonly partitions: number; readonly leaseMs: number }
+  /** Who leads placement; `null`: nobody, as far as the node knows. */
+  readonly leader: string | null
+  /** Of the placement table. */
+  readonly version: number
+  readonly members: readonly ReportedMember[]
+  /** One for each, by number. */
+  readonly partitions: readonly ReportedPartition[]
+}
+
+export interface ReportedMember {
+  readonly id: string
+  readonly incarnation: string
+  readonly host: string
+  readonly zone: string
+  /** Of its Holdfast; '' before gossip has told. */
+  readonly version: string
+  /** Turns in the last second. */
+  readonly load: number
+  /** `expired`: gossip remembers it, and it has no lease any more. */
+  readonly lease: 'alive' | 'draining' | 'expired'
+  /** It is silent for longer than is likely. */
+  readonly suspected: boolean
+  /** Partitions that the table gives to it. */
+  readonly owned: number
+}
+
+export interface ReportedPartition {
+  readonly partition: number
+  readonly owner: string | null
+  readonly epoch: number
+  /** Of the owner, as it says itself: `owner` is serving. `null`: nothing was heard. */
+  readonly role: HostedRole | null
+  /** Last sequence that the owner has applied. */
+  readonly seq: number | null
+  /** Records between that and the end of its log, as far as the owner knows. */
+  readonly lag: number | null
+  /** To whom it is about to go. */
+  readonly moving: string | null
+  readonly standbys: readonly string[]
+}
+
+export interface ReportSources {
+  readonly cluster: string
+  readonly self: NodeId
+  readonly nowMs: number
+  readonly settings: { readonly partitions: number; readonly leaseMs: number }
+  readonly leader: NodeRef | null
+  readonly table: PlacementTable
+  readonly alive: readonly NodeLease[]
+  readonly members: readonly SeenMember[]
+}
+
+/** SR1 */
+export function reportOf({
+  cluster,
+  self,
+  nowMs,
+  settings,
+  leader,
+  table,
+  alive,
+  members,
+}: ReportSources): ClusterReport {
+  const ownedBy = (node: NodeRef) => table.entries.filter(({ owner }) => sameNode(owner, node)).length
+  const living = alive.map((lease): ReportedMember => {
+    const seen = members.find(({ member }) => sameNode(member, lease))
+    const { id, incarnation, host, zone, draining } = lease
+    return {
+      ...{ id, incarnation, host, zone },
+      version: seen?.member.details.version ?? '',
+      load: seen?.member.details.load ?? 0,
+      lease: draining ? 'draining' : 'alive',
+      suspected: seen?.suspected ?? false,
+      owned: ownedBy(lease),
+    }
+  })
+  const remembered = members
+    .filter(({ member }) => !alive.some((lease) => lease.id === member.id))
+    .map(({ member, suspected }): ReportedMember => {
+      const { id, incarnation, details } = member
+      const { host, zone, version } = details
+      return { id, incarnation, host, zone, version, load: 0, lease: 'expired', suspected, owned: ownedBy(member) }
+    })
+  const hosted = (node: NodeRef | null, partition: number): HostedPartition | undefined =>
+    members
+      .find(({ member }) => sameNode(member, node))
+      ?.member.details.partitions.find((held) => held.partition === partition)
+  return {
+    format: 1,
+    cluster,
+    node: self,
+    at: nowMs,
+    settings: { partitions: settings.partitions, leaseMs: settings.leaseMs },
+    leader: alive.some((lease) => sameNode(lease, leader)) ? (leader?.id ?? null) : null,
+    version: table.version,
+    members: [...living, ...remembered].toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    partitions: table.entries.map(({ owner, epoch, moving, standbys }, partition) => {
+      const held = hosted(owner, partition)
+      return {
+        partition,
+        owner: owner?.id ?? null,
+        epoch,
+        role: held?.role ?? null,
+        seq: held?.appliedSeq ?? null,
+        lag: held?.headLag ?? null,
+        moving: moving?.id ?? null,
+        standbys: standbys.map(({ id }) => id),
+      }
+    }),
+  }
+}
+
+export const encodeReport = (report: ClusterReport): Uint8Array => Buffer.from(JSON.stringify(report))
+
+/** Throws `INVALID` (SR2). */
+export function decodeClusterReport(data: Uint8Array): ClusterReport {
+  let report: unknown
+  try {
+    report = JSON.parse(Buffer.from(data).toString())
+  } catch (cause) {
+    throw unreadable(cause)
+  }
+  const { format, cluster, node, at, settings, members, partitions } = (report ?? {}) as Record<string, unknown>
+  const lists = Array.isArray(members) && Array.isArray(partitions)
+  const fields = typeof cluster === 'string' && typeof node === 'string' && typeof at === 'number'
+  if (format !== 1 || !lists || !fields || typeof settings !== 'object' || settings === null) throw unreadable()
+  return report as ClusterReport
+}
+
+const unreadable = (cause?: unknown) =>
+  new HoldfastError(
+    'INVALID',
+    'what answered is not a report of format 1: use the command line of the version that the nodes run',
+    { cause },
+  )

@@ -1,0 +1,132 @@
+/**
+ * deploy/nats/accounts.conf on a real server: each role tries to publish and to subscribe each subject there is, and is denied all but
+ * its own. A subject that is missing below is denied to everybody.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { callKinds, subjectsOf } from '../../src/protocol/subjects.ts'
+import { partitionId, type NodeId } from '../../src/protocol/ids.ts'
+import type { TestServer } from '../support/nats-server.ts'
+import { RawConnection } from './raw-connection.ts'
+import { passwordOf, roles, startServerWithRoles, type Role } from './roles.ts'
+
+const cluster = 'shop'
+const c = subjectsOf(cluster)
+const p3 = partitionId(3)
+const a = 'a' as NodeId
+const nobody: readonly Role[] = []
+
+/** Who may publish, and who may subscribe. */
+const table: readonly (readonly [subject: string, publish: readonly Role[], subscribe: readonly Role[]])[] = [
+  ...callKinds.map((kind) => [c.call(kind, 'cart', 'c1', 'add'), ['client'], ['node']] as const),
+  ...callKinds.map((kind) => [c.allCalls(kind), nobody, ['node']] as const),
+  [c.watch(p3), ['client', 'watcher'], ['node']],
+  [c.scan(p3), ['node', 'client'], ['node']],
+  [c.list('cart'), ['client'], ['node']],
+  [c.allLists, nobody, ['node']],
+  [c.status, ['client', 'operator'], ['node']],
+  [c.changes('cart', 'c1'), ['node'], ['client', 'watcher']],
+  [c.changesOf('cart'), nobody, ['client', 'watcher']],
+  [c.allChanges, nobody, ['client', 'watcher']],
+  [c.placement, ['node'], ['node', 'client', 'watcher', 'operator']],
+  [c.placementGet, ['node', 'client', 'watcher', 'operator'], ['node']],
+  [c.placementReport, ['node'], ['node']],
+  [c.partition(p3), ['node', 'client'], ['node']],
+  [c.nodeFrame(a), ['node', 'client'], ['node']],
+  [c.nodeControl(a), ['node', 'operator'], ['node']],
+  [c.gossip(a), ['node'], ['node']],
+  [c.log(p3), ['node', 'provisioner'], nobody],
+  ['shop.anything', nobody, nobody],
+  ['shop.>', nobody, nobody],
+  ['shopping.log.3', nobody, nobody],
+  ['other.call.cart.c1.add', nobody, nobody],
+  ['>', nobody, nobody],
+  ['*', nobody, nobody],
+  // Inboxes: nodes speak to all of them, everybody hears its own.
+  ...roles.map((role) => [`_INBOX_shop.${role}.x.1`, ['node'], [role]] as const),
+  ...roles.map((role) => [`_INBOX_shop.${role}.>`, nobody, [role]] as const),
+  ['_INBOX_shop.>', nobody, nobody],
+  ['_INBOX_shop.*.x.1', nobody, nobody],
+  ['_INBOX_other.client.x', nobody, nobody],
+  ['_INBOX.x.1', nobody, nobody],
+  ['_INBOX.>', nobody, nobody],
+  // The registry.
+  ['$KV.shop_registry.settings', ['provisioner'], nobody],
+  ['$KV.shop_registry.generation.3', ['provisioner'], nobody],
+  ['$KV.shop_registry.lease.a', ['node'], nobody],
+  ['$KV.shop_registry.leader', ['node'], nobody],
+  ['$KV.shop_registry.table', ['node'], nobody],
+  ['$KV.shop_registry.other', nobody, nobody],
+  ['$KV.other_registry.table', nobody, nobody],
+  ['$KV.>', nobody, nobody],
+  // JetStream.
+  ['$JS.API.INFO', ['node', 'provisioner', 'operator'], nobody],
+  ['$JS.API.STREAM.INFO.shop_P3', ['node', 'provisioner', 'operator'], nobody],
+  ['$JS.API.STREAM.MSG.GET.KV_shop_registry', ['node', 'provisioner', 'operator'], nobody],
+  ['$JS.API.STREAM.CREATE.shop_P3', ['provisioner'], nobody],
+  ['$JS.API.CONSUMER.CREATE.shop_P3', ['node'], nobody],
+  ['$JS.API.CONSUMER.MSG.NEXT.shop_P3.x', ['node'], nobody],
+  ['$JS.API.CONSUMER.DELETE.shop_P3.x', ['node'], nobody],
+  ...[
+    ...['STREAM.UPDATE.shop_P3', 'STREAM.DELETE.shop_P3', 'STREAM.PURGE.shop_P3', 'STREAM.MSG.DELETE.shop_P3'],
+    ...[
+      'STREAM.SNAPSHOT.shop_P3',
+      'STREAM.RESTORE.shop_P3',
+      'STREAM.NAMES',
+      'STREAM.LIST',
+      'STREAM.PEER.REMOVE.shop_P3',
+    ],
+    ...[
+      'CONSUMER.DURABLE.CREATE.shop_P3.x',
+      'CONSUMER.CREATE.shop_P3.x.y',
+      'CONSUMER.LIST.shop_P3',
+      'DIRECT.GET.shop_P3',
+    ],
+    ...['META.LEADER.STEPDOWN', 'ACCOUNT.PURGE.HOLDFAST', 'STREAM.LEADER.STEPDOWN.shop_P3', 'SERVER.REMOVE'],
+  ].map((question) => [`$JS.API.${question}`, nobody, nobody] as const),
+  ['$JS.API.>', nobody, nobody],
+  ['$JS.>', nobody, nobody],
+  ['$JS.ACK.shop_P3.x.1.1.1.1.0', nobody, nobody],
+  ['$JS.EVENT.ADVISORY.API', nobody, nobody],
+  ['$SYS.REQ.SERVER.PING', nobody, nobody],
+  ['$SYS.>', nobody, nobody],
+]
+
+let server: TestServer
+beforeAll(async () => {
+  server = await startServerWithRoles(cluster)
+})
+afterAll(() => server.stop())
+
+describe.each(roles)('the role %s', (role) => {
+  it('may publish and subscribe what is its own, and is denied all else', async () => {
+    const connection = await RawConnection.open(server.port, role, passwordOf(role))
+    const may: string[] = []
+    const expected: string[] = []
+    for (const [subject, publish, subscribe] of table) {
+      if (publish.includes(role)) expected.push(`publish ${subject}`)
+      if (subscribe.includes(role)) expected.push(`subscribe ${subject}`)
+      // Nobody can publish to a wildcard.
+      if (!/(?:^|\.)[*>](?:\.|$)/.test(subject) && (await connection.mayPublish(subject)))
+        may.push(`publish ${subject}`)
+      if (await connection.maySubscribe(subject)) may.push(`subscribe ${subject}`)
+    }
+    connection.close()
+    expect(may).toEqual(expected)
+    expect(expected.length).toBeGreaterThan(3)
+  })
+
+  it('is refused with the password of another', async () => {
+    const other = roles.find((candidate) => candidate !== role)!
+    await expect(RawConnection.open(server.port, role, passwordOf(other))).rejects.toThrow(/Authorization Violation/)
+  })
+})
+
+it('has a row for every subject of the protocol', () => {
+  const subjects = Object.values(c).flatMap((subject) => {
+    if (typeof subject === 'string') return subject === cluster ? [] : [subject]
+    return []
+  })
+  const rows = table.map(([subject]) => subject)
+  expect(rows).toEqual(expect.arrayContaining(subjects))
+  expect(subjects.length).toBeGreaterThan(4)
+})
