@@ -11,7 +11,7 @@ import { createRequire } from 'node:module'
 import { extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { ActorDefinition } from '../behaviour/definition.ts'
-import { HoldfastError } from '../protocol/errors.ts'
+import { HoldfastError, messageOf } from '../protocol/errors.ts'
 
 const javaScript = ['.js', '.mjs', '.cjs']
 const typeScript = ['.ts', '.mts', '.cts']
@@ -62,9 +62,13 @@ async function definitionsIn(file: string): Promise<readonly ActorDefinition[]> 
   } catch (cause) {
     throw invalid(`${file} cannot be loaded: ${reasonOf(cause)}`, cause)
   }
-  const exports = [...Object.values(module), ...Object.values((module['default'] ?? {}) as object)]
+  const exports: readonly unknown[] = [...Object.values(module), ...valuesOf(module['default'])]
   return [...new Set(exports)].filter(isDefinition)
 }
+
+/** A CommonJS module has its exports there. */
+const valuesOf = (value: unknown): readonly unknown[] =>
+  typeof value === 'object' && value !== null ? (Object.values(value) as readonly unknown[]) : []
 
 const isDefinition = (value: unknown): value is ActorDefinition =>
   typeof value === 'object' &&
@@ -75,19 +79,15 @@ const isDefinition = (value: unknown): value is ActorDefinition =>
   typeof value.type === 'string' &&
   'commands' in value
 
-/** Also of errors of the transformer, which have their place in further lines. */
+/** Errors of the transformer have their place in a second line. */
 function reasonOf(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return String(thrown)
-  const lines = thrown.message.split('\n').filter((line) => line.trim() !== '')
-  const text = lines.slice(0, 2).join(' ')
-  // Where in the user's files: the first line of the stack that names one.
-  const place = /\((file:[^)]+:\d+:\d+)\)|at (file:\S+:\d+:\d+)/.exec(thrown.stack ?? '')
-  return thrown instanceof SyntaxError || place === null || text.includes('/')
-    ? text
-    : `${text} (${place[1] ?? place[2]})`
+  const lines = messageOf(thrown)
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+  return lines.slice(0, 2).join(' ')
 }
 
-/** Under the symbol table of the process: a second registration would load every module twice. */
+/** A second registration would load every module twice. */
 let enabled = false
 
 /** A2 */

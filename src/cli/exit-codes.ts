@@ -52,5 +52,5 @@ export function exitCodeOf(error: unknown): number {
 
 /** The lines of a help that tell the exit codes. */
 export function exitHelp(codes: readonly number[]): string {
-  return ['Exit codes:', ...codes.map((code) => `  ${code}  ${meanings[code]}`)].join('\n')
+  return ['Exit codes:', ...codes.toSorted((a, b) => a - b).map((code) => `  ${code}  ${meanings[code]}`)].join('\n')
 }

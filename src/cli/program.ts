@@ -4,6 +4,7 @@ import { version } from '../version.ts'
 import { addCalls } from './commands/call.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addDev } from './commands/dev.ts'
+import { addDoctor } from './commands/doctor.ts'
 import { addDrain } from './commands/drain.ts'
 import { addInit } from './commands/init.ts'
 import { addKv } from './commands/kv.ts'
@@ -42,6 +43,7 @@ export function createProgram(surroundings: Surroundings): Command {
   addStatus(program, surroundings)
   addDrain(program, surroundings)
   addLog(program, surroundings)
+  addDoctor(program, surroundings)
   addCompletion(program, surroundings)
   program.addHelpText('after', `\n${variables}\n\n${exitHelp(Object.values(exitCodes))}`)
   return program

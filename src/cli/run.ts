@@ -48,11 +48,11 @@ export interface CommandText {
 }
 
 /** Completes a command: examples and exit codes in its help, and an action whose end becomes the exit code (R1). */
-export function define<Args extends readonly unknown[]>(
+export function define(
   command: Command,
   surroundings: Surroundings,
   { examples, exits, more }: CommandText,
-  action: (run: Run, ...args: Args) => Promise<number | void>,
+  action: (run: Run, ...args: string[]) => Promise<number | void>,
 ): void {
   const lines = [
     ...(more === undefined ? [] : [more]),
@@ -60,8 +60,8 @@ export function define<Args extends readonly unknown[]>(
   ]
   command.addHelpText('after', `\n${[...lines, exitHelp([exitCodes.ok, ...exits])].join('\n\n')}`)
   command.action(async (...given: unknown[]) => {
-    // Commander adds the options and the command itself.
-    const args = given.slice(0, -2) as unknown as Args
+    // Commander adds the options and the command itself; an argument that is left out is undefined.
+    const args = given.slice(0, -2) as string[]
     const output = outputOf(surroundings, command.optsWithGlobals<{ json?: true }>().json === true)
     let session: Promise<CliSession> | undefined
     let known: Settings | undefined

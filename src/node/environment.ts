@@ -135,19 +135,26 @@ function nearestTo(variable: string): string {
   let nearest = known[0]!
   let least = Infinity
   for (const candidate of known) {
-    const distance = editDistance(variable, candidate)
+    // Of two as near the one that begins alike.
+    const distance = editDistance(variable, candidate) - commonPrefix(variable, candidate) / (variable.length + 1)
     if (distance < least) [nearest, least] = [candidate, distance]
   }
   return nearest
 }
 
-/** Insertions, deletions and replacements that make one of the other. */
+function commonPrefix(a: string, b: string): number {
+  let length = 0
+  while (length < a.length && a[length] === b[length]) length++
+  return length
+}
+
+/** Insertions and deletions that make one of the other. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, i) => i)
   for (let i = 1; i <= from.length; i++) {
     const next = [i]
     for (let j = 1; j <= to.length; j++) {
-      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1)
+      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 2)
       next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
     }
     row = next

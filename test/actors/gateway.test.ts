@@ -3,6 +3,7 @@ import { createGateway, type Gateway, type GatewayOptions } from '../../actors/g
 import { decodeView } from '../../src/core/table.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Headers } from '../../src/ports/transport.ts'
+import { escapeText } from '../../src/protocol/subjects.ts'
 import { decodeValue } from '../../src/protocol/values.ts'
 import { failure, FakeCluster, subjects, value, type Behave } from '../client/fake-cluster.ts'
 
@@ -93,6 +94,19 @@ describe('a plain client', () => {
       ['query', 'cart'],
       ['tell', 'cart'],
     ])
+  })
+
+  it('sends an idempotency key in a header, escaped as names are', async () => {
+    const { ask, node } = await start(echo)
+    const longest = `é${'x'.repeat(254)}`
+    for (const escaped of ['order-7', '=C3=B3rder=207', escapeText(longest)])
+      expect(await ask('test.call.cart.c1.add', '1', { 'Hf-Idempotency-Key': escaped })).toEqual({ ok: true, value: 1 })
+    expect(node.requests.map(({ idempotencyKey }) => idempotencyKey)).toEqual(['order-7', 'órder 7', longest])
+    for (const escaped of ['', 'órder', 'a b', '=c3=b3', '=FF', 'x'.repeat(257), 'x'.repeat(2_000), '=41']) {
+      const { error } = await ask('test.call.cart.c1.add', '1', { 'Hf-Idempotency-Key': escaped })
+      expect(error).toMatchObject({ code: 'INVALID', message: expect.stringContaining('Hf-Idempotency-Key') })
+    }
+    expect(node.requests.length).toBe(3)
   })
 
   it('sends nothing where the input is null', async () => {

@@ -1,9 +1,12 @@
+import { inspect } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { Counter } from '../../actors/keyed/counter.ts'
 import { actor } from '../../src/behaviour/actor.ts'
+import { reservedNames } from '../../src/behaviour/names.ts'
 import { connectOver, type ClientOptions } from '../../src/client/connect.ts'
 import type { Holdfast } from '../../src/client/holdfast.ts'
-import type { Reference } from '../../src/client/reference.ts'
+import type { CallOptions, Reference } from '../../src/client/reference.ts'
 import type { Change } from '../../src/client/watch.ts'
 import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { silent } from '../../src/ports/observer.ts'
@@ -134,6 +137,59 @@ describe('a reference', () => {
     ])
   })
 
+  it('sends an idempotency key with commands and tells, not with queries', async () => {
+    const { hf, clock, node } = await start()
+    const cart = hf.actor(Cart, 'c1').with({ idempotencyKey: 'órder 7' })
+    await clock.settle(Promise.all([cart.clear(), cart.tell.clear(), cart.total()]), 100)
+    const longest = `é${'x'.repeat(254)}`
+    await clock.settle(cart.with({ idempotencyKey: longest }).clear(), 100)
+    expect(node.requests.map(({ kind, idempotencyKey }) => [kind, idempotencyKey])).toEqual([
+      ['command', 'órder 7'],
+      ['tell', 'órder 7'],
+      ['query', undefined],
+      ['command', longest],
+    ])
+  })
+
+  it('takes an option that is undefined for one that is not given', async () => {
+    const { hf } = await start()
+    const none = {
+      timeout: undefined,
+      signal: undefined,
+      idempotencyKey: undefined,
+      consistency: undefined,
+      id: undefined,
+    }
+    expect(() => hf.actor(Cart, 'c1').with(none)).not.toThrow()
+  })
+
+  it('takes any consistency: the owner answers strongly', async () => {
+    const { hf, clock } = await start()
+    for (const consistency of ['strong', { maxStaleness: '500ms' }, { maxStaleness: 0 }] as const) {
+      const cart = hf.actor(Cart, 'c1').with({ consistency })
+      expect(await clock.settle(cart.total() as Promise<unknown>, 100)).toMatchObject({ kind: 'query', name: 'total' })
+    }
+  })
+
+  it.each<[option: string, values: unknown[]]>([
+    ['timeout', ['soon', -1, null, Number.NaN]],
+    ['signal', [true, null, {}, new AbortController()]],
+    ['idempotencyKey', ['', 7, null, 'x'.repeat(257), `é${'x'.repeat(255)}`, '\ud800']],
+    ['consistency', ['weak', null, 7]],
+    ['consistency.maxStaleness', [{}, { maxStaleness: 'soon' }, { maxStaleness: -1 }].map((of) => ({ of }))],
+    ['timeOut', [1]],
+  ])('names the option that cannot be: %s', async (option, values) => {
+    const { hf } = await start()
+    const cart = hf.actor(Cart, 'c1')
+    for (const given of values) {
+      const [name] = option.split('.') as [string]
+      const options = { [name]: option === name ? given : (given as { of: unknown }).of } as CallOptions
+      expect(() => cart.with(options), JSON.stringify(given)).toThrow(
+        expect.objectContaining({ code: 'INVALID', message: expect.stringMatching(`["\`]${option}["\`]`) }),
+      )
+    }
+  })
+
   it('ends a call by its signal', async () => {
     const { hf, clock } = await start(() => null)
     const abort = new AbortController()
@@ -146,12 +202,11 @@ describe('a reference', () => {
   it('refuses what cannot be: keys, options, inputs', async () => {
     const { hf } = await start()
     for (const key of ['', 'x'.repeat(513), '\ud800', 7, null, undefined]) invalid(() => hf.actor(Cart, key as string))
-    for (const definition of [null, undefined, {}, 'cart'])
+    for (const definition of [null, undefined, {}, '', 'x'.repeat(513), '\ud800'])
       invalid(() => hf.actor(definition as unknown as typeof Cart, 'c1'))
     const cart = hf.actor(Cart, 'c1')
-    for (const options of [{ timeout: 'soon' }, { timeout: -1 }, { id: 'a b' }, { id: '' }, { id: 'a:0' }]) {
-      invalid(() => cart.with(options as Parameters<typeof cart.with>[0]))
-    }
+    for (const options of [{ id: 'a b' }, { id: '' }, { id: 'a:0' }, null, 7])
+      invalid(() => cart.with(options as unknown as CallOptions))
     expect(await codeOf(cart.add({ sku: 'a', price: () => 1 } as unknown as Item))).toBe('INVALID')
   })
 
@@ -195,6 +250,120 @@ describe('a reference', () => {
       for await (const change of hf.watch(Counter)) read(change)
     }
     expect(watched).toBeTypeOf('function')
+  })
+})
+
+describe('a reference by name', () => {
+  it('asks the owner what a name is, and tells what is told', async () => {
+    const { hf, clock, node } = await start()
+    const cart = hf.actor<typeof Cart>('cart', 'c1')
+    const item = { sku: 'a', price: 2 }
+    const replies = [cart.add(item), cart.total(), cart.tell.add(item), cart.with({ idempotencyKey: 'k' }).clear()]
+    await clock.settle(Promise.all<unknown>(replies), 100)
+    expect(
+      node.requests.map(({ kind, type, key, name, input, idempotencyKey }) => ({
+        ...{ kind, type, key, name, idempotencyKey },
+        input: decodeValue(input),
+      })),
+    ).toEqual([
+      { kind: 'call', type: 'cart', key: 'c1', name: 'add', input: item, idempotencyKey: undefined },
+      { kind: 'call', type: 'cart', key: 'c1', name: 'total', input: null, idempotencyKey: undefined },
+      { kind: 'tell', type: 'cart', key: 'c1', name: 'add', input: item, idempotencyKey: undefined },
+      { kind: 'call', type: 'cart', key: 'c1', name: 'clear', input: null, idempotencyKey: 'k' },
+    ])
+  })
+
+  it('is as UNKNOWN as a command without an answer, and can be repeated', async () => {
+    const { hf, clock, node } = await start(() => null)
+    const cart = hf.actor<typeof Cart>('cart', 'c1').with({ timeout: 100 })
+    const error = await clock.settle(
+      cart.clear().catch((thrown: unknown) => thrown),
+      300,
+    )
+    if (!isHoldfastError(error, 'UNKNOWN')) throw error
+    node.behave = () => value('done')
+    expect(await clock.settle(cart.with({ id: error.id }).clear() as Promise<unknown>, 100)).toBe('done')
+    expect(new Set(node.requests.map(({ number }) => number)).size).toBe(1)
+  })
+
+  it('sends nothing when it is awaited, printed, compared, serialised or turned into a text (V3)', async () => {
+    const { hf, clock, node } = await start()
+    const cart = hf.actor<typeof Cart>('cart', 'c1')
+    for (const each of [cart, cart.tell, cart.with({ timeout: 1 })] as unknown[]) {
+      const awaited: unknown = await each
+      expect(awaited).toBe(each)
+      const said = [inspect(each, { depth: 9, showHidden: true }), JSON.stringify(each), String(each)]
+      expect(said.join()).not.toContain('session')
+      expect(each).toEqual(each)
+      expect(each).not.toEqual({ asymmetricMatch: 1 })
+      structuredClone(each)
+      for (const name of reservedNames.filter(
+        (reserved) => !['key', 'type', 'watch', 'tell', 'with'].includes(reserved),
+      ))
+        expect(typeof Reflect.get(each as object, name) === 'function' && !(name in Object.prototype), name).toBe(false)
+      expect(Reflect.get(each as object, Symbol.toPrimitive)).toBeUndefined()
+      expect(Reflect.get(each as object, 'no.name')).toBeUndefined()
+    }
+    expect([cart.type, cart.key]).toEqual(['cart', 'c1'])
+    expect(JSON.stringify(cart)).toBe('{"type":"cart","key":"c1"}')
+    expect(String(cart)).toBe('[object Object]')
+    expect(inspect(hf.actor(Cart, 'c1'), { depth: 9, showHidden: true })).not.toContain('session')
+    await clock.advance(100)
+    expect(node.requests).toEqual([])
+  })
+
+  it('is typed by the definition', async () => {
+    const { hf, clock } = await start(({ name }) => value(name === 'total' ? 3 : null))
+    const total: number = await clock.settle(hf.actor<typeof Cart>('cart', 'c1').total(), 100)
+    expect(total).toBe(3)
+    const refused = () => {
+      // @ts-expect-error the type of a Cart is called cart
+      void hf.actor<typeof Cart>('card', 'c1')
+      // @ts-expect-error nor is it any text
+      void hf.actor<typeof Cart>(String('cart'), 'c1')
+      // @ts-expect-error without a type nothing would be known of it
+      void hf.actor('cart', 'c1')
+      // @ts-expect-error there is no such command
+      void hf.actor<typeof Cart>('cart', 'c1').remove
+      // @ts-expect-error an item has a price
+      void hf.actor<typeof Cart>('cart', 'c1').add({ sku: 'a' })
+      // @ts-expect-error a query is not told
+      void hf.actor<typeof Cart>('cart', 'c1').tell.total
+      // @ts-expect-error the type of a Cart is called cart
+      void hf.watch<typeof Cart>('card')
+    }
+    expect(refused).toBeTypeOf('function')
+    const watched = async () => {
+      for await (const change of hf.watch<typeof Cart>('cart')) void change.state?.items[0]?.price
+      // @ts-expect-error a cart is no number
+      for await (const change of hf.watch<typeof Cart>('cart')) void change.state?.toFixed()
+    }
+    expect(watched).toBeTypeOf('function')
+  })
+
+  it('takes what a schema takes, and gives what the handler returns', async () => {
+    const Priced = actor('priced', {
+      version: 1,
+      state: () => 0,
+      input: { set: z.object({ price: z.string().transform(Number) }), above: z.number().optional() },
+      commands: { set: (ctx, { price }) => (ctx.state = price) },
+      queries: { above: (state, limit) => state > (limit ?? 0) },
+    })
+    const { hf, clock, node } = await start(() => value(5))
+    const priced = hf.actor(Priced, 'p')
+    const set: number = await clock.settle(priced.set({ price: '5' }), 100)
+    expect(set).toBe(5)
+    expect(decodeValue(node.requests[0]!.input)).toEqual({ price: '5' })
+    const typed = () => {
+      // @ts-expect-error callers give what the schema takes, not what it gives
+      void priced.set({ price: 5 })
+      // @ts-expect-error nor nothing
+      void priced.set()
+      void priced.above()
+      void hf.actor<typeof Priced>('priced', 'p').tell.set({ price: '7' })
+      return priced.above(3).then((is: boolean) => is)
+    }
+    expect(typed).toBeTypeOf('function')
   })
 })
 

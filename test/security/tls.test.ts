@@ -34,7 +34,7 @@ afterAll(() => rm(home, { recursive: true, force: true }))
 const tlsBlock = ({ cert, key }: Pair, more = '') => `tls { cert_file: "${cert}", key_file: "${key}" ${more} }`
 
 const failure = async (settings: NatsSettings): Promise<unknown> =>
-  openNatsTransport({ ...quick, ...settings }, makeParts()).then(
+  openNatsTransport({ ...quick, connectTimeoutMs: 1_000, ...settings }, makeParts()).then(
     async (transport) => {
       await transport.flush()
       await transport.close()
@@ -92,6 +92,7 @@ describe('a server with a certificate', () => {
     const next = await startNatsServer({ port: own.port, config: `${tlsBlock(renewed)}\nallow_non_tls: true` })
     await becomes(transport, 'connected')
     await transport.flush()
+    expect(transport.connected).toBe(true)
     await transport.close()
     await next.stop()
     await own.stop()

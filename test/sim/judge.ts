@@ -12,6 +12,7 @@ import type { MemoryWorld } from '../../src/adapters/memory/world.ts'
 import { judge as judgeRecord, startOfLog } from '../../src/core/log.ts'
 import { partitionId, seq } from '../../src/protocol/ids.ts'
 import { decodeValue } from '../../src/protocol/values.ts'
+import { Ledger } from './ledger.ts'
 import type { Operation, Seen } from './workload.ts'
 
 /** The ledgers as the logs have them, by key; throws where a log is broken (J5). */
@@ -27,8 +28,9 @@ export function ledgersOf(world: MemoryWorld, partitions: number): Map<string, r
       if (verdict.kind === 'broken') throw new Error(`the log of partition ${n} is broken: ${verdict.reason}`)
       position = verdict.position
       if (verdict.kind !== 'valid' || verdict.record.kind !== 'commit') return
-      for (const { key, state } of verdict.record.turns.flatMap(({ mutations }) => mutations)) {
-        if (state instanceof Uint8Array) ledgers.set(key, (decodeValue(state) as { ids: string[] }).ids)
+      for (const { type, key, state } of verdict.record.turns.flatMap(({ mutations }) => mutations)) {
+        if (type === Ledger.type && state instanceof Uint8Array)
+          ledgers.set(key, (decodeValue(state) as { ids: string[] }).ids)
       }
     })
   }

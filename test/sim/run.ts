@@ -1,4 +1,5 @@
 import { SimCluster } from './cluster.ts'
+import { workOnEntries, wrongEntries, type EntryHistory } from './entries.ts'
 import { disturb } from './faults.ts'
 import { ledgersOf, wrongIn, wrongWatch } from './judge.ts'
 import { Ledger } from './ledger.ts'
@@ -30,6 +31,7 @@ export async function simulate(seed: number): Promise<Run> {
   const { clock, random } = cluster
   const history: Operation[] = []
   const seen: Seen[] = []
+  const entries: EntryHistory = { puts: [], reads: [] }
   const faults: string[] = []
   try {
     for (const name of ['a', 'b', 'c']) cluster.start(name)
@@ -37,8 +39,8 @@ export async function simulate(seed: number): Promise<Run> {
     const watcher = cluster.world.start('watcher')
     const watching = await clock.settle(watchAll(watcher, seen), 30_000)
     const untilMs = clock.monotonic() + disturbedMs
-    const workloads = ['x', 'y'].map((name) => {
-      const { session, process } = cluster.client(name)
+    const clients = ['x', 'y'].map((name) => ({ name, ...cluster.client(name) }))
+    const workloads = clients.map(({ name, session, process }) => {
       // It misses some news of who owns what, and goes on asking who did.
       if (name === 'y') process.links.hub.dropProbability = 0.15
       return work({
@@ -52,6 +54,9 @@ export async function simulate(seed: number): Promise<Run> {
         history,
       })
     })
+    const sessions = clients.map(({ session }) => session)
+    const { process } = clients[0]!
+    workloads.push(workOnEntries({ sessions, process, random: random.fork('entries'), untilMs, history: entries }))
     disturb(cluster, random.fork('faults'), untilMs, (fault) => faults.push(fault))
     await clock.settle(Promise.all(workloads), 120_000)
     if (cluster.nodes.size === 0) cluster.start('a')
@@ -59,7 +64,11 @@ export async function simulate(seed: number): Promise<Run> {
     const ledgers = ledgersOf(cluster.world, partitions)
     const total = [...ledgers.values()].reduce((sum, ledger) => sum + ledger.length, 0)
     await clock.runUntil(() => seen.length >= total, 30_000).catch(() => {})
-    const wrong = [...wrongIn(history, ledgersOf(cluster.world, partitions)), ...wrongWatch(seen, ledgers)]
+    const wrong = [
+      ...wrongIn(history, ledgersOf(cluster.world, partitions)),
+      ...wrongWatch(seen, ledgers),
+      ...wrongEntries(entries),
+    ]
     await clock.settle(watching.close(), 1_000)
     const count = (type: string) => cluster.events.filter(({ event }) => event.type === type).length
     for (const { event } of cluster.events) {

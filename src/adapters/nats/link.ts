@@ -24,7 +24,7 @@ import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { connectError } from './connect-error.ts'
 import { checkVersion } from './server-version.ts'
 import { checkSettings, type CheckedSettings, type NatsSettings } from './settings.ts'
-import { backlogOf, useHeldSockets } from './socket.ts'
+import { backlogOf, useHeldSockets, type HeldOptions } from './socket.ts'
 
 export interface NatsParts {
   readonly clock: Clock
@@ -76,10 +76,12 @@ export class Link {
     const checked = checkSettings(settings)
     useHeldSockets()
     let connection: NatsConnection
+    let socketError: Error | undefined
     try {
-      connection = await NatsConnectionImpl.connect(checked.options)
+      const options: HeldOptions = { ...checked.options, onSocketError: (error) => (socketError = error) }
+      connection = await NatsConnectionImpl.connect(options)
     } catch (cause) {
-      throw connectError(checked.servers, cause)
+      throw connectError(checked.servers, cause instanceof errors.TimeoutError ? (socketError ?? cause) : cause)
     }
     try {
       checkVersion(connection.info?.version, connection.getServer())

@@ -1,11 +1,13 @@
 /**
- * The TCP or TLS socket of a connection: nats.js's own, with three of its gaps closed.
+ * The TCP or TLS socket of a connection: nats.js's own, with four of its gaps closed.
  *
  * K1. A dial that was given up closes its socket. nats.js leaves it open where the server accepts and then says nothing, and
  *     the process would never end.
  * K2. A stale connection is destroyed at once. nats.js first waits until all is written, which a server that hangs never
  *     lets happen: the connection would stay "connected" for ever, and what is published would pile up.
  * K8. A server that is given by its IP address shows a certificate for that address. nats.js would have it be for "localhost".
+ * K9. What ended a socket is told: a server that does not like a client's certificate says so when the handshake is over for the
+ *     client, and nats.js knows of a time-out only.
  *
  * nats.js makes its sockets by one factory for the whole process; `useHeldSockets` is called before each first connect. Another
  * user of nats.js in this process may put the factory back: then K1 and K2 are as in nats.js, and `backlogOf` says 0.
@@ -18,14 +20,22 @@ import {
 } from '@nats-io/transport-node'
 import { NodeTransport, nodeResolveHost } from '@nats-io/transport-node/lib/node_transport.js'
 
+export interface HeldOptions extends ConnectionOptions {
+  /** Hears of each error that ended a socket (K9). */
+  readonly onSocketError?: (error: Error) => void
+}
+
 class HeldSocket extends NodeTransport {
   /** Bytes that wait in this process for the server to read. */
   get backlog(): number {
     return this.connected && !this.done ? this.socket.writableLength : 0
   }
 
-  override connect(server: { hostname: string; port: number; tlsName: string }, options: ConnectionOptions) {
-    const { tls } = options
+  override connect(server: { hostname: string; port: number; tlsName: string }, options: HeldOptions): Promise<void> {
+    const { tls, onSocketError } = options
+    void this.closed().then((error) => {
+      if (error instanceof Error) onSocketError?.(error)
+    })
     if (server.tlsName !== '' || typeof tls !== 'object' || tls === null) return super.connect(server, options)
     return super.connect(server, { ...options, tls: Object.assign({ host: server.hostname }, tls) })
   }

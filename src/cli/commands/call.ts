@@ -81,28 +81,23 @@ function addCall(program: Command, surroundings: Surroundings, form: Form): void
   ]
   const text = {
     examples,
-    exits: repeatable ? exits : [exitCodes.failed, ...remoteExits, exitCodes.conflict].toSorted(),
+    exits: repeatable ? exits : [exitCodes.failed, ...remoteExits, exitCodes.conflict],
   }
-  define<[type: string, key: string, name: string, input?: string]>(
-    command,
-    surroundings,
-    text,
-    async (run, type, key, method, given) => {
-      const { id, idempotencyKey } = command.opts<{ id?: string; idempotencyKey?: string }>()
-      checkName(type, 'type')
-      checkName(key, 'key')
-      if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
-        throw new HoldfastError('INVALID', `--idempotency-key has 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8`)
-      }
-      const options = {
-        ...(id === undefined ? {} : { id: parseCommandId(id) }),
-        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-      }
-      const input = await inputOf(given, surroundings.stdin)
-      const requests = await (await run.session()).requests()
-      const value = toJson((await requests.request(kind, addressOf(type, key), method, input, options)) ?? null)
-      if (kind === 'tell') run.output.result({ accepted: true }, 'accepted')
-      else run.output.result(value, () => JSON.stringify(value, null, 2))
-    },
-  )
+  define(command, surroundings, text, async (run, type, key, method, given) => {
+    const { id, idempotencyKey } = command.opts<{ id?: string; idempotencyKey?: string }>()
+    checkName(type, 'type')
+    checkName(key, 'key')
+    if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
+      throw new HoldfastError('INVALID', `--idempotency-key has 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8`)
+    }
+    const options = {
+      ...(id === undefined ? {} : { id: parseCommandId(id) }),
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    }
+    const input = await inputOf(given, surroundings.stdin)
+    const requests = await (await run.session()).requests()
+    const value = toJson((await requests.request(kind, addressOf(type, key), method, input, options)) ?? null)
+    if (kind === 'tell') run.output.result({ accepted: true }, 'accepted')
+    else run.output.result(value, () => JSON.stringify(value, null, 2))
+  })
 }

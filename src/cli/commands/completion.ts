@@ -9,7 +9,7 @@ export function addCompletion(program: Command, surroundings: Surroundings): voi
     .command('completion')
     .description('Prints a script that completes commands and options in your shell.')
     .addArgument(new Argument('<shell>', 'which one').choices(shells))
-  define<[shell: Shell]>(
+  define(
     command,
     surroundings,
     {
@@ -20,7 +20,9 @@ export function addCompletion(program: Command, surroundings: Surroundings): voi
       ],
       exits: [exitCodes.usage],
     },
-    (run, shell) =>
-      Promise.resolve(run.output.result(completionScript(program, shell), completionScript(program, shell).trimEnd())),
+    (run, shell) => {
+      const script = completionScript(program, shell as Shell)
+      return Promise.resolve(run.output.result(script, script.trimEnd()))
+    },
   )
 }

@@ -25,7 +25,7 @@ export function addDev(program: Command, surroundings: Surroundings): void {
       `where NATS clients of this machine reach it (default ${usualPort}, or a free one)`,
       parseWhole,
     )
-  define<[folder: string]>(
+  define(
     command,
     surroundings,
     {

@@ -14,12 +14,12 @@ export function addDrain(program: Command, surroundings: Surroundings): void {
     .command('drain')
     .description('Moves every partition of a node to others, and waits until it owns none.')
     .argument('<node>', 'its id, as in "holdfast members"')
-  define<[node: string]>(
+  define(
     command,
     surroundings,
     {
       examples: ['holdfast drain node-2', 'holdfast drain node-2 --timeout 5m'],
-      exits: [...remoteExits, exitCodes.conflict].toSorted(),
+      exits: [...remoteExits, exitCodes.conflict],
       more: 'A drained node takes no partition again until it is restarted. With --timeout over, the moves go on all the same.',
     },
     async (run, node) => {

@@ -13,7 +13,7 @@ export function addInit(program: Command, surroundings: Surroundings): void {
     .command('init')
     .description('Writes a small project that runs: an actor, package.json, tsconfig.json, README.')
     .argument('[folder]', 'created if it is not there', '.')
-  define<[folder: string]>(
+  define(
     command,
     surroundings,
     {

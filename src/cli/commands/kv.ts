@@ -12,7 +12,7 @@ import { parseDuration } from '../settings.ts'
 import { follow } from './watch.ts'
 
 const writeExits = Object.values(exitCodes).filter((code) => code !== exitCodes.ok && code !== exitCodes.failed)
-const lookupExits = [...remoteExits, exitCodes.conflict].toSorted()
+const lookupExits = [...remoteExits, exitCodes.conflict]
 
 const ttl = () => new Option('--ttl <duration>', 'expires after it: 30s, 2h, 7d').argParser(parseDuration)
 
@@ -30,7 +30,7 @@ function addReading(kv: Command, surroundings: Surroundings): void {
     .argument('<store>', 'name of the store')
     .argument('<key>')
     .option('--entry', 'with its rev, and the time when it expires')
-  define<[store: string, key: string]>(
+  define(
     get,
     surroundings,
     { examples: ['holdfast kv get users ada', 'holdfast kv get users ada --entry --json'], exits: lookupExits },
@@ -52,7 +52,7 @@ function addReading(kv: Command, surroundings: Surroundings): void {
     .argument('[key]', 'one of its entries')
     .option('--from <position>', '"now", "start" (all that is kept), or the cursor of a change that you had', 'now')
     .option('--limit <n>', 'ends after so many changes', parseCount)
-  define<[store: string, key?: string]>(
+  define(
     watch,
     surroundings,
     { examples: ['holdfast kv watch users', 'holdfast kv watch users ada --from start --limit 1'], exits: lookupExits },
@@ -69,7 +69,7 @@ function addWriting(kv: Command, surroundings: Surroundings): void {
     .argument('<value>', inputHelp)
     .option('--if-absent', 'only where there is none; else exit code 5')
     .addOption(ttl())
-  define<[store: string, key: string, value: string]>(
+  define(
     put,
     surroundings,
     {
@@ -95,7 +95,7 @@ function addWriting(kv: Command, surroundings: Surroundings): void {
     .argument('<value>', inputHelp)
     .requiredOption('--rev <n>', 'the rev that the entry has to have; else exit code 5', parseWhole)
     .addOption(ttl())
-  define<[store: string, key: string, value: string]>(
+  define(
     update,
     surroundings,
     { examples: [`holdfast kv update users ada '{"name":"Ada L."}' --rev 1`], exits: writeExits },
@@ -113,7 +113,7 @@ function addWriting(kv: Command, surroundings: Surroundings): void {
     'only if the entry has this rev; else exit code 5',
     parseWhole,
   )
-  define<[store: string, key: string]>(
+  define(
     remove,
     surroundings,
     { examples: ['holdfast kv delete users ada', 'holdfast kv delete users ada --rev 2'], exits: writeExits },
@@ -149,7 +149,7 @@ function addRanges(kv: Command, surroundings: Surroundings): void {
   )
     .option('--reverse', 'from the last to the first')
     .option('--limit <n>', 'at most so many', parseWhole)
-  define<[store: string]>(
+  define(
     range,
     surroundings,
     {
@@ -175,7 +175,7 @@ function addRanges(kv: Command, surroundings: Surroundings): void {
   )
 
   const count = bounded('count', 'Counts the entries of a store, or of a range of it.')
-  define<[store: string]>(
+  define(
     count,
     surroundings,
     { examples: ['holdfast kv count users', 'holdfast kv count users --prefix a'], exits: remoteExits },

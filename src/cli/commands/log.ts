@@ -47,12 +47,12 @@ export function addLog(program: Command, surroundings: Surroundings): void {
   const command = program
     .command('log')
     .description("Prints the records of a partition's log, valid and void, judged as the nodes judge them.")
-    .argument('<partition>', 'its number', parseWhole)
+    .argument('<partition>', 'its number')
     .option('--from <seq>', 'first record (default: so that the last ones are printed)', parseCount)
     .option('--to <seq>', 'last record (default: the end)', parseCount)
     .option('--limit <n>', 'at most so many', parseCount, defaultLimit)
     .option('--values', 'states and replies, too')
-  define<[partition: number]>(
+  define(
     command,
     surroundings,
     {
@@ -61,10 +61,11 @@ export function addLog(program: Command, surroundings: Surroundings): void {
         'holdfast log 3 --from 1 --limit 5 --values',
         'holdfast log 3 --json --from 1 --limit 1000',
       ],
-      exits: [exitCodes.failed, ...remoteExits, exitCodes.conflict].toSorted(),
+      exits: [exitCodes.failed, ...remoteExits, exitCodes.conflict],
       more: 'It reads the stream from JetStream, from its first record on, since what a record counts for depends on those before it; the login needs the permission to. It asks no node. A broken log is exit code 1.',
     },
-    async (run, partition) => {
+    async (run, given) => {
+      const partition = parseWhole(given)
       const { from, to, limit, values } = command.opts<{ from?: number; to?: number; limit: number; values?: true }>()
       const { changelog } = await (await run.session()).jetStream()
       const id = partitionId(partition)

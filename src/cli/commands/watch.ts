@@ -17,7 +17,7 @@ export function addWatch(program: Command, surroundings: Surroundings): void {
     .argument('[key]', 'one of them; without it all of the type')
     .option('--from <position>', '"now", "start" (all that is kept), or the cursor of a change that you had', 'now')
     .option('--limit <n>', 'ends after so many changes', parseCount)
-  define<[type: string, key?: string]>(
+  define(
     command,
     surroundings,
     {
@@ -26,7 +26,7 @@ export function addWatch(program: Command, surroundings: Surroundings): void {
         'holdfast watch counter c1 --from start --limit 10',
         'holdfast watch counter --json | jq .state',
       ],
-      exits: [...remoteExits, exitCodes.conflict].toSorted(),
+      exits: [...remoteExits, exitCodes.conflict],
       more: 'Without --limit it goes on until it is interrupted, also over a server or a node that is away for a while.',
     },
     async (run, type, key) => {

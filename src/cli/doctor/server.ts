@@ -1,0 +1,171 @@
+/** Checks of the NATS server and of the streams of a cluster on it. */
+import {
+  generationOf,
+  checkStream,
+  logConfig,
+  logStream,
+  registryBucket,
+  registryConfig,
+  registryStream,
+} from '../../adapters/nats/stream-settings.ts'
+import { messageOf } from '../../protocol/errors.ts'
+import { partitionId } from '../../protocol/ids.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import { fail, ok, skip, some, warn, type Finding } from './finding.ts'
+import type { Json, ServerLink } from './server-link.ts'
+
+/** Recommended: older ones are served, with fewer of their faults mended. */
+const recommended = [2, 12, 3] as const
+const usualPayload = 1024 * 1024
+
+export async function checkServer(link: ServerLink): Promise<readonly Finding[]> {
+  return [...checkInfo(link), ...(await checkJetStream(link))]
+}
+
+function checkInfo({ info, address }: ServerLink): readonly Finding[] {
+  const version = info?.version ?? 'unknown'
+  const says = `${address} is version ${version}`
+  const parts = version.split('.').map((part) => Number.parseInt(part, 10))
+  const first = recommended.findIndex((part, i) => part !== parts[i])
+  const older = first >= 0 && (parts[first] ?? 0) < recommended[first]!
+  const payload = info?.max_payload ?? 0
+  const most = `one message holds ${payload} bytes at most (max_payload): a state about half of that`
+  return [
+    older ? warn('server', says, `${recommended.join('.')} or newer is recommended`) : ok('server', says),
+    payload < usualPayload
+      ? warn('payload', most, 'raise max_payload of the server to 1MB or more')
+      : ok('payload', most),
+  ]
+}
+
+async function checkJetStream(link: ServerLink): Promise<readonly Finding[]> {
+  const reply = await link.ask('$JS.API.INFO')
+  if (reply.kind === 'denied') return [skip('jetstream', 'this login may not ask for it; a node has to')]
+  const error = reply.kind === 'answer' ? (reply.body['error'] as Json | undefined) : undefined
+  if (reply.kind !== 'answer' || error !== undefined) {
+    const reason = reply.kind === 'silence' ? reply.reason : descriptionOf(error)
+    return [
+      fail(
+        'jetstream',
+        `it is not there: ${reason}`,
+        'start the server with `jetstream {}` in its configuration, and enable it for this account',
+      ),
+    ]
+  }
+  const { storage, limits } = reply.body as { storage?: number; limits?: { max_storage?: number } }
+  const most = limits?.max_storage ?? -1
+  const used = `${storage ?? 0} bytes used of ${most < 0 ? 'what the disk has' : most}`
+  const full = most > 0 && (storage ?? 0) > most * 0.9
+  return [
+    full
+      ? warn('jetstream', used, "raise the account's limit: where it is reached nothing commits any more")
+      : ok('jetstream', used),
+    skip(
+      'fsync',
+      'a client cannot see it: be sure that `sync_interval: always` stands in the configuration of each server, else a power cut may lose what was acknowledged',
+    ),
+  ]
+}
+
+const descriptionOf = (error: Json | undefined): string => {
+  const said = error?.['description']
+  return typeof said === 'string' ? said : 'nobody answers for it'
+}
+
+/** The registry's stream, and each partition's, against what is required of them (L7). */
+export async function checkStreams(
+  link: ServerLink,
+  subjects: Subjects,
+  partitions: number,
+): Promise<readonly Finding[]> {
+  const { cluster } = subjects
+  const registry = await streamOf(link, registryStream(cluster))
+  if (registry === 'denied') return [skip('streams', 'this login may not look at them; one of the operator may')]
+  if (registry === undefined) {
+    return [
+      fail('registry', `there is no cluster "${cluster}" on this server`, 'correct --cluster, or start its first node'),
+    ]
+  }
+  const findings = [registryFinding(registry.config, registryConfig(registryBucket(cluster), 1), cluster)]
+  const wrong: Finding[] = []
+  const replicas = new Set([registry.replicas])
+  for (let n = 0; n < partitions; n++) {
+    const id = partitionId(n)
+    const name = logStream(cluster, id)
+    const stream = await streamOf(link, name)
+    if (stream === undefined || stream === 'denied') {
+      wrong.push(
+        fail(
+          'log',
+          `the log of partition ${n} is gone (stream ${name})`,
+          'an operator has to decide: the data may be in the stores of its former owners',
+        ),
+      )
+      continue
+    }
+    replicas.add(stream.replicas)
+    const trouble = troubleOf(stream.config, logConfig(name, subjects.log(id), generationOf(stream.config), 1))
+    if (trouble !== undefined) wrong.push(fail('log', trouble, 'until then the partition stops at its next look'))
+    if (stream.late.length > 0) {
+      wrong.push(warn('log', `replicas of ${name} lag or are away: ${some(stream.late)}`, 'look at these servers'))
+    }
+  }
+  if (wrong.length === 0)
+    findings.push(ok('logs', `the streams of all ${partitions} partitions are set up as they have to be`))
+  return [
+    ...findings,
+    ...wrong,
+    replicasFinding(
+      [...replicas].toSorted((a, b) => a - b),
+      link,
+    ),
+  ]
+}
+
+function registryFinding(config: Json, asked: Json, cluster: string): Finding {
+  const trouble = troubleOf(config, asked)
+  if (trouble === undefined) return ok('registry', `the cluster "${cluster}" has one`)
+  return fail('registry', trouble, 'nodes that start refuse it')
+}
+
+function replicasFinding(replicas: readonly number[], { info }: ServerLink): Finding {
+  const least = replicas[0] ?? 1
+  if (least > 1) return ok('replicas', `each log has ${least} copies or more`)
+  const clustered = info?.cluster !== undefined
+  const says = 'each log, or some, has one copy'
+  const advice = clustered
+    ? 'scale the streams with `nats stream edit --replicas 3`'
+    : 'for production run three servers and create the cluster with --replicas 3'
+  return warn('replicas', says, advice)
+}
+
+function troubleOf(config: Json, asked: Json): string | undefined {
+  try {
+    checkStream(config, asked, false)
+    return undefined
+  } catch (error) {
+    return messageOf(error)
+  }
+}
+
+interface StreamFacts {
+  readonly config: Json
+  readonly replicas: number
+  /** Names of servers whose replica is not current. */
+  readonly late: readonly string[]
+}
+
+async function streamOf(link: ServerLink, name: string): Promise<StreamFacts | 'denied' | undefined> {
+  const reply = await link.ask(`$JS.API.STREAM.INFO.${name}`)
+  if (reply.kind === 'denied') return 'denied'
+  if (reply.kind !== 'answer' || reply.body['error'] !== undefined) return undefined
+  const config = reply.body['config'] as Json
+  const { replicas = [] } = (reply.body['cluster'] ?? {}) as {
+    replicas?: readonly { name: string; current?: boolean }[]
+  }
+  return {
+    config,
+    replicas: Number(config['num_replicas'] ?? 1),
+    late: replicas.filter(({ current }) => current !== true).map((each) => each.name),
+  }
+}
