@@ -247,7 +247,7 @@ export function createPartition(options: PartitionOptions): Partition {
       observer.emit({ type: 'partition.fenced', partition, epoch: actor.getSnapshot().context.epoch, by: by.epoch })
       tell({ type: 'fenced' })
     },
-    onBroken: (error) => tell({ type: 'broken', reason: error.message }),
+    onBroken: (error) => tell({ type: 'broken', reason: error.reason }),
     onStoreFailure: (error) => {
       options.observer.emit({ type: 'store.failed', partition: options.partition, reason: messageOf(error) })
       tell({ type: 'storeFailed', error })

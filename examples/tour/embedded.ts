@@ -17,7 +17,7 @@ console.log('count', await cart.count())
 await cart.tell.add({ sku: 'cup', qty: 1 })
 console.log('count', await cart.count())
 
-const once = cart.with({ id: 'order-17', timeout: '2s' })
+const once = cart.with({ idempotencyKey: 'order-17', timeout: '2s' })
 console.log('once ', await once.add({ sku: 'jam', qty: 1 }))
 console.log('again', await once.add({ sku: 'jam', qty: 1 }))
 
@@ -25,7 +25,7 @@ await cart.pay()
 try {
   await cart.add({ sku: 'mug', qty: 1 })
 } catch (error) {
-  if (isHoldfastError(error)) console.log(error.code, '-', error.message)
+  if (isHoldfastError(error)) console.log(error.code, '-', error.reason)
 }
 
 let cursor = ''

@@ -66,8 +66,11 @@ export type StateOf<A> = A extends Actor<infer State, unknown, unknown> ? State 
 export type CommandsOf<A> = A extends Actor<unknown, infer C, unknown> ? C : never
 /** The query handlers of an actor definition. */
 export type QueriesOf<A> = A extends Actor<unknown, unknown, infer Q> ? Q : never
-/** The schemas of an actor definition. */
-export type InputsOf<A> = A extends Actor<unknown, unknown, unknown, string, infer I> ? I : never
+/** What callers give for each input that has a schema. */
+export type InputsOf<A> =
+  A extends Actor<unknown, unknown, unknown, string, infer I>
+    ? { readonly [Name in keyof I]: I[Name] extends StandardSchemaV1 ? StandardSchemaV1.InferInput<I[Name]> : never }
+    : never
 
 export interface ActorOptions<State, C, Q, I> {
   /** Version of the state's shape, a whole number from 1. */

@@ -42,6 +42,7 @@ const byCode: Readonly<Record<ErrorCode, number>> = {
   UNKNOWN: exitCodes.unknown,
   NOT_FOUND: exitCodes.conflict,
   CONFLICT: exitCodes.conflict,
+  EXPIRED: exitCodes.conflict,
   INTERNAL: exitCodes.internal,
 }
 

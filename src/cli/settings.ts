@@ -37,6 +37,8 @@ export interface Settings {
 export const defaultServers = 'nats://127.0.0.1:4222'
 
 const defaultTimeoutMs = 10_000
+/** To one server, ms. */
+const longestConnectMs = 5_000
 
 export function addGlobalOptions(program: Command): void {
   const options = [
@@ -87,10 +89,12 @@ export function settingsOf(command: Command, env: NodeJS.ProcessEnv, observer: O
     env,
     observer,
   )
+  const timeoutMs = options.timeout ?? defaultTimeoutMs
+  const connectTimeoutMs = Math.max(1, Math.min(timeoutMs, longestConnectMs))
   return {
-    nats: { ...natsPart(said), servers: said.servers ?? defaultServers },
+    nats: { ...natsPart(said), servers: said.servers ?? defaultServers, connectTimeoutMs },
     cluster: said.cluster ?? defaultCluster,
-    timeoutMs: options.timeout ?? defaultTimeoutMs,
+    timeoutMs,
   }
 }
 

@@ -6,7 +6,7 @@ import { ttlOf, type KvDefinition } from '../behaviour/kv.ts'
 import type { Clock } from '../ports/clock.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import type { KeyRange, ScanRow } from '../protocol/scan.ts'
+import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
 import { checkName, maxNameBytes } from '../protocol/subjects.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
 import { inFlight } from './in-flight.ts'
@@ -70,6 +70,8 @@ export interface KvCallOptions {
   readonly signal?: AbortSignal | undefined
   /** Makes a write take effect once however often it is called with this key, for 24 h. 1 to 256 bytes of UTF-8. */
   readonly idempotencyKey?: string | undefined
+  /** Most entries in one page of a partition that a range or snapshot reads, 1 to 1,000. Default 256. */
+  readonly pageSize?: number | undefined
 }
 
 /** A consistent reading of each partition. */
@@ -97,28 +99,35 @@ export interface KvHost {
 /** Calls of one `getAll`, `putAll` or `deleteAll` that are on their way at a time. */
 const mostInFlight = 256
 
+const defaultPageSize = 256
+
 export class Kv<V> {
   readonly name: string
   readonly #host: KvHost
   readonly #definition: KvDefinition<V>
   readonly #options: RequestOptions
+  readonly #pageSize: number
 
-  constructor(host: KvHost, definition: KvDefinition<V>, options: RequestOptions = {}) {
+  constructor(host: KvHost, definition: KvDefinition<V>, options: RequestOptions = {}, pageSize = defaultPageSize) {
     this.name = definition.name
     this.#host = host
     this.#definition = definition
     this.#options = options
+    this.#pageSize = pageSize
   }
 
   /** The same store, called with these options besides those that it has. Throws `INVALID`. */
-  with({ timeout, signal, idempotencyKey }: KvCallOptions): Kv<V> {
+  with({ timeout, signal, idempotencyKey, pageSize = this.#pageSize }: KvCallOptions): Kv<V> {
     const options: RequestOptions = {
       ...this.#options,
       ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, 'the timeout of a call') }),
       ...(signal === undefined ? {} : { signal }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     }
-    return new Kv(this.#host, this.#definition, options)
+    if (!Number.isSafeInteger(pageSize) || pageSize < 1 || pageSize > maxScanRows) {
+      throw invalid(`a page has 1 to ${maxScanRows} entries`)
+    }
+    return new Kv(this.#host, this.#definition, options, pageSize)
   }
 
   /** The value of a key, `undefined` where there is none. */
@@ -237,7 +246,14 @@ export class Kv<V> {
   #scanner(): Scanner {
     const { asks, clock, partitions, session } = this.#host
     const { timeoutMs = session.timeoutMs, signal } = this.#options
-    return new Scanner({ asks, clock, partitions, type: this.#definition.type, ask: { timeoutMs, signal } })
+    return new Scanner({
+      asks,
+      clock,
+      partitions,
+      type: this.#definition.type,
+      pageRows: this.#pageSize,
+      ask: { timeoutMs, signal },
+    })
   }
 
   #putInput(value: V, { ttl }: KvPutOptions): { readonly value: V; readonly ttlMs?: number } {

@@ -11,7 +11,6 @@
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import type { CommandsOf, InputsOf, QueriesOf, StateOf } from '../behaviour/actor.ts'
 import { isMethodName } from '../behaviour/names.ts'
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../protocol/frames.ts'
@@ -26,24 +25,22 @@ import type { Watch, WatchOptions } from './watch.ts'
  */
 export type ResultOf<R> = [R] extends [void] ? void : undefined extends R ? Exclude<R, undefined> | null : R
 
-/** What a caller gives: a schema's input, or what the handler takes. */
-type ArgumentsOf<Name, I, Input extends readonly unknown[]> = Name extends keyof I
-  ? I[Name] extends StandardSchemaV1
-    ? Optional<StandardSchemaV1.InferInput<I[Name]>>
-    : Input
+/** What a caller gives: what the schema takes, if there is one, else what the handler takes. */
+type ArgumentsOf<Name, Inputs, Input extends readonly unknown[]> = Name extends keyof Inputs
+  ? undefined extends Inputs[Name]
+    ? [input?: Inputs[Name]]
+    : [input: Inputs[Name]]
   : Input
 
-type Optional<Input> = undefined extends Input ? [input?: Input] : [input: Input]
-
-type Methods<Handlers, I> = {
+type Methods<Handlers, Inputs> = {
   readonly [Name in keyof Handlers]: Handlers[Name] extends (first: never, ...input: infer Input) => infer R
-    ? (...input: ArgumentsOf<Name, I, Input>) => Promise<ResultOf<Awaited<R>>>
+    ? (...input: ArgumentsOf<Name, Inputs, Input>) => Promise<ResultOf<Awaited<R>>>
     : never
 }
 
-type Tells<Commands, I> = {
+type Tells<Commands, Inputs> = {
   readonly [Name in keyof Commands]: Commands[Name] extends (first: never, ...input: infer Input) => unknown
-    ? (...input: ArgumentsOf<Name, I, Input>) => Promise<void>
+    ? (...input: ArgumentsOf<Name, Inputs, Input>) => Promise<void>
     : never
 }
 

@@ -22,6 +22,8 @@ export interface ScannerOptions {
   readonly type: string
   /** Resolves to the count of partitions. */
   readonly partitions: () => Promise<number>
+  /** Most rows in a page. Default 256. */
+  readonly pageRows?: number
   /** For each page. */
   readonly ask: AskOptions
 }
@@ -34,8 +36,7 @@ export interface RowsOptions extends KeyRange {
   readonly limit?: number | undefined
 }
 
-/** Rows in a page, unless fewer are wanted. */
-const pageRows = 256
+const defaultPageRows = 256
 
 export class Scanner {
   readonly #options: ScannerOptions
@@ -48,7 +49,7 @@ export class Scanner {
   async *rows(options: RowsOptions): AsyncGenerator<ScanRow, void, undefined> {
     const { limit = Number.POSITIVE_INFINITY, reverse = false } = options
     if (limit === 0 || isEmpty(options)) return
-    const { asks, type } = this.#options
+    const { asks, type, pageRows = defaultPageRows } = this.#options
     const ended = new AbortController()
     const ask = { ...this.#options.ask, signal: either(this.#options.ask.signal, ended.signal) }
     const base = { kind: 'rows', ...rangeOf(options), type, reverse, limit: Math.min(limit, pageRows) } as const
@@ -87,7 +88,7 @@ export class Scanner {
 
   /** A view of each partition, kept by its owner. */
   async snapshot(): Promise<ScanSnapshot> {
-    const { asks, clock, type, ask } = this.#options
+    const { asks, clock, type, ask, pageRows = defaultPageRows } = this.#options
     const request: ScanRequest = { kind: 'open', type, reverse: false, limit: maxScanRows }
     const opened: { partition: number; name: string }[] = []
     const snapshot = (cursor: string) => new ScanSnapshot({ asks, clock, type, ask, cursor, views: opened, pageRows })

@@ -58,7 +58,10 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
       version,
       definitions: actors,
       clusterSettings: clusterSettingsOf(options),
-      ...(settings === undefined ? {} : { settings }),
+      settings: {
+        ...settings,
+        partition: { freezeQueries: process.env.NODE_ENV !== 'production', ...settings?.partition },
+      },
     })
     await node.start()
   } catch (error) {

@@ -8,8 +8,7 @@
  *     variables of their own (Kubernetes: `HOLDFAST_PORT` for a service of that name), so it is no error.
  * V4. This is pure: whoever calls it reads the environment. No error holds what is in a variable, other than in a number.
  */
-import type { LoginSettings } from '../adapters/nats/login.ts'
-import type { NatsSettings } from '../adapters/nats/settings.ts'
+import type { LoginSettings, NatsSettings } from '../adapters/nats/settings.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 

@@ -13,22 +13,24 @@ export interface ChangeMessage {
 
 /**
  * A state whose JSON is too large for a message is left out and `omitted: true` says so; a query still gives it. That takes a state
- * near the limit whose JSON form is much longer than its bytes.
+ * near the limit whose JSON form is much longer than its bytes. `reset`: it is what is there, whatever changes led to it.
  */
 export function changeMessage(
   partition: PartitionId,
   generation: Generation,
   change: Change,
   maxPayload: number,
+  reset?: 'reset',
 ): ChangeMessage {
   const { type, key, rev, seq, index } = change
   const cursor = formatCursor({ partition, generation, seq, index })
   const headers = { [headerNames.rev]: String(rev), [headerNames.cursor]: cursor, ...nameHeaders(type, key) }
   const state = change.state === null ? null : toJson(decodeValue(change.state))
   const at = change.at
-  const data = Buffer.from(JSON.stringify({ type, key, rev, state, cursor, at }))
+  const mark = reset === undefined ? {} : { reset: true }
+  const data = Buffer.from(JSON.stringify({ type, key, rev, state, cursor, at, ...mark }))
   if (data.length + headerAllowance <= maxPayload) return { data, headers }
-  return { data: Buffer.from(JSON.stringify({ type, key, rev, omitted: true, cursor, at })), headers }
+  return { data: Buffer.from(JSON.stringify({ type, key, rev, omitted: true, cursor, at, ...mark })), headers }
 }
 
 /** More than the headers of a change can take. */

@@ -5,6 +5,7 @@
  * note of them (L3).
  */
 import type { PartitionLog } from '../ports/changelog.ts'
+import { HoldfastError } from '../protocol/errors.ts'
 import { nextSeq, seq as seqOf, type Rev, type Seq } from '../protocol/ids.ts'
 import { decodeRecord, type LogRecord } from '../protocol/record.ts'
 import { isOwnType } from './names.ts'
@@ -72,9 +73,9 @@ export class History {
 
   /**
    * The changes of the records after `after`, those of one record at a time, up to the record `last`, or to the head as it is when that
-   * is reached.
+   * is reached. What the log does not keep any more is passed over, or, where it has to be `complete`, throws `EXPIRED`.
    */
-  async *after(after: Seq, last?: Seq): AsyncIterable<readonly Change[]> {
+  async *after(after: Seq, last?: Seq, complete?: 'complete'): AsyncIterable<readonly Change[]> {
     let at = after
     const end = () => (last === undefined || last > this.#head ? this.#head : last)
     while (at < end()) {
@@ -89,15 +90,20 @@ export class History {
       } else {
         const to = seqOf(Math.min(at + recordsInRead, end()))
         for await (const { seq, record } of this.#options.log.read(nextSeq(at), to)) {
+          if (complete && seq !== nextSeq(at)) throw expired(nextSeq(at))
+          at = seq
           if (this.#options.voids.has(seq)) continue
           const changes = changesOf(seq, decodeRecord(record))
           if (changes.length > 0) yield changes
         }
+        if (complete && at < to) throw expired(nextSeq(at))
         at = to
       }
     }
   }
 }
+
+const expired = (seq: Seq) => new HoldfastError('EXPIRED', `the log does not keep record ${seq} any more`)
 
 export function changesOf(seq: Seq, record: LogRecord): Change[] {
   const changes: Change[] = []

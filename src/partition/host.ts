@@ -170,12 +170,12 @@ export class PartitionHost {
   /** Answers a watcher with one page, where this node is the owner. */
   async watch(request: Uint8Array, inbox: string): Promise<void> {
     const { partition, generation, transport } = this.#options
-    const history = this.#owner?.history
-    if (history === undefined) {
+    const owner = this.#owner
+    if (owner === undefined) {
       transport.publish(inbox, encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again'))
       return
     }
-    await sendPage({ partition, generation, history, transport }, request, inbox)
+    await sendPage({ partition, generation, history: owner.history, states: owner, transport }, request, inbox)
   }
 
   /** Answers a scan, where this node is the owner. */

@@ -7,6 +7,8 @@
  * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
  */
 import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
+import { freezeDeep } from '../behaviour/freeze.ts'
+import { parseInput } from '../behaviour/input.ts'
 import { entryDefinition, kvPrefix } from '../behaviour/kv.ts'
 import type { BrokenLog, LogPosition } from '../core/log.ts'
 import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
@@ -171,6 +173,22 @@ export class Owner {
     return this.#committed
   }
 
+  /** Partition time, ms. */
+  get time(): number {
+    return this.#now()
+  }
+
+  /** A keyed actor as of the last committed record, and which that is. Rejects with `RETRY` where the lease is not certain (O3). */
+  async present(type: string, key: string): Promise<{ readonly version: Version; readonly seq: Seq }> {
+    const [actor] = await this.#options.replica.load([actorId(type, key)])
+    const version = unexpired(actor!.committed, () => this.#now())
+    const seq = this.history.head
+    actor!.holds--
+    const certain = await new Promise<boolean>((resolve) => this.#lease.certainly(resolve))
+    if (certain) return { version, seq }
+    throw new HoldfastError('RETRY', 'this node does not own the partition any more, or is not sure; ask again')
+  }
+
   submit(incoming: Incoming): void {
     const { request, session, low, respond } = incoming
     if (this.#state !== 'serving') return respond(this.#moved())
@@ -315,8 +333,10 @@ export class Owner {
     }
     const read = (actor: CachedActor) => {
       const version = unexpired(actor.committed, () => this.#now())
-      const answer = answerQuery(definition, handler, version, request.input, settings.maxRecordBytes)
-      this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
+      const tell = (answer: Answer) => this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
+      const answer = answerQuery(definition, handler, version, request, settings)
+      if (answer instanceof Promise) void answer.then(tell)
+      else tell(answer)
     }
     const id = actorId(request.type, request.key)
     const actor = replica.peek(id)
@@ -352,26 +372,42 @@ export class Owner {
   }
 }
 
+/** A promise where the schema of its input takes its time; it never rejects. */
 function answerQuery(
   definition: ActorDefinition,
   handler: QueryHandler,
   { state, rev, expiresAt }: Version,
-  input: Uint8Array,
-  maxBytes: number,
-): Answer {
-  try {
-    const exists = state !== null
-    const value = exists ? decodeValue(state) : definition.initialState()
-    const result = handler(value, decodeValue(input), { exists, rev, expiresAt })
-    const reply = encodeValue(result)
-    if (reply.length <= maxBytes) return { kind: 'value', value: reply }
-    throw new HoldfastError(
-      'INVALID',
-      `the reply has ${reply.length} bytes; it may have ${maxBytes}: ask for less at a time`,
-    )
-  } catch (error) {
-    return { kind: 'error', error: failure(error, definition) }
+  { name, input }: Request,
+  { maxRecordBytes, freezeQueries }: PartitionSettings,
+): Answer | Promise<Answer> {
+  const refused = (error: unknown): Answer => ({ kind: 'error', error: failure(error, definition) })
+  const answer = (parsed: unknown): Answer => {
+    try {
+      const shown = stateFor(definition, state, freezeQueries)
+      const reply = encodeValue(handler(shown, parsed, { exists: state !== null, rev, expiresAt }))
+      if (reply.length <= maxRecordBytes) return { kind: 'value', value: reply }
+      throw new HoldfastError(
+        'INVALID',
+        `the reply has ${reply.length} bytes; it may have ${maxRecordBytes}: ask for less at a time`,
+      )
+    } catch (error) {
+      return refused(error)
+    }
   }
+  try {
+    const parsed = parseInput(definition, name, decodeValue(input))
+    return parsed instanceof Promise ? parsed.then(answer, refused) : answer(parsed)
+  } catch (error) {
+    return refused(error)
+  }
+}
+
+/** A state of the query's own; where there is none, the first one, which its maker may keep: that is copied before it is frozen. */
+function stateFor(definition: ActorDefinition, state: Uint8Array | null, freeze: boolean): unknown {
+  if (!freeze) return state === null ? definition.initialState() : decodeValue(state)
+  const shown = decodeValue(state ?? encodeValue(definition.initialState()))
+  freezeDeep(shown)
+  return shown
 }
 
 const keptIdOf = ({ type, key, name, idempotencyKey }: Request): string | undefined =>

@@ -32,6 +32,8 @@ export interface PartitionSettings {
   readonly expireEveryMs: number
   /** How long an asynchronous handler may take, ms; after it `FAILED`. */
   readonly handlerTimeoutMs: number
+  /** Queries see a frozen state, so that one that writes to it is `FAILED`. Costs a walk over the state for each query: for development. */
+  readonly freezeQueries: boolean
 }
 
 export const defaultPartitionSettings: PartitionSettings = {
@@ -52,4 +54,5 @@ export const defaultPartitionSettings: PartitionSettings = {
   tombstoneMs: 24 * 3_600_000,
   expireEveryMs: 1_000,
   handlerTimeoutMs: 30_000,
+  freezeQueries: false,
 }

@@ -10,6 +10,7 @@
  * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
  * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
  */
+import { parseInput } from '../behaviour/input.ts'
 import { entryDefinition } from '../behaviour/kv.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { actorShare, sameBytes } from '../core/hashing.ts'
@@ -305,7 +306,8 @@ export class TurnLoop {
     let result: unknown
     let pending: boolean
     try {
-      result = turn.handler(context, decodeValue(turn.input))
+      const input = parseInput(turn.definition, turn.name, decodeValue(turn.input))
+      result = input instanceof Promise ? runLater(turn, context, input, signal) : turn.handler(context, input)
       pending = isPromise(result)
     } catch (error) {
       return this.#drop(running, failure(error, turn.definition))
@@ -426,6 +428,18 @@ function letGo({ actor, kept }: Running): void {
   if (kept !== undefined) kept.holds--
 }
 
+/** Once its schema has had its say, which takes its time (behaviour/input.ts). */
+async function runLater(
+  turn: Turn,
+  context: TurnContext,
+  input: Promise<unknown>,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const parsed = await input
+  // The ownership may have ended meanwhile: nobody waits for the turn any more.
+  return signal.aborted ? undefined : turn.handler(context, parsed)
+}
+
 const nothing = encodeValue(null)
 const noReply = new Uint8Array(0)
 const tombstone: Outcome = { state: null, expiresAt: null }
@@ -437,7 +451,8 @@ const isPromise = (value: unknown): value is PromiseLike<unknown> =>
 export function failure(thrown: unknown, definition: ActorDefinition): WireError {
   const ours = definition === entryDefinition && isHoldfastError(thrown, 'CONFLICT')
   if (ours || isHoldfastError(thrown, 'INVALID')) {
-    return { code: thrown.code, message: thrown.message, ...(thrown.path === undefined ? {} : { path: thrown.path }) }
+    const { code, path } = thrown
+    return { code, message: messageOf(thrown), ...(path === undefined ? {} : { path }) }
   }
   let message: string
   try {

@@ -6,6 +6,9 @@
  *
  * A page ends also when much was looked at and little of it matched: the watcher takes silence for a loss, and would ask for the same
  * again and again.
+ *
+ * K1. A page `from: 'start'` or a cursor has every change behind it that matches, also those in the rest of the cursor's own record. Where
+ *     the log does not keep the first of them any more, or is another log, there is no page: `EXPIRED`.
  */
 import type { Transport } from '../ports/transport.ts'
 import { endOfRecord, formatCursor, parseCursor } from '../protocol/cursor.ts'
@@ -22,6 +25,7 @@ import {
 } from '../protocol/watch.ts'
 import { changeMessage } from './change-message.ts'
 import type { Change, History } from './history.ts'
+import { sendStates, type StateSource } from './watch-states.ts'
 
 /** Records that a page looks at, at most, and bytes of states. */
 const mostRecords = 2_048
@@ -31,6 +35,7 @@ export interface WatchPagesOptions {
   readonly partition: PartitionId
   readonly generation: Generation
   readonly history: History
+  readonly states: StateSource
   readonly transport: Transport
 }
 
@@ -38,7 +43,9 @@ export interface WatchPagesOptions {
 export async function sendPage(options: WatchPagesOptions, data: Uint8Array, inbox: string): Promise<void> {
   const { transport } = options
   try {
-    transport.publish(inbox, encodePageEnd(await sendChanges(options, decodeWatchRequest(data), inbox)))
+    const request = decodeWatchRequest(data)
+    const send = request.from === 'state' ? sendStates : sendChanges
+    transport.publish(inbox, encodePageEnd(await send(options, request, inbox)))
   } catch (error) {
     transport.publish(inbox, encodePageError(isHoldfastError(error) ? error.code : 'INTERNAL', messageOf(error)))
   }
@@ -63,7 +70,7 @@ async function sendChanges(
   // The record of the cursor itself may have changes behind it.
   const after = seqOf(from.index === endOfRecord ? from.seq : Math.max(0, from.seq - 1))
   const last = seqOf(Math.min(head, after + mostRecords))
-  for await (const changes of history.after(after, last)) {
+  for await (const changes of history.after(after, last, 'complete')) {
     for (const change of changes) {
       if (change.seq === from.seq && change.index <= from.index) continue
       lookedAtBytes += change.state?.length ?? 0
@@ -81,8 +88,10 @@ async function sendChanges(
   return { next: text(last, endOfRecord), head: headText, more: last < head, count }
 }
 
-const matches = ({ type, key }: WatchRequest, change: Change) =>
-  (type === undefined || change.type === type) && (key === undefined || change.key === key)
+const matches = ({ type, key, prefix }: WatchRequest, change: Change) =>
+  (type === undefined || change.type === type) &&
+  (key === undefined || change.key === key) &&
+  (prefix === undefined || change.key.startsWith(prefix))
 
 function startOf(
   from: string,
@@ -95,7 +104,7 @@ function startOf(
     throw new HoldfastError('INVALID', `this cursor is of partition ${cursor.partition}, not ${partition}`)
   }
   if (cursor.generation !== generation) {
-    throw new HoldfastError('CONFLICT', 'this cursor is of another generation of the log: watch from "start" or "now"')
+    throw new HoldfastError('EXPIRED', 'this cursor is of another generation of the log')
   }
   return cursor
 }

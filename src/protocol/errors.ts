@@ -31,6 +31,8 @@ export const errorCodes = [
   'FAILED',
   /** A bug or a damaged log or store; `error.cause` says more. */
   'INTERNAL',
+  /** The log does not go back to this cursor any more. */
+  'EXPIRED',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -7,10 +7,14 @@
  *     looked at, also what did not match.
  * G2. `count` is the number of changes that were sent for this page. Who received fewer has lost some and asks again from where it was.
  * G3. Both sides distrust what they read: anything else than what is described here is `INVALID`.
+ * G4. A page `from: 'state'` holds, instead of changes, what is there now of a type: each keyed actor as one change that is marked
+ *     `reset`, all as of one record, in the order of their keys; of one key that one alone, there or not. Where an end names a `snapshot`
+ *     there are more of them: asked for by that name behind the key `after`. `next` is right behind the record, on all of these pages.
+ * G5. A cursor that the log does not go back to, or of another generation of the log, is `EXPIRED`: never a page that begins later.
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { parseCursor } from './cursor.ts'
-import { checkName } from './subjects.ts'
+import { checkName, maxNameBytes } from './subjects.ts'
 
 /** Most changes in one page, and the default. */
 export const maxPageChanges = 1_000
@@ -18,13 +22,20 @@ export const maxPageChanges = 1_000
 export const maxPageBytes = 512 * 1_024
 
 export interface WatchRequest {
-  /** A cursor's text, or one end of what is kept. */
-  readonly from: 'start' | 'now' | (string & {})
-  /** Only changes of this type; and only of this key, if that is given, too. */
+  /** A cursor's text, or one end of the log, or what is there now (G4). */
+  readonly from: 'start' | 'now' | 'state' | (string & {})
+  /** Only changes of this type; and of this key, or of keys that begin so, if one of these is given, too. */
   readonly type?: string
   readonly key?: string
+  /** Not empty. */
+  readonly prefix?: string
   /** 1 … `maxPageChanges`. */
   readonly limit?: number
+  /** With `state`: goes on with these states, behind this key (G4). */
+  readonly snapshot?: string
+  readonly after?: string
+  /** With `snapshot`: no more of them is wanted. The answer is an end. */
+  readonly done?: true
 }
 
 export interface PageEnd {
@@ -36,6 +47,9 @@ export interface PageEnd {
   /** There is more after `next` already. */
   readonly more: boolean
   readonly count: number
+  /** There are more states (G4). */
+  readonly snapshot?: string
+  readonly after?: string
 }
 
 export interface PageError {
@@ -51,6 +65,8 @@ export interface PageChange {
   readonly rev: number
   /** JSON form of the state; `null`: destroyed. */
   readonly state: unknown
+  /** What is there now, instead of changes that are not kept any more (G4). */
+  readonly reset: boolean
   /** The state's JSON was too large for a message and was left out. */
   readonly omitted: boolean
   readonly cursor: string
@@ -64,21 +80,33 @@ export const encodeWatchRequest = (request: WatchRequest): Uint8Array => Buffer.
 
 /** Throws `INVALID`. */
 export function decodeWatchRequest(bytes: Uint8Array): WatchRequest {
-  const { from, type, key, limit } = objectOf(bytes)
-  if (from !== 'start' && from !== 'now') parseCursor(text(from, 'from'))
+  const { from, type, key, prefix, limit, snapshot, after, done } = objectOf(bytes)
+  if (from !== 'start' && from !== 'now' && from !== 'state') parseCursor(text(from, 'from'))
   if (type !== undefined) checkName(text(type, 'type'), 'type')
-  if (key !== undefined) {
-    checkName(text(key, 'key'), 'key')
-    if (type === undefined) throw invalid('a "key" without its "type"')
+  else if (from === 'state') throw invalid('"state" without a "type"')
+  for (const [name, value] of Object.entries({ key, prefix })) {
+    if (value === undefined) continue
+    checkName(text(value, name), 'key')
+    if (type === undefined) throw invalid(`a "${name}" without its "type"`)
   }
+  if (key !== undefined && prefix !== undefined) throw invalid('a "key" and a "prefix"')
   if (limit !== undefined && (natural(limit, 'limit') < 1 || Number(limit) > maxPageChanges)) {
     throw invalid(`"limit" is not within 1 and ${maxPageChanges}`)
   }
-  return { from, type, key, limit } as WatchRequest
+  if (snapshot !== undefined) checkContinuation(from, snapshot)
+  else if (after !== undefined || done !== undefined) throw invalid('an "after" or "done" without its "snapshot"')
+  if (after !== undefined) checkName(text(after, 'after'), 'key')
+  if (done !== undefined && done !== true) throw invalid('a "done" that is not true')
+  return { from, type, key, prefix, limit, snapshot, after, done } as WatchRequest
 }
 
-export const encodePageEnd = ({ next, head, more, count }: Omit<PageEnd, 'kind'>): Uint8Array =>
-  Buffer.from(JSON.stringify({ end: true, next, head, more, count }))
+function checkContinuation(from: unknown, snapshot: unknown): void {
+  if (from !== 'state') throw invalid('a "snapshot", which goes with "state" alone')
+  if (text(snapshot, 'snapshot').length > maxNameBytes) throw invalid('a "snapshot" that is too long')
+}
+
+export const encodePageEnd = ({ next, head, more, count, snapshot, after }: Omit<PageEnd, 'kind'>): Uint8Array =>
+  Buffer.from(JSON.stringify({ end: true, next, head, more, count, snapshot, after }))
 
 export const encodePageError = (code: ErrorCode, message: string): Uint8Array =>
   Buffer.from(JSON.stringify({ error: { code, message } }))
@@ -93,6 +121,8 @@ export function decodePageMessage(bytes: Uint8Array): PageMessage {
       head: text(message.head, 'head'),
       more: message.more === true,
       count: natural(message.count, 'count'),
+      ...(message.snapshot === undefined ? {} : { snapshot: text(message.snapshot, 'snapshot') }),
+      ...(message.after === undefined ? {} : { after: text(message.after, 'after') }),
     }
   }
   if (message.error !== undefined) {
@@ -106,6 +136,7 @@ export function decodePageMessage(bytes: Uint8Array): PageMessage {
     key: text(message.key, 'key'),
     rev: natural(message.rev, 'rev'),
     state: message.state ?? null,
+    reset: message.reset === true,
     omitted: message.omitted === true,
     cursor: text(message.cursor, 'cursor'),
     at: finite(message.at, 'at'),

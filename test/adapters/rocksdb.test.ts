@@ -206,7 +206,7 @@ describe('the RocksDB stores', () => {
       const error = storeFailure('/data', '', 'No native build was found for platform=linux arch=riscv64')
       expect(error).toMatchObject({
         code: 'INVALID',
-        message: expect.stringMatching(/linux-x64 with glibc or darwin-arm64/),
+        message: expect.stringMatching(/linux-x64 with glibc 2.34 or newer and on darwin-arm64/),
       })
       expect(error.message).toContain(`${process.platform}-${process.arch}`)
     })

@@ -320,7 +320,7 @@ describe('a reference by name', () => {
       // @ts-expect-error the type of a Cart is called cart
       void hf.actor<typeof Cart>('card', 'c1')
       // @ts-expect-error nor is it any text
-      void hf.actor<typeof Cart>(String('cart'), 'c1')
+      void hf.actor<typeof Cart>('cart' as string, 'c1')
       // @ts-expect-error without a type nothing would be known of it
       void hf.actor('cart', 'c1')
       // @ts-expect-error there is no such command
@@ -336,7 +336,8 @@ describe('a reference by name', () => {
     const watched = async () => {
       for await (const change of hf.watch<typeof Cart>('cart')) void change.state?.items[0]?.price
       // @ts-expect-error a cart is no number
-      for await (const change of hf.watch<typeof Cart>('cart')) void change.state?.toFixed()
+      const numbers: AsyncIterable<Change<number>> = hf.watch<typeof Cart>('cart')
+      return numbers
     }
     expect(watched).toBeTypeOf('function')
   })

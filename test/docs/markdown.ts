@@ -18,11 +18,12 @@ export interface Block {
   readonly comment: string
 }
 
-/** README.md and everything under docs/. */
+/** Those at the top, and everything under docs/ and examples/. */
 export function pages(): readonly Page[] {
-  const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-  const paths = ['README.md', ...docs.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
-  return paths.map(page)
+  const under = ['docs', 'examples'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`),
+  )
+  return [...readdirSync(root), ...under].filter((path) => path.endsWith('.md')).map(page)
 }
 
 export const page = (path: string): Page => ({ path, text: readFileSync(join(root, path), 'utf8') })

@@ -83,7 +83,7 @@ async function start(seed: string) {
   const range = { gte: base, lt: Buffer.concat([base, Buffer.of(0xff)]) }
   const rowsOf = async (view: StoreView) =>
     (await world.settle(view.rows(null, 100))).rows.map(([key, value]) => {
-      return `${Buffer.from(key).toString().slice(base.length)}=${String(decodeValue(decodeVersion(value).state!))}`
+      return `${Buffer.from(key).toString().slice(base.length)}=${JSON.stringify(decodeValue(decodeVersion(value).state!))}`
     })
   return { world, store, replica, commit, range, rowsOf, failures }
 }

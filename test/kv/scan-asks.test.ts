@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ScanAsks } from '../../src/client/scan-asks.ts'
 import type { Message } from '../../src/ports/transport.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
@@ -24,7 +24,9 @@ type Behave = (n: number, message: Message) => Uint8Array | undefined
 
 function start(behave?: Behave) {
   const world = new MemoryWorld({ random: new SeededRandom('asks'), latencyMs: [0.2, 0.3] })
-  const { process: owner, client } = { process: world.start('owner'), client: world.start('client') }
+  const owner = world.start('owner')
+  const client = world.start('client')
+  const { transport, clock, random } = client
   const asked: { readonly atMs: number; readonly request: ScanRequest }[] = []
   const serve = (by: Behave) =>
     owner.transport.subscribe(subjects.scan(partitionId(3)), (message) => {
@@ -33,7 +35,7 @@ function start(behave?: Behave) {
       if (said !== undefined) owner.transport.publish(message.reply!, said)
     })
   if (behave !== undefined) serve(behave)
-  const asks = new ScanAsks({ ...client, subjects })
+  const asks = new ScanAsks({ transport, clock, random, subjects })
   const ask = (options: { timeoutMs?: number; signal?: AbortSignal } = {}) =>
     asks.ask(3, request, { timeoutMs: 10_000, ...options })
   const settled = <T>(promise: Promise<T>) =>
@@ -43,12 +45,6 @@ function start(behave?: Behave) {
     )
   return { world, clock: world.clock, client, asked, serve, asks, ask, settled }
 }
-
-let open: ScanAsks[] = []
-afterEach(() => {
-  for (const asks of open) asks.close()
-  open = []
-})
 
 describe('a question to an owner', () => {
   it('has its page', async () => {
@@ -135,8 +131,7 @@ describe('a question to an owner', () => {
   })
 
   it('is OVERLOADED where too many wait, and goes once they have ended (Q4)', async () => {
-    const { asks, ask, settled } = start()
-    open.push(asks)
+    const { ask, settled } = start()
     const waiting = Array.from({ length: 4_096 }, () => ask({ timeoutMs: 50 }).catch(() => 'ended'))
     expect(await settled(ask())).toMatchObject({ code: 'OVERLOADED' })
     await settled(Promise.all(waiting))

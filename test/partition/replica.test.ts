@@ -321,7 +321,7 @@ describe('writing behind the log (M3, M5)', () => {
     writer.commit([{ key: 'a', state: 1 }])
     await world.settle(catchUp(replica, world.takeover(node)))
     await world.clock.advance(50)
-    expect(failures).toMatchObject([{ message: 'no space' }])
+    expect(failures).toMatchObject([{ reason: 'no space' }])
     store.failWrites(undefined)
     await expect(world.settle(replica.flush())).rejects.toMatchObject({ code: 'INTERNAL' })
     await close(world, replica)

@@ -3,7 +3,7 @@
  * its own. A subject that is missing below is denied to everybody.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { callKinds, subjectsOf } from '../../src/protocol/subjects.ts'
+import { callKinds, subjectsOf, type Subjects } from '../../src/protocol/subjects.ts'
 import { partitionId, type NodeId } from '../../src/protocol/ids.ts'
 import type { TestServer } from '../support/nats-server.ts'
 import { RawConnection } from './raw-connection.ts'
@@ -15,26 +15,32 @@ const p3 = partitionId(3)
 const a = 'a' as NodeId
 const nobody: readonly Role[] = []
 
-/** Who may publish, and who may subscribe. */
-const table: readonly (readonly [subject: string, publish: readonly Role[], subscribe: readonly Role[]])[] = [
-  ...callKinds.map((kind) => [c.call(kind, 'cart', 'c1', 'add'), ['client'], ['node']] as const),
-  ...callKinds.map((kind) => [c.allCalls(kind), nobody, ['node']] as const),
-  [c.watch(p3), ['client', 'watcher'], ['node']],
-  [c.scan(p3), ['node', 'client'], ['node']],
-  [c.list('cart'), ['client'], ['node']],
-  [c.allLists, nobody, ['node']],
-  [c.status, ['client', 'operator'], ['node']],
-  [c.changes('cart', 'c1'), ['node'], ['client', 'watcher']],
-  [c.changesOf('cart'), nobody, ['client', 'watcher']],
-  [c.allChanges, nobody, ['client', 'watcher']],
-  [c.placement, ['node'], ['node', 'client', 'watcher', 'operator']],
-  [c.placementGet, ['node', 'client', 'watcher', 'operator'], ['node']],
-  [c.placementReport, ['node'], ['node']],
-  [c.partition(p3), ['node', 'client'], ['node']],
-  [c.nodeFrame(a), ['node', 'client'], ['node']],
-  [c.nodeControl(a), ['node', 'operator'], ['node']],
-  [c.gossip(a), ['node'], ['node']],
-  [c.log(p3), ['node', 'provisioner'], nobody],
+type Row = readonly [subject: string, publish: readonly Role[], subscribe: readonly Role[]]
+
+/** Who may publish, and who may subscribe. A subject that the protocol gains does not compile here before it has its row. */
+const protocol: Readonly<Record<Exclude<keyof Subjects, 'cluster' | 'parseCall'>, readonly Row[]>> = {
+  call: callKinds.map((kind) => [c.call(kind, 'cart', 'c1', 'add'), ['client'], ['node']]),
+  allCalls: callKinds.map((kind) => [c.allCalls(kind), nobody, ['node']]),
+  watch: [[c.watch(p3), ['client', 'watcher'], ['node']]],
+  scan: [[c.scan(p3), ['node', 'client'], ['node']]],
+  list: [[c.list('cart'), ['client'], ['node']]],
+  allLists: [[c.allLists, nobody, ['node']]],
+  status: [[c.status, ['client', 'operator'], ['node']]],
+  changes: [[c.changes('cart', 'c1'), ['node'], ['client', 'watcher']]],
+  changesOf: [[c.changesOf('cart'), nobody, ['client', 'watcher']]],
+  allChanges: [[c.allChanges, nobody, ['client', 'watcher']]],
+  placement: [[c.placement, ['node'], ['node', 'client', 'watcher', 'operator']]],
+  placementGet: [[c.placementGet, ['node', 'client', 'watcher', 'operator'], ['node']]],
+  placementReport: [[c.placementReport, ['node'], ['node']]],
+  partition: [[c.partition(p3), ['node', 'client'], ['node']]],
+  nodeFrame: [[c.nodeFrame(a), ['node', 'client'], ['node']]],
+  nodeControl: [[c.nodeControl(a), ['node', 'operator'], ['node']]],
+  gossip: [[c.gossip(a), ['node'], ['node']]],
+  log: [[c.log(p3), ['node', 'provisioner'], nobody]],
+}
+
+const table: readonly Row[] = [
+  ...Object.values(protocol).flat(),
   ['shop.anything', nobody, nobody],
   ['shop.>', nobody, nobody],
   ['shopping.log.3', nobody, nobody],
@@ -119,14 +125,4 @@ describe.each(roles)('the role %s', (role) => {
     const other = roles.find((candidate) => candidate !== role)!
     await expect(RawConnection.open(server.port, role, passwordOf(other))).rejects.toThrow(/Authorization Violation/)
   })
-})
-
-it('has a row for every subject of the protocol', () => {
-  const subjects = Object.values(c).flatMap((subject) => {
-    if (typeof subject === 'string') return subject === cluster ? [] : [subject]
-    return []
-  })
-  const rows = table.map(([subject]) => subject)
-  expect(rows).toEqual(expect.arrayContaining(subjects))
-  expect(subjects.length).toBeGreaterThan(4)
 })

@@ -32,7 +32,12 @@ const layers: readonly Layer[] = [
   { name: 'core', files: /^src\/core\//, layers: ['protocol'], packages: [] },
   { name: 'ports', files: /^src\/ports\//, layers: ['protocol', 'core'], packages: [] },
   { name: 'adapters', files: /^src\/adapters\//, layers: ['protocol', 'core', 'ports'], packages: 'all' },
-  { name: 'behaviour', files: /^src\/behaviour\//, layers: ['protocol', 'core', 'ports'], packages: ['xstate'] },
+  {
+    name: 'behaviour',
+    files: /^src\/behaviour\//,
+    layers: ['protocol', 'core', 'ports'],
+    packages: ['xstate', '@standard-schema/spec'],
+  },
   { name: 'client', files: /^src\/client\//, layers: ['protocol', 'core', 'ports', 'behaviour'], packages: [] },
   {
     name: 'partition',

@@ -22,8 +22,9 @@ import type { Random } from '../../ports/random.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { connectError } from './connect-error.ts'
+import { checkSettings, type CheckedSettings } from './connection-options.ts'
 import { checkVersion } from './server-version.ts'
-import { checkSettings, type CheckedSettings, type NatsSettings } from './settings.ts'
+import type { NatsSettings } from './settings.ts'
 import { backlogOf, useHeldSockets, type HeldOptions } from './socket.ts'
 
 export interface NatsParts {

@@ -14,21 +14,7 @@ import {
 } from '@nats-io/transport-node'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { readNamedFile } from './named-file.ts'
-
-/** At most one of these ways; `user` goes with `password`. */
-export interface LoginSettings {
-  readonly user?: string
-  readonly password?: string
-  readonly token?: string
-  /** The seed of a user, `SU…`. */
-  readonly nkey?: string
-  /** Name of a file with such a seed. */
-  readonly nkeyFile?: string
-  /** The text of a `.creds` file. */
-  readonly creds?: string
-  /** Name of a `.creds` file. */
-  readonly credsFile?: string
-}
+import type { LoginSettings } from './settings.ts'
 
 /** A user and password, or a token, that stood in an address. */
 export interface AddressLogin {

@@ -1,14 +1,38 @@
 /**
- * What an operator can set about the connection to NATS, and how it becomes options of nats.js.
+ * What an operator can set about the connection to NATS.
  *
  * Settings are data: they are checked together, at once, and never changed. Nothing here must match across nodes but `cluster`
- * and `replicas`.
+ * and `replicas`. These are types of the public interface: no type of nats.js is in them, so that a program that uses Holdfast need not
+ * compile those.
  */
-import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import { HoldfastError } from '../../protocol/errors.ts'
-import { loginOf, type LoginSettings } from './login.ts'
-import { isWellFormedSubject } from './message-check.ts'
-import { tlsOf, type TlsSettings } from './tls.ts'
+
+/** At most one of these ways; `user` goes with `password`. */
+export interface LoginSettings {
+  readonly user?: string
+  readonly password?: string
+  readonly token?: string
+  /** The seed of a user, `SU…`. */
+  readonly nkey?: string
+  /** Name of a file with such a seed. */
+  readonly nkeyFile?: string
+  /** The text of a `.creds` file. */
+  readonly creds?: string
+  /** Name of a `.creds` file. */
+  readonly credsFile?: string
+}
+
+/** Each of the three is a PEM text (it has a line `-----BEGIN …`), or else the name of a PEM file. */
+export interface TlsSettings {
+  /** Whom to trust: one certificate or several, one after the other. Default: what Node.js trusts. */
+  readonly ca?: string
+  /** This process's own certificate, where the server asks for one; with the intermediate ones behind it. Goes with `key`. */
+  readonly cert?: string
+  /** The private key of `cert`, without a passphrase. */
+  readonly key?: string
+  /** Begin with TLS, before the server says anything; the server must be set to `handshake_first`. Default false. */
+  readonly handshakeFirst?: boolean
+}
 
 export interface NatsSettings extends LoginSettings {
   /** `nats://host:port`, `tls://host:port` or `host:port`, one or more of one NATS cluster, in a text joined by `,`; `user:password@` before a host is understood. */
@@ -42,124 +66,7 @@ export interface LogSettings {
   readonly replicas?: number
 }
 
-const natsDefaults = {
-  name: 'holdfast',
-  inboxPrefix: '_INBOX',
-  connectTimeoutMs: 5_000,
-  pingIntervalMs: 5_000,
-  reconnectWaitMs: 250,
-  reconnectJitterMs: 250,
-  appendTimeoutMs: 2_000,
-  requestTimeoutMs: 3_000,
-  maxBacklogBytes: 64 * 1024 * 1024,
-} as const
-
-export interface CheckedSettings {
-  readonly inboxPrefix: string
-  readonly appendTimeoutMs: number
-  readonly requestTimeoutMs: number
-  readonly connectTimeoutMs: number
-  readonly maxBacklogBytes: number
-  /** Without user names and passwords: for messages. */
-  readonly servers: readonly string[]
-  readonly options: NodeConnectionOptions
-}
-
-/** Throws `INVALID` for settings that can never work. */
-export function checkSettings(settings: NatsSettings): CheckedSettings {
-  const given = typeof settings.servers === 'string' ? settings.servers.split(',') : settings.servers
-  if (given.length === 0) throw invalid('`servers` names no NATS server: give at least one, e.g. nats://127.0.0.1:4222')
-  const addresses = given.map(parseAddress)
-  const all = { ...natsDefaults, ...withoutUndefined(settings) }
-  if (!isWellFormedSubject(all.inboxPrefix, false)) {
-    throw invalid(`\`inboxPrefix\` ${JSON.stringify(all.inboxPrefix)} is not a subject: write tokens joined by "."`)
-  }
-  for (const name of numbers) checkNumber(name, all[name])
-  const servers = addresses.map((address) => address.host)
-  const { tls = addresses.some((address) => address.tls) ? {} : undefined } = settings
-  return {
-    inboxPrefix: all.inboxPrefix,
-    appendTimeoutMs: all.appendTimeoutMs,
-    requestTimeoutMs: all.requestTimeoutMs,
-    connectTimeoutMs: all.connectTimeoutMs,
-    maxBacklogBytes: all.maxBacklogBytes,
-    servers,
-    options: {
-      servers,
-      name: all.name,
-      timeout: all.connectTimeoutMs,
-      // For ever: a node outlives any absence of its server, also one that refuses its credentials for a while.
-      maxReconnectAttempts: -1,
-      ignoreAuthErrorAbort: true,
-      reconnectTimeWait: all.reconnectWaitMs,
-      reconnectJitter: all.reconnectJitterMs,
-      reconnectJitterTLS: all.reconnectJitterMs,
-      pingInterval: all.pingIntervalMs,
-      maxPingOut: 2,
-      noAsyncTraces: true,
-      inboxPrefix: all.inboxPrefix,
-      ...loginOf(
-        settings,
-        addresses.find((address) => address.user !== undefined),
-      ),
-      ...(tls === undefined ? {} : { tls: tlsOf(tls) }),
-    },
-  }
-}
-
 export function checkReplicas(replicas = 1): number {
   if (replicas === 1 || replicas === 3 || replicas === 5) return replicas
-  throw invalid(`\`replicas\` is ${replicas}: give 1, 3 or 5`)
+  throw new HoldfastError('INVALID', `\`replicas\` is ${replicas}: give 1, 3 or 5`)
 }
-
-const numbers = [
-  'connectTimeoutMs',
-  'pingIntervalMs',
-  'reconnectWaitMs',
-  'reconnectJitterMs',
-  'appendTimeoutMs',
-  'requestTimeoutMs',
-  'maxBacklogBytes',
-] as const
-
-/** Also what a timer can hold. */
-const maxNumber = 2 ** 31 - 1
-
-function checkNumber(name: string, value: number): void {
-  const least = name.startsWith('reconnect') ? 0 : 1
-  if (!Number.isSafeInteger(value) || value < least || value > maxNumber) {
-    throw invalid(`\`${name}\` is ${value}: give a whole number from ${least} to ${maxNumber}`)
-  }
-}
-
-interface Address {
-  readonly host: string
-  readonly tls: boolean
-  readonly user: string | undefined
-  readonly password: string | undefined
-}
-
-function parseAddress(text: string): Address {
-  const [, scheme, userInfo, host] = /^(?:([a-z]+):\/\/)?(?:([^@/]*)@)?([^@/\s]+)\/?$/i.exec(text.trim()) ?? []
-  // The text is not in the message: it may hold a password.
-  if (host === undefined) throw invalid('an entry of `servers` is not an address: write nats://host:port')
-  if (scheme !== undefined && !/^(?:nats|tls)$/i.test(scheme)) {
-    throw invalid(`the NATS server ${scheme}://${host} cannot be reached by "${scheme}": use nats:// or tls://`)
-  }
-  let user: string | undefined
-  let password: string | undefined
-  try {
-    const colon = userInfo?.indexOf(':') ?? -1
-    if (userInfo !== undefined) user = decodeURIComponent(colon < 0 ? userInfo : userInfo.slice(0, colon))
-    if (userInfo !== undefined && colon >= 0) password = decodeURIComponent(userInfo.slice(colon + 1))
-  } catch {
-    throw invalid(`the user or password before ${host} has a broken %-escape: correct it in \`servers\``)
-  }
-  return { host, tls: scheme?.toLowerCase() === 'tls', user, password }
-}
-
-function withoutUndefined<T extends object>(settings: T): Partial<T> {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as Partial<T>
-}
-
-const invalid = (message: string) => new HoldfastError('INVALID', message)

@@ -9,18 +9,7 @@ import { resolve } from 'node:path'
 import type { TlsOptions } from '@nats-io/transport-node'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { readNamedFile } from './named-file.ts'
-
-/** Each of the three is a PEM text (it has a line `-----BEGIN …`), or else the name of a PEM file. */
-export interface TlsSettings {
-  /** Whom to trust: one certificate or several, one after the other. Default: what Node.js trusts. */
-  readonly ca?: string
-  /** This process's own certificate, where the server asks for one; with the intermediate ones behind it. Goes with `key`. */
-  readonly cert?: string
-  /** The private key of `cert`, without a passphrase. */
-  readonly key?: string
-  /** Begin with TLS, before the server says anything; the server must be set to `handshake_first`. Default false. */
-  readonly handshakeFirst?: boolean
-}
+import type { TlsSettings } from './settings.ts'
 
 const known: ReadonlySet<string> = new Set(['ca', 'cert', 'key', 'handshakeFirst'])
 

@@ -37,10 +37,37 @@ export function storeFailure(path: string, code: string, message: string): Holdf
   )
 }
 
-export function rocksDbUnavailable(cause: unknown): HoldfastError {
+/** The package is not installed, or has no binary that runs here. */
+export function rocksDbUnavailable(cause: unknown, here: Platform = platform()): HoldfastError {
+  const missing = cause instanceof Error && /Cannot find (?:module|package)/.test(cause.message)
+  const what = missing ? 'RocksDB (@nxtedition/rocksdb) is not installed' : 'RocksDB cannot be loaded'
+  const where = here.libc === '' ? here.name : `${here.name} with ${here.libc}`
   return new HoldfastError(
     'INVALID',
-    `RocksDB has no ready-made binary for ${process.platform}-${process.arch} here: use linux-x64 with glibc or darwin-arm64, or install a C++ compiler and run "npm rebuild @nxtedition/rocksdb"`,
+    `${what}; this is ${where}, and nodes run on linux-x64 with glibc 2.34 or newer and on darwin-arm64: run this one there${missing ? ', and install all dependencies' : ''}. Clients run everywhere: import from "holdfast/client"`,
     { cause },
   )
+}
+
+export interface Platform {
+  /** As in `linux-x64`. */
+  readonly name: string
+  /** Of Linux: which C library, with its version if it is known. */
+  readonly libc: string
+}
+
+function platform(): Platform {
+  return { name: `${process.platform}-${process.arch}`, libc: process.platform === 'linux' ? libc() : '' }
+}
+
+function libc(): string {
+  // Newer than the types of Node.js 20; older ones ignore it.
+  const report: NodeJS.ProcessReport & { excludeNetwork?: boolean } = process.report
+  const { excludeNetwork = false } = report
+  // Else it looks up names of connections, and may wait for that.
+  report.excludeNetwork = true
+  const { header } = report.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } }
+  report.excludeNetwork = excludeNetwork
+  const glibc = header?.glibcVersionRuntime
+  return glibc === undefined ? 'another libc than glibc (musl?)' : `glibc ${glibc}`
 }

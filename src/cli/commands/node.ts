@@ -8,7 +8,7 @@
 import type { Command } from 'commander'
 import { SystemClock } from '../../adapters/system/clock.ts'
 import type { ActorDefinition } from '../../behaviour/definition.ts'
-import { createNode, type HoldfastNode } from '../../node/create-node.ts'
+import type { HoldfastNode } from '../../node/create-node.ts'
 import type { CreateNodeOptions } from '../../node/options.ts'
 import { settingsFromEnvironment } from '../../node/environment.ts'
 import type { HoldfastEvent, Observer } from '../../ports/observer.ts'
@@ -106,6 +106,8 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
   let node: HoldfastNode | undefined
   try {
     const actors = await loadActors(options.actors)
+    // Other commands do without: it is most of the program's start.
+    const { createNode } = await import('../../node/create-node.ts')
     const lines = eventLines(run.output, detailOf(options))
     const observer = tellingOfFences(lines, () => {
       if (node?.status().state === 'fenced') onReplaced()

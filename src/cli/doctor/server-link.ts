@@ -2,7 +2,8 @@
  * A bare connection to NATS for checks: what a server says of itself, and what it says to a question, which the ports keep to themselves.
  */
 import { NatsConnectionImpl, type MsgHdrs, type NatsConnection, type ServerInfo } from '@nats-io/transport-node'
-import { checkSettings, type NatsSettings } from '../../adapters/nats/settings.ts'
+import { checkSettings } from '../../adapters/nats/connection-options.ts'
+import type { NatsSettings } from '../../adapters/nats/settings.ts'
 import { messageOf } from '../../protocol/errors.ts'
 
 export type Reply =

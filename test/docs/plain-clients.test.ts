@@ -1,5 +1,5 @@
-/** What the README shows is what runs: its pieces of code are those of examples/tour, and what is printed under them is what they print. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+/** The lines for the shell in the guide, sent as a plain NATS client sends them, and what is answered. */
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
@@ -8,9 +8,9 @@ import { parseCursor } from '../../src/protocol/cursor.ts'
 import { defaultPartitions, partitionOf } from '../../src/protocol/partitioning.ts'
 import { runChild, type Child } from '../support/child.ts'
 import { startNatsServer } from '../support/nats-server.ts'
-import { blocksOf, page, root } from './markdown.ts'
+import { blocksOf, page } from './markdown.ts'
 
-const blocks = blocksOf(page('README.md'))
+const blocks = blocksOf(page('docs/guide.md'))
 const timeout = 60_000
 
 const ends: (() => Promise<unknown>)[] = []
@@ -28,33 +28,11 @@ function runExample(path: string, env: Readonly<Record<string, string>> = {}): C
   return child
 }
 
-describe('the code in the README', () => {
-  const code = blocks.filter(({ language }) => language === 'ts')
-
-  it('is there, and says where it is from', () => {
-    expect(code.length).toBeGreaterThan(5)
-    expect(code.filter(({ comment }) => !/^examples\/tour\/\w+\.ts$/.test(comment))).toEqual([])
-  })
-
-  it.each(code)('is a piece of $comment (block %#)', async ({ comment, text }) => {
-    const source = await readFile(join(root, comment), 'utf8')
-    expect(source.replaceAll('../../src/index.ts', 'holdfast')).toContain(text)
-  })
-})
-
-describe('what the README says is printed', () => {
-  it('is printed by examples/tour/embedded.ts, and nothing else', { timeout }, async () => {
-    const shown = blocks.filter(({ comment }) => comment === 'printed by examples/tour/embedded.ts')
-    const child = runExample('examples/tour/embedded.ts')
-    expect(await child.exited, child.complaints.join('\n')).toEqual({ code: 0, signal: null })
-    expect(`${child.lines.join('\n')}\n`).toBe(shown.map(({ text }) => text).join(''))
-    expect(shown.length).toBeGreaterThan(3)
-  })
-
-  it('is answered to the requests of a plain NATS client by examples/tour/nats.ts', { timeout }, async () => {
+describe('what the guide says is answered', () => {
+  it('to the requests of a plain NATS client comes from examples/tour/nats.ts', { timeout }, async () => {
     const server = await startNatsServer()
     ends.push(() => server.stop())
-    const dataDir = await mkdtemp(join(tmpdir(), 'holdfast-readme-'))
+    const dataDir = await mkdtemp(join(tmpdir(), 'holdfast-guide-'))
     ends.push(() => rm(dataDir, { recursive: true, force: true }))
     const node = runExample('examples/tour/nats.ts', { NATS_URL: server.url, DATA_DIR: dataDir })
     await node.printed('a node of the cluster shop is up')
