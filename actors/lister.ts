@@ -91,7 +91,7 @@ class Lists {
 
   /** Rejects never. */
   async #onList(message: Message): Promise<void> {
-    const { transport, accepts } = this.#options
+    const { transport, observer, accepts } = this.#options
     const { reply, subject } = message
     if (!accepts(reply, subject)) return
     let data: Uint8Array
@@ -100,7 +100,13 @@ class Lists {
     } catch (error) {
       data = failure(error)
     }
-    if (!this.#ended) transport.publish(reply, data)
+    if (this.#ended) return
+    try {
+      transport.publish(reply, data)
+    } catch {
+      // A subject that passed the check above, and that the transport will not have.
+      observer.emit({ type: 'message.dropped', subject, reason: 'reply-subject' })
+    }
   }
 
   async #answer({ subject, headers, data }: Message): Promise<Uint8Array> {

@@ -17,8 +17,10 @@ export {
   type KvUpdateOptions,
   type KvWatchOptions,
   type Reference,
+  type TypeWatchOptions,
   type Watch,
   type WatchOptions,
+  type WatchReset,
 } from './client/index.ts'
 export { connect, type ConnectOptions } from './connect.ts'
 export type { NodeSettingsInput, NodeStatus } from '../actors/node.ts'
@@ -26,5 +28,5 @@ export { createNode, type HoldfastNode } from './node/create-node.ts'
 export type { CreateNodeOptions } from './node/options.ts'
 export { provision, type Provisioned, type ProvisionOptions } from './node/provision-cluster.ts'
 export type { HoldfastEvent, Observer } from './ports/observer.ts'
-export { HoldfastError, isHoldfastError, type ErrorCode } from './protocol/errors.ts'
+export { HoldfastError, isHoldfastError, type ErrorCode, type HoldfastErrorOf } from './protocol/errors.ts'
 export type { Value } from './protocol/values.ts'

@@ -223,7 +223,7 @@ function storesOf(given: NonNullable<TaskOptions['stores']>, wrong: Wrong): read
     ? (given as readonly string[]).map((name) => [name, {}] as const)
     : Object.entries(given as Readonly<Record<string, { readonly ttl?: Duration }>>)
   const stores = entries.map(([name, settings]) => {
-    const { ttl } = settings ?? {}
+    const ttl = (settings as { readonly ttl?: Duration } | undefined)?.ttl
     const ttlMs = ttl === undefined ? undefined : ttlOf(ttl, `the ttl of the store "${name}"`)
     return Object.freeze({ name, type: kvType(name), ttlMs })
   })

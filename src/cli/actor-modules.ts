@@ -93,10 +93,10 @@ let enabled = false
 /** A2 */
 async function enableTypeScript(near: string): Promise<void> {
   if (enabled || isUnderTsx()) return
-  const api = locate('tsx/esm/api', [near, join(process.cwd(), 'package.json'), import.meta.url])
-  if (api !== undefined) {
-    const { register } = (await import(pathToFileURL(api).href)) as { register: () => unknown }
-    register()
+  // As "node --import tsx" does it.
+  const loader = locate('tsx', [near, join(process.cwd(), 'package.json'), import.meta.url])
+  if (loader !== undefined) {
+    await import(pathToFileURL(loader).href)
     enabled = true
   } else if (!(process.features as { typescript?: unknown }).typescript) {
     throw invalid(

@@ -25,6 +25,8 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'node.fenced':
     case 'node.crashed':
     case 'partition.stopped':
+    case 'task.stopped':
+    case 'task.gap':
     case 'partition.hash-mismatch':
     case 'store.failed':
     case 'store.set-aside':
@@ -33,6 +35,9 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'member.suspected':
     case 'member.died':
     case 'partition.trouble':
+    case 'task.failed':
+    case 'task.trouble':
+    case 'output.refused':
     case 'partition.void-record':
     case 'transport.disconnected':
     case 'transport.error':

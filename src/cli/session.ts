@@ -12,8 +12,8 @@ import type { Holdfast } from '../client/holdfast.ts'
 import { Session } from '../client/session.ts'
 import { decodeClusterReport, type ClusterReport } from '../placement/status-report.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { HoldfastEvent, Observer } from '../ports/observer.ts'
-import type { Transport } from '../ports/transport.ts'
+import { silent, type HoldfastEvent, type Observer } from '../ports/observer.ts'
+import type { Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { subjectsOf, type Subjects } from '../protocol/subjects.ts'
 import { addressesOf, type Settings } from './settings.ts'
@@ -31,8 +31,7 @@ export class CliSession {
   readonly settings: Settings
   readonly transport: Transport
   readonly #ends: (() => Promise<void>)[]
-  /** The last thing that the server refused. */
-  #refused: string | undefined
+  readonly #refusals: Refusals
 
   /** Connects, and asks nobody anything yet. Rejects like `connect`. */
   static async open(settings: Settings): Promise<CliSession> {
@@ -40,15 +39,14 @@ export class CliSession {
     const observer = new Refusals()
     const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
     const transport = await openNatsTransport({ name: 'holdfast-cli', ...settings.nats }, parts)
-    const session = new CliSession(settings, subjects, transport)
-    observer.onRefusal = (reason) => (session.#refused = reason)
-    return session
+    return new CliSession(settings, subjects, transport, observer)
   }
 
-  private constructor(settings: Settings, subjects: Subjects, transport: Transport) {
+  private constructor(settings: Settings, subjects: Subjects, transport: Transport, refusals: Refusals) {
     this.settings = settings
     this.subjects = subjects
     this.transport = transport
+    this.#refusals = refusals
     this.#ends = [() => transport.close()]
   }
 
@@ -56,7 +54,7 @@ export class CliSession {
   async client(): Promise<Holdfast> {
     await this.#findNode()
     const { cluster, timeoutMs } = this.settings
-    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: new Refusals() }
+    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: silent }
     const holdfast = await connectOver(ports, { cluster, timeout: timeoutMs, connectTimeout: timeoutMs })
     this.#ends.unshift(() => holdfast.close())
     return holdfast
@@ -66,7 +64,7 @@ export class CliSession {
   async requests(): Promise<Session> {
     await this.#findNode()
     const { cluster, timeoutMs } = this.settings
-    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: new Refusals() }
+    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: silent }
     const session = new Session(ports, { cluster, timeoutMs })
     this.#ends.unshift(() => Promise.resolve(session.close()))
     await session.whenPlaced()
@@ -88,7 +86,7 @@ export class CliSession {
       const answer = await this.#askOnce(subject, data, Math.min(oneTryMs, timeoutMs))
       if (answer.kind === 'reply') return answer.data
       const waitedMs = this.clock.monotonic() - sinceMs
-      if (this.#refused !== undefined) throw this.#notPermitted(this.#refused)
+      if (answer.kind === 'refused') throw new HoldfastError('INVALID', answer.reason)
       if (answer.kind === 'nobody' && waitedMs >= Math.min(absentAfterMs, timeoutMs)) throw this.#nobody()
       if (waitedMs >= timeoutMs) throw this.#silent(subject, timeoutMs)
       if (answer.kind === 'nobody') await this.sleep(betweenTriesMs)
@@ -98,7 +96,7 @@ export class CliSession {
   /** JetStream's ports, on a connection of their own. Nothing is created. */
   async jetStream(): Promise<NatsPorts> {
     const { nats, cluster } = this.settings
-    const parts = { clock: this.clock, random: this.random, observer: new Refusals() }
+    const parts = { clock: this.clock, random: this.random, observer: silent }
     const ports = await openNats({ name: 'holdfast-cli', ...nats, cluster }, parts)
     this.#ends.unshift(() => ports.close())
     return ports
@@ -123,6 +121,7 @@ export class CliSession {
       const inbox = transport.inbox()
       const settle = (answer: Answer) => {
         clock.clearTimeout(timer)
+        refusals.close()
         subscription.close()
         resolve(answer)
       }
@@ -130,6 +129,9 @@ export class CliSession {
         settle(message.noResponders ? { kind: 'nobody' } : { kind: 'reply', data: message.data })
       })
       const timer = clock.setTimeout(() => settle({ kind: 'silence' }), timeoutMs)
+      const refusals = this.#refusals.listen((denied, reason) => {
+        if (denied === subject || denied === inbox) settle({ kind: 'refused', reason })
+      })
       transport.publish(subject, data, { reply: inbox })
     })
   }
@@ -152,13 +154,6 @@ export class CliSession {
       `nobody has answered on ${subject} within ${timeoutMs} ms: try again, or give a longer --timeout`,
     )
   }
-
-  #notPermitted(reason: string): HoldfastError {
-    return new HoldfastError(
-      'INVALID',
-      `the NATS server does not let this login do that (${reason}): use another login, or change its permissions`,
-    )
-  }
 }
 
 type Answer =
@@ -166,12 +161,20 @@ type Answer =
   /** The server's word that nobody listens. */
   | { readonly kind: 'nobody' }
   | { readonly kind: 'silence' }
+  /** The server's word that this login may not ask, or may not hear the answer. */
+  | { readonly kind: 'refused'; readonly reason: string }
 
 /** Hears what the server refuses; all else about the connection is of no interest to a short run. */
 class Refusals implements Observer {
-  onRefusal: (reason: string) => void = () => {}
+  readonly #listeners = new Set<(subject: string, reason: string) => void>()
+
+  listen(listener: (subject: string, reason: string) => void): Subscription {
+    this.#listeners.add(listener)
+    return { close: () => void this.#listeners.delete(listener) }
+  }
 
   emit(event: HoldfastEvent): void {
-    if (event.type === 'transport.error' && /permissions violation/i.test(event.reason)) this.onRefusal(event.reason)
+    if (event.type !== 'transport.error' || event.denied === undefined) return
+    for (const listener of [...this.#listeners]) listener(event.denied.subject, event.reason)
   }
 }

@@ -10,7 +10,7 @@ import { Kv, type KvHost } from './kv.ts'
 import { namedReference, referenceTo, type Reference, type ReferenceHost } from './reference.ts'
 import { ScanAsks } from './scan-asks.ts'
 import { addressOf, type Session, type SessionPorts } from './session.ts'
-import { ChangeWatch, type Watch, type WatchOptions } from './watch.ts'
+import { ChangeWatch, type TypeWatchOptions, type Watch, type WatchOptions } from './watch.ts'
 
 export interface HoldfastParts extends SessionPorts {
   readonly session: Session
@@ -57,12 +57,12 @@ export class Holdfast {
   }
 
   /**
-   * The changes of all keyed actors of a type, by its definition or by name: `hf.watch(Cart)`, or `hf.watch<typeof Cart>('cart')`. Throws
-   * `INVALID` for what is no cursor of such a watch.
+   * The changes of all keyed actors of a type, by its definition or by name: `hf.watch(Cart)`, or `hf.watch<typeof Cart>('cart')`; or of
+   * those alone whose keys begin so: `hf.watch(Cart, { prefix: 'eu/' })`. Throws `INVALID` for what is no cursor of such a watch.
    */
-  watch<A extends ActorDefinition>(definition: A, options?: WatchOptions): Watch<StateOf<A>>
-  watch<A extends ActorDefinition = never>(type: A['type'], options?: WatchOptions): Watch<StateOf<A>>
-  watch<A extends ActorDefinition>(of: A | string, options?: WatchOptions): Watch<StateOf<A>> {
+  watch<A extends ActorDefinition>(definition: A, options?: TypeWatchOptions): Watch<StateOf<A>>
+  watch<A extends ActorDefinition = never>(type: A['type'], options?: TypeWatchOptions): Watch<StateOf<A>>
+  watch<A extends ActorDefinition>(of: A | string, options?: TypeWatchOptions): Watch<StateOf<A>> {
     return this.#watch(typeOf(of), undefined, options) as Watch<StateOf<A>>
   }
 
@@ -95,7 +95,7 @@ export class Holdfast {
     return session.partitions
   }
 
-  #watch(type: string, key: string | undefined, options: WatchOptions = {}): Watch<unknown> {
+  #watch(type: string, key: string | undefined, options: TypeWatchOptions = {}): Watch<unknown> {
     if (this.#closing !== undefined) throw new HoldfastError('INVALID', 'this client is closed: connect again')
     const { transport, clock, random, subjects } = this.#parts
     const partitions = () => this.#partitions()

@@ -1,6 +1,6 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from '../behaviour/index.ts'
 export { kv, type KvDefinition, type KvOptions } from '../behaviour/kv.ts'
-export { HoldfastError, isHoldfastError, type ErrorCode } from '../protocol/errors.ts'
+export { HoldfastError, isHoldfastError, type ErrorCode, type HoldfastErrorOf } from '../protocol/errors.ts'
 export type { Value } from '../protocol/values.ts'
 export { connect, type ConnectOptions } from '../connect.ts'
 export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'
@@ -21,4 +21,4 @@ export type {
 } from './kv.ts'
 export type { CallOptions, Reference } from './reference.ts'
 export type { SessionPorts } from './session.ts'
-export type { Change, Watch, WatchOptions } from './watch.ts'
+export type { Change, TypeWatchOptions, Watch, WatchOptions, WatchReset } from './watch.ts'

@@ -14,7 +14,7 @@ import type { ScanAsks } from './scan-asks.ts'
 import type { ScanSnapshot } from './scan-snapshot.ts'
 import { Scanner, type RowsOptions } from './scanner.ts'
 import { addressOf, type RequestOptions, type Session } from './session.ts'
-import type { Watch, WatchOptions } from './watch.ts'
+import type { TypeWatchOptions, Watch } from './watch.ts'
 
 export interface KvEntry<V> {
   readonly key: string
@@ -58,8 +58,8 @@ export type KvCountOptions =
   | { readonly from?: string | undefined; readonly to?: string | undefined; readonly prefix?: undefined }
   | { readonly prefix: string; readonly from?: undefined; readonly to?: undefined }
 
-export interface KvWatchOptions extends WatchOptions {
-  /** Only this entry. Default: the whole store. */
+export interface KvWatchOptions extends TypeWatchOptions {
+  /** Only this entry. Without it, and without a `prefix`: the whole store. */
   readonly key?: string | undefined
 }
 
@@ -93,11 +93,11 @@ export interface KvHost {
   readonly clock: Clock
   readonly asks: ScanAsks
   readonly partitions: () => Promise<number>
-  watch(type: string, key: string | undefined, options: WatchOptions): Watch<unknown>
+  watch(type: string, key: string | undefined, options: TypeWatchOptions): Watch<unknown>
 }
 
 /** Calls of one `getAll`, `putAll` or `deleteAll` that are on their way at a time. */
-const mostInFlight = 256
+const mostInFlight = 1_024
 
 const defaultPageSize = 256
 
@@ -224,7 +224,7 @@ export class Kv<V> {
     }
   }
 
-  /** The changes of the store, or of one entry. A deletion has the state `null`. Throws `INVALID` for what is no cursor. */
+  /** The changes of the store, of one entry, or of those whose keys begin so. A deletion has the state `null`. Throws `INVALID` for what is no cursor. */
   watch({ key, ...options }: KvWatchOptions = {}): Watch<V> {
     if (key !== undefined) checkKey(key)
     return this.#host.watch(this.#definition.type, key, options) as Watch<V>

@@ -9,6 +9,9 @@
  * G5. A pull begins when the doorbell rings, when the last page said that there is more, and every 2 s for want of both. Under a steady
  *     stream of rings pulls begin 20 ms apart, so that they share pages.
  * G6. An owner that is away, moving or slow is asked again, without end. Any other error ends the puller.
+ * G7. Where the log does not go back to the position (`EXPIRED`), a puller that may `reset` asks for what is there now instead, page by page,
+ *     all as of one record. Its position moves with the last of these pages, right behind that record. An owner that does not have them
+ *     any more is asked for the first page anew; while one is being delivered it is reminded of them every 10 s.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Random } from '../ports/random.ts'
@@ -21,7 +24,9 @@ import {
   encodeWatchRequest,
   type PageChange,
   type PageEnd,
+  type PageError,
   type PageMessage,
+  type WatchRequest,
 } from '../protocol/watch.ts'
 import { backOffMs, transientCodes } from './ask-again.ts'
 
@@ -30,6 +35,15 @@ export interface Page {
   readonly changes: readonly PageChange[]
   /** Where the partition's position is once all of it is delivered. */
   readonly next: string
+  /** It has states instead of changes (G7): the first ones, the last ones, both or neither. */
+  readonly reset?: { readonly first: boolean; readonly last: boolean }
+}
+
+/** Which changes: of a type, of one key, or of keys that begin alike. */
+export interface Selection {
+  readonly type: string
+  readonly key?: string
+  readonly prefix?: string
 }
 
 export interface PullerOptions {
@@ -41,10 +55,11 @@ export interface PullerOptions {
   readonly subject: string
   /** Messages of pull `n` come to `<inbox>.<partition>-<n>`. */
   readonly inbox: string
-  readonly type: string
-  readonly key: string | undefined
+  readonly selection: Selection
   /** A cursor, `start` or `now`. */
   readonly from: string
+  /** G7. */
+  readonly onExpired: 'reset' | 'fail'
   /** A page that is whole; `resume` says that it was taken. */
   readonly onPage: (page: Page) => void
   readonly onError: (error: HoldfastError) => void
@@ -54,6 +69,17 @@ const pollEveryMs = 2_000
 const paceMs = 20
 /** Without a message for so long a pull is given up. */
 const silenceMs = 2_000
+/** An owner keeps states for 30 s. */
+const remindEveryMs = 10_000
+/** Answers to it are not looked at. */
+const noPull = 0
+
+/** Which states come next, and where all of them are as of; nothing before the first page. */
+interface Reading {
+  readonly snapshot?: string | undefined
+  readonly after?: string | undefined
+  readonly next?: string
+}
 
 export class PagePuller {
   readonly #options: PullerOptions
@@ -68,6 +94,8 @@ export class PagePuller {
   /** The last ring since this pull began. */
   #rung: string | undefined = undefined
   #failures = 0
+  /** Of states (G7). */
+  #reading: Reading | undefined = undefined
   #timer: Timer | undefined = undefined
 
   constructor(options: PullerOptions) {
@@ -105,6 +133,8 @@ export class PagePuller {
   }
 
   close(): void {
+    this.#letGo()
+    this.#reading = undefined
     this.#state = 'closed'
     this.#options.clock.clearTimeout(this.#timer)
     this.#changes = []
@@ -123,25 +153,68 @@ export class PagePuller {
     }
     if (part.kind === 'change') this.#changes.push(part)
     else if (part.kind === 'end') this.#onEnd(part)
-    else if (transientCodes.has(part.code)) this.#failed()
-    else this.#options.onError(new HoldfastError(part.code, `partition ${this.#options.partition}: ${part.message}`))
+    else this.#onRefusal(part)
+  }
+
+  #onRefusal({ code, message }: PageError): void {
+    const { partition, onExpired, onError } = this.#options
+    if (transientCodes.has(code)) return this.#failed()
+    if (code === 'NOT_FOUND' && this.#reading !== undefined) {
+      this.#reading = {}
+      return this.#failed()
+    }
+    if (code === 'EXPIRED' && this.#reading === undefined && onExpired === 'reset') {
+      this.#reading = {}
+      return this.#begin()
+    }
+    onError(new HoldfastError(code, `partition ${partition}: ${message}${code === 'EXPIRED' ? expiredHint : ''}`))
   }
 
   #onEnd(end: PageEnd): void {
-    const changes = this.#changes
-    if (end.count !== changes.length || !this.#follows(changes, end.next)) return this.#failed()
-    const moved = end.next !== this.#position
+    const [changes, reading] = [this.#changes, this.#reading]
+    const whole = reading === undefined ? this.#follows(changes, end.next) : this.#areStates(changes, end.next, reading)
+    if (end.count !== changes.length || !whole) return this.#failed()
+    const { partition, onPage } = this.#options
     this.#changes = []
     this.#failures = 0
-    this.#position = end.next
-    this.#more = end.more || (this.#rung !== undefined && !this.#isBehind(this.#rung))
     this.#state = 'handed-over'
-    if (moved) this.#options.onPage({ partition: this.#options.partition, changes, next: end.next })
+    if (reading !== undefined) return this.#onStates(changes, end, reading)
+    const moved = end.next !== this.#position
+    this.#position = end.next
+    this.#more = end.more || this.#hasRung
+    if (moved) onPage({ partition, changes, next: end.next })
     else this.resume()
+  }
+
+  /** G7 */
+  #onStates(changes: readonly PageChange[], end: PageEnd, { snapshot: before }: Reading): void {
+    const { next, snapshot, after } = end
+    const [first, last] = [before === undefined, snapshot === undefined]
+    if (last) {
+      this.#letGo()
+      this.#reading = undefined
+      this.#position = next
+      this.#more = end.more || this.#hasRung
+    } else {
+      this.#reading = { snapshot, after, next }
+      this.#more = true
+      this.#wait(remindEveryMs)
+    }
+    this.#options.onPage({
+      partition: this.#options.partition,
+      changes,
+      next: this.#position,
+      reset: { first, last },
+    })
+  }
+
+  get #hasRung(): boolean {
+    return this.#rung !== undefined && !this.#isBehind(this.#rung)
   }
 
   /** G2: ascending from the position, and none beyond `next`. */
   #follows(changes: readonly PageChange[], next: string): boolean {
+    if (changes.some(({ reset }) => reset)) return false
     try {
       const end = parseCursor(next)
       let last = isEnd(this.#position) ? null : parseCursor(this.#position)
@@ -151,6 +224,17 @@ export class PagePuller {
         last = at
       }
       return end.partition === this.#options.partition && (last === null || compareCursors(last, end) <= 0)
+    } catch {
+      return false
+    }
+  }
+
+  /** G7: all as of one record, which is not before what was delivered. */
+  #areStates(changes: readonly PageChange[], next: string, reading: Reading): boolean {
+    try {
+      const { partition } = parseCursor(next)
+      if (partition !== this.#options.partition || next !== (reading.next ?? next)) return false
+      return changes.every(({ reset }) => reset) && !this.#isBehind(next)
     } catch {
       return false
     }
@@ -166,7 +250,7 @@ export class PagePuller {
   }
 
   #begin(): void {
-    const { transport, clock, subject, inbox, partition, type, key } = this.#options
+    const { transport, clock } = this.#options
     if (!transport.connected) {
       this.#state = 'idle'
       return this.#wait(pollEveryMs)
@@ -178,8 +262,20 @@ export class PagePuller {
     this.#more = false
     this.#rung = undefined
     this.#wait(silenceMs)
-    const request = encodeWatchRequest({ from: this.#position, type, ...(key === undefined ? {} : { key }) })
-    transport.publish(subject, request, { reply: `${inbox}.${partition}-${this.#pull}` })
+    if (this.#reading === undefined) return this.#ask({ from: this.#position }, this.#pull)
+    const { snapshot, after } = this.#reading
+    this.#ask({ from: 'state', snapshot, after }, this.#pull)
+  }
+
+  #ask(request: Asked, pull: number): void {
+    const { transport, subject, inbox, partition, selection } = this.#options
+    const data = encodeWatchRequest({ ...request, ...selection } as WatchRequest)
+    transport.publish(subject, data, { reply: `${inbox}.${partition}-${pull}` })
+  }
+
+  #letGo(): void {
+    const snapshot = this.#reading?.snapshot
+    if (snapshot !== undefined) this.#ask({ from: 'state', snapshot, done: true }, noPull)
   }
 
   /** G5. */
@@ -204,11 +300,21 @@ export class PagePuller {
 
   #onTimer(): void {
     if (this.#state === 'idle') return this.#begin()
+    if (this.#state === 'handed-over' && this.#reading !== undefined) {
+      const { snapshot, after } = this.#reading
+      this.#ask({ from: 'state', snapshot, after, limit: 1 }, noPull)
+      return this.#wait(remindEveryMs)
+    }
     if (this.#state !== 'pulling') return
     const restMs = this.#heardMs + silenceMs - this.#options.clock.monotonic()
     if (restMs > 0) this.#wait(restMs)
     else this.#failed()
   }
 }
+
+/** What a selection is asked for; `undefined` is not sent. */
+type Asked = { readonly [Name in 'from' | 'limit' | 'snapshot' | 'after' | 'done']?: WatchRequest[Name] | undefined }
+
+const expiredHint = ". Watch from 'now', from the cursor of a snapshot, or with onExpired: 'reset'"
 
 const isEnd = (position: string): boolean => position === 'start' || position === 'now'

@@ -1,5 +1,6 @@
 /**
- * A watch: the committed changes of one keyed actor, or of all of one type, in order, each once, from a cursor on (E1, E2).
+ * A watch: the committed changes of one keyed actor, of all of one type, or of those whose keys begin alike, in order, each once, from a
+ * cursor on (E1, E2).
  *
  * Two sources could tell of a change: the live message on `<cluster>.changes.…`, and a page pulled from the partition's owner. Live messages may
  * be lost, repeated by a new owner, or late, and one who watches a type cannot see a gap in them. So a live message is only the doorbell, and
@@ -16,6 +17,9 @@
  * W5. A slow consumer keeps at most one page for each partition, the one that it works on included: a partition is asked again when its page
  *     is delivered. Live messages are never kept.
  * W6. Owners that are away are asked again without end, over every connection and every owner that comes (G6).
+ * W7. Where a partition's log does not go back to the cursor any more, what is there of that partition is delivered instead, marked as a
+ *     reset, and the changes right behind it (G7). Until the last of it is delivered the partition's part of a cursor stays where it was,
+ *     so that who comes back with such a cursor gets the whole reset.
  */
 import { type Random } from '../ports/random.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -24,10 +28,9 @@ import { parseCursor } from '../protocol/cursor.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { partitionId } from '../protocol/ids.ts'
 import { partitionOf } from '../protocol/partitioning.ts'
-import { headerNames, type Subjects } from '../protocol/subjects.ts'
+import { checkName, headerNames, resolveName, type Subjects } from '../protocol/subjects.ts'
 import { fromJson } from '../protocol/values.ts'
-import type { PageChange } from '../protocol/watch.ts'
-import { PagePuller, type Page } from './page-puller.ts'
+import { PagePuller, type Page, type Selection } from './page-puller.ts'
 import { formatVector, parseVector } from './watch-cursor.ts'
 
 export interface Change<State> {
@@ -35,24 +38,55 @@ export interface Change<State> {
   readonly key: string
   /** 1, 2, 3… for each key. */
   readonly rev: number
-  /** After the change; `null`: destroyed. */
+  /** After the change; `null` where it was deleted, too. */
   readonly state: State | null
+  /** It is not there any more; or, of a reset, not there. */
+  readonly deleted?: true
   /** A watch from here goes on right after this change. */
   readonly cursor: string
-  /** Partition time, ms since 1970. */
+  /** Partition time, ms since 1970; of a reset when it was read. */
   readonly at: number
+  /** Not a change, but what is there now: the changes that led to it are not kept any more. `rev` 0: there never was any. */
+  readonly reset?: true
   /** Present where the state was too large for a message: `state` is null and a query gives it. */
   readonly omitted?: true
 }
 
+/**
+ * The changes of a part of what is watched are not kept any more as far back as the watch would go on. What is there of it now comes as
+ * changes with `reset: true`, which is all that there is: what a copy has besides was deleted.
+ */
+export interface WatchReset {
+  readonly type: string
+  /** Whether a key is of that part: one partition's share of what is watched. */
+  covers(key: string): boolean
+}
+
 export interface WatchOptions {
   /**
-   * `'now'` (default): changes committed after the watch is ready. `'start'`: all that are kept. Or the `cursor` of a change or of a
-   * watch of the same kind: those after it.
+   * `'now'` (default): changes committed after the watch is ready. `'start'`: all since the beginning of the log. Or the `cursor` of a change
+   * or of a watch of the same kind: those after it.
    */
   readonly from?: 'start' | 'now' | (string & {}) | undefined
+  /**
+   * What happens where the log does not go back so far any more. `'reset'` (default): what is there now, marked as a reset, then the changes
+   * after it. `'fail'`: the watch ends with an error, `EXPIRED`.
+   */
+  readonly onExpired?: 'reset' | 'fail' | undefined
+  /**
+   * Called, and awaited, before the first change of a reset is delivered: who keeps a copy drops what it covers. A reset that is interrupted
+   * by a change of owners begins again.
+   */
+  readonly onReset?: ((reset: WatchReset) => void | Promise<void>) | undefined
+  /** Called, and awaited, with the same object after the last change of a reset. */
+  readonly onResetEnd?: ((reset: WatchReset) => void | Promise<void>) | undefined
   /** Ends the watch when it aborts. */
   readonly signal?: AbortSignal | undefined
+}
+
+export interface TypeWatchOptions extends WatchOptions {
+  /** Only keys that begin so. Default: all. */
+  readonly prefix?: string | undefined
 }
 
 /** Begins at once, and is iterated once. Ends with the iteration, `close`, its signal, or the client. */
@@ -77,10 +111,10 @@ export interface WatchPorts {
 
 export class ChangeWatch<State> implements Watch<State> {
   readonly #ports: WatchPorts
-  readonly #type: string
+  readonly #selection: Selection
   readonly #key: string | undefined
   readonly #from: string
-  readonly #signal: AbortSignal | undefined
+  readonly #options: WatchOptions
   readonly #inbox: string
   /** By partition; for a single key there is one. */
   readonly #pullers = new Map<number, PagePuller>()
@@ -88,6 +122,9 @@ export class ChangeWatch<State> implements Watch<State> {
   readonly #unanswered = new Set<number>()
   /** What the cursor of now holds of each partition (W3); for a single key there is one. Empty until the count is known. */
   #positions: string[] = []
+  #count = 0
+  /** By partition: those that have begun and not ended (W7). */
+  readonly #resets = new Map<number, WatchReset>()
   /** To be delivered; nothing else of their partitions is on its way (W5). */
   #pages: Page[] = []
   #subscriptions: Subscription[] = []
@@ -98,13 +135,15 @@ export class ChangeWatch<State> implements Watch<State> {
   #onReady: { readonly resolve: () => void; readonly reject: (error: HoldfastError) => void }[] = []
   readonly #abort = () => this.close()
 
-  /** Throws `INVALID` for a text that cannot be a cursor of this kind of watch. `key: undefined`: all of the type. */
-  constructor(ports: WatchPorts, type: string, key: string | undefined, { from = 'now', signal }: WatchOptions) {
+  /** Throws `INVALID` for a text that cannot be a cursor of this kind of watch, and other bad options. `key: undefined`: of the type. */
+  constructor(ports: WatchPorts, type: string, key: string | undefined, options: TypeWatchOptions) {
+    check(options, key)
+    const { from = 'now', prefix = '', signal } = options
     this.#ports = ports
-    this.#type = type
+    this.#selection = { type, ...(key === undefined ? {} : { key }), ...(prefix === '' ? {} : { prefix }) }
     this.#key = key
     this.#from = from
-    this.#signal = signal
+    this.#options = options
     if (from !== 'start' && from !== 'now') {
       if (key === undefined) parseVector(from)
       else parseCursor(from)
@@ -136,11 +175,12 @@ export class ChangeWatch<State> implements Watch<State> {
       for (;;) {
         const page = await this.#nextPage()
         if (page === undefined) return
-        for (const change of page.changes) {
-          if (this.#isClosed) break
-          yield this.#deliver(page.partition, change)
-        }
-        this.#finish(page)
+        const { changes, partition, reset } = page
+        if (reset?.first === true) await this.#options.onReset?.(this.#beginReset(partition))
+        for (let at = 0; at < changes.length && !this.#isClosed; at++) yield this.#deliver(page, at)
+        if (reset?.last === true && !this.#isClosed) await this.#options.onResetEnd?.(this.#endReset(partition))
+        // What was not delivered is not covered (W3).
+        if (!this.#isClosed) this.#finish(page)
       }
     } finally {
       this.close()
@@ -150,7 +190,7 @@ export class ChangeWatch<State> implements Watch<State> {
   close(): void {
     if (this.#isClosed) return
     this.#state = 'closed'
-    this.#signal?.removeEventListener('abort', this.#abort)
+    this.#options.signal?.removeEventListener('abort', this.#abort)
     for (const subscription of this.#subscriptions) subscription.close()
     for (const puller of this.#pullers.values()) puller.close()
     this.#pages = []
@@ -172,7 +212,7 @@ export class ChangeWatch<State> implements Watch<State> {
   #start(count: number): void {
     if (this.#isClosed) return
     const { transport, clock, random, subjects } = this.#ports
-    const [type, key, inbox] = [this.#type, this.#key, this.#inbox]
+    const [key, inbox, selection] = [this.#key, this.#inbox, this.#selection]
     const partitions = key === undefined ? Array.from({ length: count }, (_, p) => p) : [partitionOf(key, count)]
     const positions = this.#firstPositions(partitions)
     if (positions === undefined) {
@@ -180,19 +220,22 @@ export class ChangeWatch<State> implements Watch<State> {
       return this.#fail(new HoldfastError('INVALID', message))
     }
     this.#positions = positions
+    this.#count = count
     this.#state = 'running'
     partitions.forEach((p, at) => {
       const partition = partitionId(p)
       const puller = new PagePuller({
-        ...{ transport, clock, random, partition, inbox, type, key },
+        ...{ transport, clock, random, partition, inbox, selection },
         subject: subjects.watch(partition),
         from: positions[at]!,
+        onExpired: this.#options.onExpired ?? 'reset',
         onPage: (page) => this.#onPage(page),
         onError: (error) => this.#fail(error),
       })
       this.#pullers.set(p, puller)
       this.#unanswered.add(p)
     })
+    const { type } = selection
     const live = key === undefined ? subjects.changesOf(type) : subjects.changes(type, key)
     this.#subscriptions = [
       transport.subscribe(`${inbox}.*`, (message) => this.#onPageMessage(message)),
@@ -219,12 +262,25 @@ export class ChangeWatch<State> implements Watch<State> {
 
   /** The doorbell. */
   #onLive(message: Message): void {
+    if (!this.#mayMatch(message)) return
     const cursor = message.headers?.[headerNames.cursor] ?? ''
     this.#pullers.get(Number.parseInt(cursor, 10))?.ring(cursor)
   }
 
+  #mayMatch({ subject, headers }: Message): boolean {
+    const { prefix } = this.#selection
+    if (prefix === undefined) return true
+    try {
+      const token = subject.slice(subject.lastIndexOf('.') + 1)
+      return resolveName(token, headers?.[headerNames.key], 'key').startsWith(prefix)
+    } catch {
+      // Whose it is cannot be read: the page will tell.
+      return true
+    }
+  }
+
   #onPage(page: Page): void {
-    if (page.changes.length > 0) this.#pages.push(page)
+    if (page.changes.length > 0 || page.reset !== undefined) this.#pages.push(page)
     else this.#finish(page)
     if (this.#unanswered.delete(page.partition) && this.#unanswered.size === 0) {
       for (const { resolve } of this.#onReady.splice(0)) resolve()
@@ -251,11 +307,37 @@ export class ChangeWatch<State> implements Watch<State> {
     }
   }
 
-  #deliver(partition: number, { type, key, rev, state, omitted, cursor, at }: PageChange): Change<State> {
-    this.#positions[this.#slot(partition)] = cursor
+  #beginReset(partition: number): WatchReset {
+    const { type, key, prefix = '' } = this.#selection
+    const count = this.#count
+    const reset: WatchReset = {
+      type,
+      covers: (each) =>
+        key === undefined ? each.startsWith(prefix) && partitionOf(each, count) === partition : each === key,
+    }
+    this.#resets.set(partition, reset)
+    return reset
+  }
+
+  #endReset(partition: number): WatchReset {
+    const reset = this.#resets.get(partition)!
+    this.#resets.delete(partition)
+    return reset
+  }
+
+  #deliver({ partition, changes, next, reset: part }: Page, index: number): Change<State> {
+    const { type, key, rev, state, deleted, omitted, cursor, at } = changes[index]!
+    const slot = this.#slot(partition)
+    if (part === undefined) this.#positions[slot] = cursor
+    else if (part.last && index === changes.length - 1) this.#positions[slot] = next
+    const marks = {
+      ...(deleted ? { deleted } : {}),
+      ...(part === undefined ? {} : { reset: true as const }),
+      ...(omitted ? { omitted } : {}),
+    }
     // The types of a definition are its user's word for what is in the log.
-    const told = { type, key, rev, state: fromJson(state) as State | null, ...(omitted ? { omitted } : {}), at }
-    if (this.#key !== undefined) return { ...told, cursor }
+    const told = { type, key, rev, state: fromJson(state) as State | null, ...marks, at }
+    if (this.#key !== undefined) return { ...told, cursor: this.#positions[slot]! }
     const positions = this.#positions.slice()
     // Made when it is asked for: it is long, and most are not kept.
     return Object.defineProperty(told as Change<State>, 'cursor', {
@@ -268,5 +350,21 @@ export class ChangeWatch<State> implements Watch<State> {
     return this.#key === undefined ? partition : 0
   }
 }
+
+function check({ from, prefix, onExpired, onReset, onResetEnd }: TypeWatchOptions, key: string | undefined): void {
+  if (from !== undefined && typeof from !== 'string') throw invalid("`from` is 'start', 'now' or a cursor")
+  if (onExpired !== undefined && onExpired !== 'reset' && onExpired !== 'fail') {
+    throw invalid("`onExpired` is 'reset' or 'fail'")
+  }
+  for (const callback of [onReset, onResetEnd]) {
+    if (callback !== undefined && typeof callback !== 'function') throw invalid('`onReset`, `onResetEnd` are functions')
+  }
+  if (prefix === undefined || prefix === '') return
+  if (typeof prefix !== 'string') throw invalid('`prefix` is a text')
+  if (key !== undefined) throw invalid('a watch has a `key` or a `prefix`, not both')
+  checkName(prefix, 'key')
+}
+
+const invalid = (message: string) => new HoldfastError('INVALID', message)
 
 const closedError = () => new HoldfastError('INVALID', 'this watch is closed: begin another, from its cursor')

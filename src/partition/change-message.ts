@@ -27,7 +27,7 @@ export function changeMessage(
   const headers = { [headerNames.rev]: String(rev), [headerNames.cursor]: cursor, ...nameHeaders(type, key) }
   const state = change.state === null ? null : toJson(decodeValue(change.state))
   const at = change.at
-  const mark = reset === undefined ? {} : { reset: true }
+  const mark = { ...(change.state === null ? { deleted: true } : {}), ...(reset === undefined ? {} : { reset: true }) }
   const data = Buffer.from(JSON.stringify({ type, key, rev, state, cursor, at, ...mark }))
   if (data.length + headerAllowance <= maxPayload) return { data, headers }
   return { data: Buffer.from(JSON.stringify({ type, key, rev, omitted: true, cursor, at, ...mark })), headers }

@@ -22,6 +22,7 @@ import {
   type CommitRecord,
   type HandoffRecord,
   type Mutation,
+  type OutputRecord,
   type RecordHeader,
   type SessionMark,
   type TurnRecord,
@@ -71,6 +72,9 @@ interface Item {
 /** Bytes that a turn, and each of its mutations, adds to its record beside states, reply and names: numbers, and the heads of all parts. */
 const turnOverhead = 32
 const mutationOverhead = 48
+const outputOverhead = 16
+const headerOverhead = 10
+const nothingSent: readonly OutputRecord[] = []
 /** Of a record without its turns, at most; and of each session that it ends. */
 const headBytes = 256
 const endedBytes = 72
@@ -182,8 +186,9 @@ export class Committer {
             .ended()
             .filter((session) => !indexOf.has(session))
             .slice(0, room)
+    const outputs = turns.flatMap((finished) => finished.outputs ?? nothingSent)
     this.#send({
-      record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords, outputs: [] },
+      record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords, outputs },
       turns,
     })
   }
@@ -327,10 +332,14 @@ export class Committer {
 }
 
 /** At least what a turn takes in its record, its session's mark included. */
-function weight({ turn, changes, reply }: FinishedTurn): number {
+function weight({ turn, changes, reply, outputs = nothingSent }: FinishedTurn): number {
   let bytes = turnOverhead + (turn?.session.length ?? 0) + reply.length
   for (const { type, key, after } of changes) {
     bytes += mutationOverhead + 3 * (type.length + key.length) + (after.state?.length ?? 0)
+  }
+  for (const { subject, data, headers } of outputs) {
+    bytes += outputOverhead + 3 * subject.length + data.length
+    for (const [name, value] of Object.entries(headers)) bytes += headerOverhead + name.length + 3 * value.length
   }
   return bytes
 }

@@ -1,5 +1,5 @@
 /**
- * The committed changes of a partition, read again: by the publisher after a lost connection, by watchers that were away.
+ * The committed changes and outputs of a partition, read again: by the publishers after a lost connection, by watchers that were away.
  *
  * The newest are kept in memory, up to `tailBytes`; what is older is read from the log. Void records are passed over by the replica's
  * note of them (L3).
@@ -7,7 +7,7 @@
 import type { PartitionLog } from '../ports/changelog.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { nextSeq, seq as seqOf, type Rev, type Seq } from '../protocol/ids.ts'
-import { decodeRecord, type LogRecord } from '../protocol/record.ts'
+import { decodeRecord, type LogRecord, type OutputRecord } from '../protocol/record.ts'
 import { isOwnType } from './names.ts'
 
 export interface Change {
@@ -33,6 +33,11 @@ export interface HistoryOptions {
 interface TailRecord {
   readonly seq: Seq
   readonly record: Uint8Array
+}
+
+interface CommittedRecord {
+  readonly seq: Seq
+  readonly record: LogRecord
 }
 
 /** Records read from the log at a time. */
@@ -76,6 +81,20 @@ export class History {
    * is reached. What the log does not keep any more is passed over, or, where it has to be `complete`, throws `EXPIRED`.
    */
   async *after(after: Seq, last?: Seq, complete?: 'complete'): AsyncIterable<readonly Change[]> {
+    for await (const { seq, record } of this.#records(after, last, complete)) {
+      const changes = changesOf(seq, record)
+      if (changes.length > 0) yield changes
+    }
+  }
+
+  /** What the records after `after` send, up to the head as it is when that is reached; those that send nothing are left out. */
+  async *outputsAfter(after: Seq): AsyncIterable<{ readonly seq: Seq; readonly outputs: readonly OutputRecord[] }> {
+    for await (const { seq, record } of this.#records(after)) {
+      if (record.kind === 'commit' && record.outputs.length > 0) yield { seq, outputs: record.outputs }
+    }
+  }
+
+  async *#records(after: Seq, last?: Seq, complete?: 'complete'): AsyncIterable<CommittedRecord> {
     let at = after
     const end = () => (last === undefined || last > this.#head ? this.#head : last)
     while (at < end()) {
@@ -83,18 +102,13 @@ export class History {
         const to = end()
         const rest = this.#tail.filter(({ seq }) => seq > at && seq <= to)
         at = to
-        for (const { seq, record } of rest) {
-          const changes = changesOf(seq, decodeRecord(record))
-          if (changes.length > 0) yield changes
-        }
+        for (const { seq, record } of rest) yield { seq, record: decodeRecord(record) }
       } else {
         const to = seqOf(Math.min(at + recordsInRead, end()))
         for await (const { seq, record } of this.#options.log.read(nextSeq(at), to)) {
           if (complete && seq !== nextSeq(at)) throw expired(nextSeq(at))
           at = seq
-          if (this.#options.voids.has(seq)) continue
-          const changes = changesOf(seq, decodeRecord(record))
-          if (changes.length > 0) yield changes
+          if (!this.#options.voids.has(seq)) yield { seq, record: decodeRecord(record) }
         }
         if (complete && at < to) throw expired(nextSeq(at))
         at = to

@@ -23,6 +23,7 @@ import { encodePageError } from '../protocol/watch.ts'
 import { Owner, type Incoming } from './owner.ts'
 import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
+import type { OpenTenant } from './tenant.ts'
 import { claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
 import { inDoubt, notExecuted, overloaded, stopped } from './answers.ts'
 import type { Answer } from './turn.ts'
@@ -40,6 +41,8 @@ export interface HostOptions {
   readonly subjects: Subjects
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly settings: PartitionSettings
+  /** Begins what lives with an ownership. Default: nothing. */
+  readonly openTenant?: OpenTenant | undefined
   /** Whom to ask instead, as far as this node knows. */
   readonly knownOwner: () => { readonly owner: NodeId | null; readonly epoch: Epoch }
   readonly onFenced: (by: LogPosition) => void
@@ -138,6 +141,7 @@ export class PartitionHost {
     const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken, onStoreFailure } =
       this.#options
     this.#owner = new Owner({
+      openTenant: this.#options.openTenant,
       clock,
       observer,
       transport,
@@ -180,10 +184,16 @@ export class PartitionHost {
 
   /** Answers a scan, where this node is the owner. */
   async scan(request: Uint8Array, inbox: string): Promise<void> {
-    const { transport } = this.#options
+    const { transport, observer, subjects, partition } = this.#options
     const scans = this.#owner?.scans
     const reply = scans === undefined ? notOwned : await scans.answer(request)
-    if (!this.#crashed) transport.publish(inbox, reply)
+    if (this.#crashed) return
+    try {
+      transport.publish(inbox, reply)
+    } catch {
+      // A subject that is an inbox, and that the transport will not have.
+      observer.emit({ type: 'message.dropped', subject: subjects.scan(partition), reason: 'reply-subject' })
+    }
   }
 
   reconnected(): void {

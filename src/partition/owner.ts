@@ -5,6 +5,7 @@
  * W2. On a committed record, in this order: state and sessions enter the replica, changes are published, replies leave.
  * W3. Queries read committed state, then make sure of the lease, then answer (O3).
  * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
+ * W5. A tenant (tenant.ts) begins when all else is there; it makes units of the partition's own, which go the way of turns.
  */
 import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
 import { freezeDeep } from '../behaviour/freeze.ts'
@@ -19,6 +20,7 @@ import type { Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
 import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
+import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { CachedActor } from './actor-cache.ts'
@@ -28,14 +30,17 @@ import { ExpirySweep } from './expiry-sweep.ts'
 import { changesOf, History } from './history.ts'
 import { keptId, keptKey } from './kept-reply.ts'
 import { LeaseGuard } from './lease-guard.ts'
+import { OutputPublisher } from './output-publisher.ts'
 import { Publisher } from './publisher.ts'
 import { actorId } from './names.ts'
 import type { Replica } from './replica.ts'
 import { ScanPages } from './scan-pages.ts'
 import type { PartitionSettings } from './settings.ts'
 import { unexpired, type Version } from './store-layout.ts'
+import type { OpenTenant, OwnedPartition, Tenant } from './tenant.ts'
 import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
 import { failure, TurnLoop } from './turn-loop.ts'
+import { Unit } from './unit.ts'
 
 export interface OwnerOptions {
   readonly clock: Clock
@@ -46,6 +51,8 @@ export interface OwnerOptions {
   readonly replica: Replica
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly settings: PartitionSettings
+  /** Default: none. */
+  readonly openTenant?: OpenTenant | undefined
   readonly onFenced: (by: LogPosition) => void
   readonly onBroken: (error: BrokenLog) => void
   /** The store cannot be read. */
@@ -74,6 +81,9 @@ export class Owner {
   readonly #turns: TurnLoop
   readonly #lease: LeaseGuard
   readonly #publisher: Publisher
+  readonly #outputs: OutputPublisher
+  readonly #reserved = new Set<string>()
+  readonly #tenant: Tenant | undefined
   readonly #expiry: ExpirySweep
   readonly #abort = new AbortController()
   readonly #claimedAtMs: number
@@ -105,6 +115,14 @@ export class Owner {
       observer,
       clock,
     })
+    this.#outputs = new OutputPublisher({
+      partition: position.partition,
+      published: position.published,
+      history: this.history,
+      transport,
+      observer,
+      clock,
+    })
     this.#lease = new LeaseGuard(clock, settings.leaseMs, () => this.#committer.renew())
     this.#committer = new Committer({
       log,
@@ -116,7 +134,7 @@ export class Owner {
       groupBytes: settings.groupBytes,
       maxRecordBytes: settings.maxRecordBytes,
       time: () => this.#now(),
-      published: () => this.#publisher.confirmed,
+      published: () => Math.min(this.#publisher.confirmed, this.#outputs.confirmed) as Seq,
       ended: () => this.#endedSessions(),
       onCommitted: (record) => this.#onCommitted(record),
       onProgress: (at, voids, sentAtMs) => this.#onProgress(at, voids, sentAtMs),
@@ -140,6 +158,7 @@ export class Owner {
       maxKeptKeyBytes: settings.maxKeptKeyBytes,
       tombstoneMs: settings.tombstoneMs,
       maxTurnBytes: settings.maxRecordBytes - recordOverhead,
+      reserved: this.#reserved,
       handlerTimeoutMs: settings.handlerTimeoutMs,
       now: () => this.#now(),
       signal: this.#abort.signal,
@@ -156,6 +175,7 @@ export class Owner {
       onStoreFailure: options.onStoreFailure,
     })
     this.#publisher.pump()
+    this.#outputs.pump()
     this.#expiry = new ExpirySweep({
       clock,
       replica,
@@ -163,6 +183,7 @@ export class Owner {
       now: () => this.#now(),
       expire: (expiring) => this.#turns.expire(expiring),
     })
+    this.#tenant = options.openTenant?.(this.#lent())
   }
 
   get epoch(): Epoch {
@@ -180,7 +201,9 @@ export class Owner {
 
   /** A keyed actor as of the last committed record, and which that is. Rejects with `RETRY` where the lease is not certain (O3). */
   async present(type: string, key: string): Promise<{ readonly version: Version; readonly seq: Seq }> {
-    const [actor] = await this.#options.replica.load([actorId(type, key)])
+    const [actor] = await this.#options.replica.load([actorId(type, key)]).catch((cause: unknown) => {
+      throw new HoldfastError('RETRY', `this owner cannot read its store (${messageOf(cause)}); ask again`, { cause })
+    })
     const version = unexpired(actor!.committed, () => this.#now())
     const seq = this.history.head
     actor!.holds--
@@ -198,6 +221,8 @@ export class Owner {
     const called = request.kind === 'call' && handler === undefined && definition.queries[request.name] !== undefined
     if (request.kind === 'query' || called) return this.#query(definition, request, respond)
     if (handler === undefined) return respond(notFound(`${request.type} has no command "${request.name}"`))
+    const refusal = this.#tenant?.refusal(request.type)
+    if (refusal !== undefined) return respond({ kind: 'error', error: { code: 'INVALID', message: refusal } })
     const turn: Turn = {
       session,
       number: request.number,
@@ -222,6 +247,7 @@ export class Owner {
     if (this.#state === 'ended') return
     this.#committer.suspect('the connection was lost')
     this.#publisher.resume()
+    this.#outputs.resume()
   }
 
   /**
@@ -234,11 +260,14 @@ export class Owner {
     this.#movedTo = to
     this.#expiry.stop()
     const { clock } = this.#options
-    const patience = clock.setTimeout(() => this.#turns.abandonUnfinished(this.#moved()), unfinishedAtHandoffMs)
+    const patience = clock.setTimeout(() => {
+      this.#turns.abandonUnfinished(this.#moved())
+      this.#tenant?.end()
+    }, unfinishedAtHandoffMs)
     const handedOff = new Promise<boolean>((resolve) => {
       this.#handedOff = resolve
     })
-    await this.#turns.idle()
+    await Promise.all([this.#turns.idle(), this.#tenant?.rest()])
     clock.clearTimeout(patience)
     this.#lease.end()
     this.#committer.handOff(to)
@@ -258,10 +287,12 @@ export class Owner {
   end(answer: Answer = inDoubt): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
+    this.#tenant?.end()
     this.#expiry.stop()
     this.scans.end()
     this.#committer.stop()
     this.#publisher.stop()
+    this.#outputs.stop()
     this.#lease.end()
     const waiting = this.#afterCommits
     this.#afterCommits = []
@@ -277,6 +308,32 @@ export class Owner {
 
   #moved(): Answer {
     return { kind: 'moved', owner: this.#movedTo, epoch: this.epoch }
+  }
+
+  #lent(): OwnedPartition {
+    const { replica, clock, settings } = this.#options
+    const units = {
+      replica,
+      reserved: this.#reserved,
+      tombstoneMs: settings.tombstoneMs,
+      maxBytes: settings.maxRecordBytes - recordOverhead,
+      now: () => this.#now(),
+      finish: (finished: FinishedTurn) => this.#finish(finished),
+    }
+    return {
+      partition: replica.position.partition,
+      epoch: this.epoch,
+      clock,
+      signal: this.#abort.signal,
+      unit: () => new Unit(units),
+      scan: (request) => this.#scan(request),
+    }
+  }
+
+  async #scan(request: ScanRequest): Promise<ScanPage> {
+    const reply = decodeScanReply(await this.scans.answer(encodeScanRequest(request)))
+    if (reply.kind === 'page') return reply
+    throw new HoldfastError(reply.code, reply.message)
   }
 
   #finish(finished: FinishedTurn): void {
@@ -304,8 +361,12 @@ export class Owner {
     const changes = changesOf(seq, record)
     this.history.add(seq, bytes)
     this.#publisher.committed(seq, changes, previous)
+    this.#outputs.committed(seq, record.outputs, previous)
     this.#committed += turns.length
-    for (const finished of turns) this.#turns.committed(finished)
+    for (const finished of turns) {
+      finished.onCommitted?.()
+      this.#turns.committed(finished)
+    }
   }
 
   #onProgress(position: LogPosition, voids: readonly Seq[], sentAtMs: number): void {

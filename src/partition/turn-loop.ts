@@ -54,6 +54,8 @@ export interface TurnLoopOptions {
   /** Aborted when the ownership ends. */
   readonly signal: AbortSignal
   readonly finish: (finished: FinishedTurn) => void
+  /** Ids that units of the partition's own have written and not committed: they are not removed meanwhile (unit.ts, U3). Default: none. */
+  readonly reserved?: ReadonlySet<string>
   /** Runs it when everything that has finished so far is committed and this node is certainly the owner (R1). */
   readonly afterCommits: (run: (certain: boolean) => void) => void
 }
@@ -128,9 +130,10 @@ export class TurnLoop {
     const actors = await this.#options.replica.load(expiring.map(({ id }) => id))
     if (this.#stopped) return
     const nowMs = this.#options.now()
+    const isTaken = (id: string) => this.#busy.has(id) || this.#options.reserved?.has(id) === true
     actors.forEach((actor, i) => {
       const { expiresAt } = actor.tip
-      if (expiresAt === null || expiresAt > nowMs || this.#busy.has(actor.id)) actor.holds--
+      if (expiresAt === null || expiresAt > nowMs || isTaken(actor.id)) actor.holds--
       else this.#remove(actor, expiring[i]!.type)
     })
   }

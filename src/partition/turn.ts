@@ -1,6 +1,7 @@
 import type { ActorDefinition, CommandHandler } from '../behaviour/definition.ts'
 import type { Reply } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
+import type { OutputRecord } from '../protocol/record.ts'
 import type { CachedActor } from './actor-cache.ts'
 import type { Version } from './store-layout.ts'
 
@@ -38,6 +39,10 @@ export interface FinishedTurn {
   readonly turn: Turn | undefined
   readonly changes: readonly StateChange[]
   readonly reply: Uint8Array
+  /** What it sends once it is committed. Default: nothing. */
+  readonly outputs?: readonly OutputRecord[]
+  /** Called when its record is committed, if this ownership lives to see it. */
+  readonly onCommitted?: () => void
 }
 
 /** Of one keyed actor or entry. The turn holds the actor until its record is committed. */

@@ -39,10 +39,9 @@ export interface Seen {
   readonly expiresAt: number | null
 }
 
-/** A write of this unit, and what was there before it. */
+/** A write of this unit. */
 export interface Written extends Seen {
   readonly key: string
-  readonly replaces: boolean
 }
 
 interface Write {
@@ -121,8 +120,7 @@ export class Unit {
   writesOf(type: string): readonly Written[] {
     const found: Written[] = []
     for (const write of this.#writes.values()) {
-      if (write.type !== type) continue
-      found.push({ key: write.key, replaces: this.#before(write.actor).state !== null, ...this.#seen(write.actor) })
+      if (write.type === type) found.push({ key: write.key, ...this.#seen(write.actor) })
     }
     return found
   }

@@ -67,6 +67,37 @@ export type HoldfastEvent =
       readonly path: string | null
     }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
+  // tasks
+  | { readonly type: 'task.serving'; readonly task: string; readonly partition: PartitionId; readonly seq: number | null }
+  /** The processing of a message threw; `seq` is its sequence in the stream, `null` in `init` and for a plain subject. */
+  | {
+      readonly type: 'task.failed'
+      readonly task: string
+      readonly partition: PartitionId
+      readonly seq: number | null
+      readonly attempt: number
+      readonly skipped: boolean
+      readonly reason: string
+    }
+  /** It takes no messages in this partition any more, until the partition's next owner begins it again. */
+  | { readonly type: 'task.stopped'; readonly task: string; readonly partition: PartitionId; readonly reason: string }
+  /** Its input cannot be read now, or a message takes very long. */
+  | { readonly type: 'task.trouble'; readonly task: string; readonly reason: string }
+  /** The stream does not keep these sequences any more, and this partition may not have processed what it had there. */
+  | {
+      readonly type: 'task.gap'
+      readonly task: string
+      readonly partition: PartitionId
+      readonly from: number
+      readonly to: number
+    }
+  /** A stream has not taken an output; it is sent again. */
+  | {
+      readonly type: 'output.refused'
+      readonly partition: PartitionId
+      readonly subject: string
+      readonly reason: string
+    }
   // wire
   | { readonly type: 'message.dropped'; readonly subject: string; readonly reason: DropReason }
   | { readonly type: 'handler.threw'; readonly where: string; readonly error: unknown }

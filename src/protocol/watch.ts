@@ -63,8 +63,9 @@ export interface PageChange {
   readonly type: string
   readonly key: string
   readonly rev: number
-  /** JSON form of the state; `null`: destroyed. */
+  /** JSON form of the state; `null` where it is null, or `deleted` or `omitted`. */
   readonly state: unknown
+  readonly deleted: boolean
   /** What is there now, instead of changes that are not kept any more (G4). */
   readonly reset: boolean
   /** The state's JSON was too large for a message and was left out. */
@@ -136,6 +137,7 @@ export function decodePageMessage(bytes: Uint8Array): PageMessage {
     key: text(message.key, 'key'),
     rev: natural(message.rev, 'rev'),
     state: message.state ?? null,
+    deleted: message.deleted === true,
     reset: message.reset === true,
     omitted: message.omitted === true,
     cursor: text(message.cursor, 'cursor'),

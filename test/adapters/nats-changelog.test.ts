@@ -110,10 +110,12 @@ describe('a log over NATS, when the connection or the server fails', () => {
     await owner.changelog.provision(p0, g1, bytes('genesis'))
     const results = await Promise.all([1, 2].map((n) => stranger.changelog.log(p0).append(bytes('x'), seq(n))))
     for (const result of results) {
-      expect(result).toEqual({ kind: 'unknown', reason: expect.stringContaining('the server refuses') })
+      expect(result).toEqual({ kind: 'unknown', reason: expect.stringContaining('does not let this user publish') })
     }
     expect(await owner.changelog.log(p0).info()).toMatchObject({ last: 1 })
-    expect(parts.events).toContainEqual({ type: 'transport.error', reason: expect.stringContaining('.log.0') })
+    expect(parts.events).toContainEqual(
+      expect.objectContaining({ type: 'transport.error', reason: expect.stringContaining('.log.0') }),
+    )
     await Promise.all([owner.close(), stranger.close()])
     await own.stop()
   })

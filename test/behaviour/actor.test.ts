@@ -282,6 +282,20 @@ describe('the types of a definition', () => {
     // @ts-expect-error reserved
     expect(() => actor('x', { ...part, commands: { constructor() {} } })).toThrow()
     // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { catch() {} } })).toThrow()
+    // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { finally() {} } })).toThrow()
+    // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { toJSON() {} } })).toThrow()
+    // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { type() {} } })).toThrow()
+    // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { watch() {} } })).toThrow()
+    // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { tell() {} } })).toThrow()
+    // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { with() {} } })).toThrow()
+    // @ts-expect-error reserved
     expect(() => actor('x', { ...part, commands: {}, queries: { key: () => 1 } })).toThrow()
     // @ts-expect-error `a` is a command
     expect(() => actor('x', { ...part, commands: { a() {} }, queries: { a: () => 1 } })).toThrow()

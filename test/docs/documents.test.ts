@@ -43,7 +43,8 @@ describe('the pages of the project', () => {
   })
 
   it('give a reason for every dependency', () => {
-    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object }
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>
+    const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies }
     const reasons = page('docs/decisions/0001-dependencies.md').text
     expect(Object.keys(dependencies).filter((name) => !reasons.includes(`**\`${name}\`**`))).toEqual([])
   })

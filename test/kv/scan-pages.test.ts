@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareKeys } from '../../src/client/key-order.ts'
 import { maxSnapshots } from '../../src/partition/scan-pages.ts'
+import { maxViews } from '../../src/ports/store.ts'
 import { defaultPartitionSettings } from '../../src/partition/settings.ts'
 import {
   decodeScanReply,
@@ -285,5 +286,25 @@ describe('a snapshot of a partition', () => {
     await bench.pass(31_000)
     expect((await open()).kind).toBe('page')
     expect(keysOf(await pageOf(bench, owned))).toEqual(['a'])
+  })
+
+  it('lets go of its view with the ownership, and after its time (B4)', async () => {
+    const { bench, owned } = await start('views', ['a'])
+    const range = { gte: Buffer.from('a'), lt: Buffer.from('b') }
+    const room = async () => {
+      const opening = Array.from({ length: maxViews }, () => owned.replica.view(range))
+      const views = await bench.world.settle(Promise.allSettled(opening))
+      const opened = views.flatMap((each) => (each.status === 'fulfilled' ? [each.value.view] : []))
+      await bench.world.settle(Promise.all(opened.map((view) => view.close())))
+      return opened.length
+    }
+    for (let i = 0; i < 5; i++) await pageOf(bench, owned, { kind: 'open' })
+    await pageOf(bench, owned)
+    expect(await room()).toBe(maxViews - 5)
+    await bench.pass(31_000)
+    expect(await room()).toBe(maxViews)
+    for (let i = 0; i < 5; i++) await pageOf(bench, owned, { kind: 'open' })
+    owned.owner.end()
+    expect(await room()).toBe(maxViews)
   })
 })

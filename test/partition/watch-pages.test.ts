@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { sendPage } from '../../src/partition/watch-pages.ts'
+import type { StateSource } from '../../src/partition/watch-states.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { formatCursor, parseCursor } from '../../src/protocol/cursor.ts'
 import { generation, seq } from '../../src/protocol/ids.ts'
@@ -14,6 +15,13 @@ import {
 } from '../../src/protocol/watch.ts'
 import { HistoryBench } from './changes.ts'
 import { g1, p0 } from './world.ts'
+
+/** Nobody asks for them here. */
+const noStates: StateSource = {
+  scans: { answer: () => Promise.reject(new Error('not here')) },
+  time: 0,
+  present: () => Promise.reject(new Error('not here')),
+}
 
 /** An owner with a history, and a watcher with an inbox. */
 class Bench extends HistoryBench {
@@ -34,7 +42,7 @@ class Bench extends HistoryBench {
     const data = request instanceof Uint8Array ? request : encodeWatchRequest(request)
     await this.world.settle(this.#watcher.flush())
     const { transport } = this.node.process
-    const options = { partition: p0, generation: g1, history: this.history, transport }
+    const options = { partition: p0, generation: g1, history: this.history, states: noStates, transport }
     await this.world.settle(sendPage(options, data, this.inbox))
     await this.world.clock.advance(10)
     const heard = this.#heard
@@ -204,7 +212,7 @@ describe('a request that cannot be answered', () => {
     const other = formatCursor({ ...cursor, partition: 1 as typeof p0 })
     expect(await ask({ from: other })).toMatchObject([{ kind: 'error', code: 'INVALID' }])
     const former = formatCursor({ ...cursor, generation: generation('formerLife') })
-    expect(await ask({ from: former })).toMatchObject([{ kind: 'error', code: 'CONFLICT' }])
+    expect(await ask({ from: former })).toMatchObject([{ kind: 'error', code: 'EXPIRED' }])
   })
 
   it('has a cursor ahead of this owner: RETRY, never silence', async () => {

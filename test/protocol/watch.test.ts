@@ -9,6 +9,9 @@ import {
   encodeWatchRequest,
 } from '../../src/protocol/watch.ts'
 
+/** Marks of a change. */
+const unmarked = { deleted: false, reset: false, omitted: false }
+
 const bytes = (json: unknown) => Buffer.from(JSON.stringify(json))
 
 const invalid = (run: () => unknown, of: string) =>
@@ -48,12 +51,17 @@ describe('a request for a page', () => {
 describe('a message of a page', () => {
   it('is a change, as it was published', () => {
     const change = { type: 'cart', key: 'c1', rev: 3, state: { n: 1 }, cursor: '3-gen-17-0', at: 1_700_000_000_000.5 }
-    expect(decodePageMessage(bytes(change))).toEqual({ kind: 'change', ...change, omitted: false })
+    expect(decodePageMessage(bytes(change))).toEqual({
+      kind: 'change',
+      ...change,
+      ...unmarked,
+    })
     const { state: _state, ...without } = change
     expect(decodePageMessage(bytes({ ...without, omitted: true }))).toEqual({
       kind: 'change',
       ...change,
       state: null,
+      ...unmarked,
       omitted: true,
     })
   })

@@ -6,6 +6,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as connectNats } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats } from '../../src/adapters/nats/open.ts'
 import { SystemClock } from '../../src/adapters/system/clock.ts'
@@ -83,6 +84,15 @@ describe('a cluster with a role for each', () => {
     }
     expect(await client.actor(Counter, 'a').value()).toBe(turns)
 
+    const users = client.kv<number>('users')
+    await users.putAll([
+      ['a', 1],
+      ['b', 2],
+    ])
+    const listed = []
+    for await (const { key } of users.range()) listed.push(key)
+    expect(listed).toEqual(['a', 'b'])
+
     let seen = 0
     for await (const change of watcher.watch(Counter, { from: 'start' })) {
       expect(change).toMatchObject({ type: 'counter', state: change.rev })
@@ -97,6 +107,20 @@ describe('a cluster with a role for each', () => {
     expect(await client.actor(Counter, 'a').add(2)).toBe(turns + 2)
 
     const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
+    // Without the library, and for the command line.
+    const ask = async (role: Role, subject: string, data = '') => {
+      const { user, password: pass, inboxPrefix } = as(role)
+      const plain = await connectNats({ servers: server.url, user, pass, inboxPrefix })
+      const answer = await plain.request(subject, data, { timeout })
+      await plain.close()
+      return answer.json<Record<string, unknown>>()
+    }
+    expect(await ask('client', 'shop.call.counter.a.add', '1')).toEqual({ ok: true, value: turns + 3 })
+    expect(await ask('client', 'shop.list.kv-users')).toMatchObject({ ok: true })
+    for (const role of ['client', 'operator'] as const) {
+      expect(await ask(role, 'shop.status')).not.toHaveProperty('error')
+    }
+
     const operator = await openNats({ ...as('operator') }, parts)
     expect((await operator.registry.list('')).map(({ key }) => key)).toContain('table')
     await client.close()

@@ -66,7 +66,7 @@ afterEach(() => {
 function gather(value: unknown): void {
   output.push(inspect(value, { depth: Infinity, showHidden: true, maxArrayLength: null, maxStringLength: null }))
   if (value instanceof Error) output.push(String(value), value.stack ?? '', String(value.cause))
-  else output.push(inspect(value, { depth: Infinity, getters: true }), String(JSON.stringify(value)))
+  else output.push(inspect(value, { depth: Infinity, getters: true }), JSON.stringify(value))
 }
 
 const observer = { emit: (event: HoldfastEvent) => gather(event) }

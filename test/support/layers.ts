@@ -1,7 +1,7 @@
 /**
  * The layers of the source, and which may import which.
  *
- * Y1. Imports run one way: protocol ← core ← ports ← behaviour ← partition ← actors. The client stands beside the partition, and
+ * Y1. Imports run one way: protocol ← core ← ports ← behaviour ← partition ← task ← actors. The client stands beside the partition, and
  *     so do membership and placement; of these, placement knows membership, and else none knows another.
  * Y2. Adapters know ports, protocol and the pure core, never what is built on them.
  * Y3. Only composition roots import adapters, and nothing but a root imports a root.
@@ -45,6 +45,12 @@ const layers: readonly Layer[] = [
     layers: ['protocol', 'core', 'ports', 'behaviour'],
     packages: ['msgpackr', 'xstate'],
   },
+  {
+    name: 'task',
+    files: /^src\/task\//,
+    layers: ['protocol', 'core', 'ports', 'behaviour', 'partition'],
+    packages: [],
+  },
   { name: 'membership', files: /^src\/membership\//, layers: ['protocol', 'core', 'ports'], packages: [] },
   {
     name: 'placement',
@@ -55,7 +61,7 @@ const layers: readonly Layer[] = [
   {
     name: 'actors',
     files: /^actors\//,
-    layers: ['protocol', 'core', 'ports', 'behaviour', 'client', 'partition', 'membership', 'placement'],
+    layers: ['protocol', 'core', 'ports', 'behaviour', 'client', 'partition', 'task', 'membership', 'placement'],
     packages: ['xstate'],
   },
 ]

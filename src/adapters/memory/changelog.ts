@@ -19,6 +19,8 @@ interface Log {
   readonly generation: Generation
   /** By sequence − 1. */
   readonly records: Uint8Array[]
+  /** Lowest sequence that is kept. */
+  first: number
 }
 
 export interface MemoryChangelogOptions {
@@ -51,13 +53,15 @@ export class MemoryChangelog {
 
   provision(partition: PartitionId, generation: Generation, genesis: Uint8Array): { created: boolean } {
     if (this.#logs.has(partition)) return { created: false }
-    this.#logs.set(partition, { generation, records: [genesis] })
+    this.#logs.set(partition, { generation, records: [genesis], first: 1 })
     return { created: true }
   }
 
   info(partition: PartitionId): LogInfo | null {
     const log = this.#logs.get(partition)
-    return log === undefined ? null : { generation: log.generation, first: seq(1), last: seq(log.records.length) }
+    return log === undefined
+      ? null
+      : { generation: log.generation, first: seq(log.first), last: seq(log.records.length) }
   }
 
   append(partition: PartitionId, record: Uint8Array, expected: Seq): AppendResult {
@@ -87,13 +91,20 @@ export class MemoryChangelog {
     }
     const end = Math.min(to, from + pageRecords - 1)
     const page: LogEntry[] = []
-    for (let n = from as number; n <= end; n++) page.push({ seq: seq(n), record: log.records[n - 1]!.slice() })
+    for (let n = Math.max(from, log.first); n <= end; n++)
+      page.push({ seq: seq(n), record: log.records[n - 1]!.slice() })
     return page
   }
 
   /** What the server has, for tests that judge a run from outside. */
   recordsOf(partition: PartitionId): readonly Uint8Array[] {
     return this.#logs.get(partition)?.records ?? []
+  }
+
+  /** Keeps no record before `first`: what trimming does, or an operator who purges a stream. */
+  purge(partition: PartitionId, first: Seq): void {
+    const log = this.#logs.get(partition)
+    if (log !== undefined) log.first = Math.max(log.first, Math.min(first, log.records.length + 1))
   }
 
   /** The disaster of rule L1: the log is gone. */

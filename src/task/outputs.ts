@@ -1,0 +1,77 @@
+/**
+ * What a task sends, as it goes into a record.
+ *
+ * O1. What could not be published is refused where it is sent: later nobody could say so.
+ * O2. Each output has an id of its own (`Nats-Msg-Id`), made of what it came from: cluster, task, input message and place among what that
+ *     sends. It is the same however often the output is published, and that of no other output.
+ */
+import type { Output } from '../behaviour/task.ts'
+import { expectedStream } from '../partition/output-publisher.ts'
+import { HoldfastError } from '../protocol/errors.ts'
+import type { OutputRecord } from '../protocol/record.ts'
+import { decodeValue, encodeValue, toJson } from '../protocol/values.ts'
+
+const messageId = 'Nats-Msg-Id'
+
+const maxSubjectLength = 512
+
+export interface OutputRules {
+  readonly cluster: string
+  /** Whether there are streams that could acknowledge anything. */
+  readonly streams: boolean
+  /** Bytes of a message, its headers included. */
+  readonly maxPayload: number
+}
+
+/** Throws `INVALID` (O1). */
+export function outputRecord(output: Output, id: string, { cluster, streams, maxPayload }: OutputRules): OutputRecord {
+  if (typeof output !== 'object' || output === null) throw invalid('send { subject, value }')
+  const { subject, value, headers = {}, stream } = output
+  checkSubject(subject, cluster)
+  if (stream !== undefined && (typeof stream !== 'string' || stream === '')) throw invalid('stream is a name of a stream')
+  if (stream !== undefined && !streams) {
+    throw invalid('there are no streams here, as this node has no NATS server: leave out `stream`, or run it on NATS')
+  }
+  for (const [name, text] of Object.entries(headers)) checkHeader(name, text)
+  const all = { ...headers, [messageId]: id, ...(stream === undefined ? {} : { [expectedStream]: stream }) }
+  const data = value instanceof Uint8Array ? new Uint8Array(value) : jsonBytes(value)
+  let bytes = data.length + blockBytes
+  for (const [name, text] of Object.entries(all)) bytes += lineBytes + name.length + Buffer.byteLength(text)
+  if (bytes > maxPayload) throw invalid(`this output has ${bytes} bytes, and a message has at most ${maxPayload}`)
+  return { subject, data, headers: all }
+}
+
+const blockBytes = 'NATS/1.0\r\n\r\n'.length
+const lineBytes = ': \r\n'.length
+
+function checkSubject(subject: unknown, cluster: string): void {
+  const well =
+    typeof subject === 'string' &&
+    subject.length <= maxSubjectLength &&
+    /^(?:[^.*>\s\p{Cc}]+\.)*[^.*>\s\p{Cc}]+$/u.test(subject)
+  if (!well) {
+    throw invalid(
+      `the subject of an output is tokens joined by ".", without spaces and wildcards, at most ${maxSubjectLength} characters`,
+    )
+  }
+  const [first] = subject.split('.', 1)
+  if (first === cluster || first === '$JS' || first === '$SYS') {
+    throw invalid(`subjects that begin with "${first}." are not for tasks: take another subject`)
+  }
+}
+
+function checkHeader(name: string, text: unknown): void {
+  const own = /^nats-(msg-id|expected-)/i.test(name)
+  if (own || !/^[!-9;-~]+$/.test(name)) throw invalid(`an output cannot have the header ${JSON.stringify(name)}`)
+  if (typeof text !== 'string' || /[\r\n]|^\s|\s$/.test(text)) {
+    throw invalid(`the header ${name} is a text without line breaks and outer spaces`)
+  }
+}
+
+/** By way of the bytes of the value: what is no value is refused, with the place in it. */
+const jsonBytes = (value: unknown): Uint8Array => {
+  if (value === undefined) throw invalid('an output needs a value: null, if there is nothing to say')
+  return Buffer.from(JSON.stringify(toJson(decodeValue(encodeValue(value)))))
+}
+
+const invalid = (message: string) => new HoldfastError('INVALID', message)
