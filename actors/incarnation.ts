@@ -23,6 +23,7 @@ import {
 } from '../src/placement/control.ts'
 import { encodeReport, reportOf } from '../src/placement/status-report.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import { noStreams } from '../src/ports/inputs.ts'
 import type { Message, Subscription } from '../src/ports/transport.ts'
 import {
   incarnation,
@@ -34,6 +35,7 @@ import {
   type PartitionId,
 } from '../src/protocol/ids.ts'
 import { subjectsOf } from '../src/protocol/subjects.ts'
+import { Tasks } from '../src/task/tasks.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import { createLister, type Lister } from './lister.ts'
 import { createMembership, type Membership } from './membership.ts'
@@ -56,6 +58,7 @@ export class Incarnation {
   #membership: Membership | undefined
   #placement: Placement | undefined
   #partitions: readonly Partition[] = []
+  #tasks: Tasks | undefined
   #replies: ReplyBatches | undefined
   #session: Session | undefined
   #gateway: Gateway | undefined
@@ -94,6 +97,13 @@ export class Incarnation {
       submit: (partition, incoming) => this.#partitions[partition]!.submit(incoming),
     })
     const receive = (message: Message) => dispatcher.receive(message)
+    this.#tasks = new Tasks({
+      ...this.#ports,
+      definitions: this.#options.tasks ?? [],
+      cluster: name,
+      partitions: cluster.settings.partitions,
+      inputs: this.#ports.inputs ?? noStreams,
+    })
     this.#partitions = this.#createPartitions(cluster, definitions, receive)
     this.#subscriptions = [
       transport.subscribe(subjects.nodeFrame(this.self.id), receive),
@@ -178,6 +188,7 @@ export class Incarnation {
     this.#session?.close()
     this.#placement?.close()
     await Promise.all(this.#partitions.map((partition) => partition.close(leave ? partingMs : 0)))
+    if (this.#tasks !== undefined) await within(this.#ports.clock, partingMs, this.#tasks.close())
     this.#stopListening()
     this.#replies?.close({ flush: true })
     if (leave) await this.#membership?.leave()
@@ -186,6 +197,7 @@ export class Incarnation {
 
   async crash(): Promise<void> {
     this.#ended = true
+    this.#tasks?.crash()
     this.#replies?.close({ flush: false })
     this.#membership?.close()
     this.#placement?.close()
@@ -225,6 +237,7 @@ export class Incarnation {
         subjects,
         definitions: byType,
         settings: partitionSettings,
+        openTenant: (owned) => this.#tasks!.begin(owned),
         knownOwner: () => this.#knownOwner(id),
         onEpochSpent: (epoch) => this.#report({ op: 'epoch-spent', node: this.self, partition: id, epoch }),
         onCannotOpen: (epoch, reason) =>

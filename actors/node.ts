@@ -12,11 +12,13 @@
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
+import type { TaskDefinition } from '../src/behaviour/task.ts'
 import { defaultGossipSettings, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
 import type { ClusterSettings } from '../src/partition/provision.ts'
 import type { PartitionSettings } from '../src/partition/settings.ts'
 import type { Changelog } from '../src/ports/changelog.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import type { Inputs } from '../src/ports/inputs.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
@@ -35,6 +37,8 @@ export interface NodePorts {
   readonly transport: Transport
   readonly changelog: Changelog
   readonly registry: Registry
+  /** Streams for tasks. Default: there are none. */
+  readonly inputs?: Inputs
   readonly stores: Stores
   readonly clock: Clock
   readonly random: Random
@@ -50,6 +54,8 @@ export interface NodeOptions {
   /** Of the package, told to others. */
   readonly version: string
   readonly definitions: readonly ActorDefinition[]
+  /** Default: none. */
+  readonly tasks?: readonly TaskDefinition[]
   /** Settings of the cluster that this node insists on. Default: what the cluster has, or the defaults where it is new. */
   readonly clusterSettings?: Partial<Omit<ClusterSettings, 'format'>>
   readonly settings?: NodeSettingsInput

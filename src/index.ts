@@ -1,6 +1,29 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from './behaviour/index.ts'
 export { kv, type KvDefinition, type KvOptions } from './behaviour/kv.ts'
 export {
+  task,
+  type Collector,
+  type Coordinator,
+  type Envelope,
+  type Output,
+  type ProcessContext,
+  type StreamTask,
+  type TaskContext,
+  type TaskDefinition,
+  type TaskFormat,
+  type TaskInput,
+  type TaskOptions,
+} from './behaviour/task.ts'
+export type {
+  TaskCountOptions,
+  TaskEntry,
+  TaskPutOptions,
+  TaskRangeOptions,
+  TaskScanOptions,
+  TaskSnapshot,
+  TaskStore,
+} from './behaviour/task-store.ts'
+export {
   Holdfast,
   type CallOptions,
   type Change,

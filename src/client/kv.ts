@@ -224,7 +224,7 @@ export class Kv<V> {
     }
   }
 
-  /** The changes of the store, of one entry, or of those whose keys begin so. A deletion has the state `null`. Throws `INVALID` for what is no cursor. */
+  /** The changes of the store, of one entry, or of those whose keys begin so. A deletion has `deleted: true`. Throws `INVALID` for what is no cursor. */
   watch({ key, ...options }: KvWatchOptions = {}): Watch<V> {
     if (key !== undefined) checkKey(key)
     return this.#host.watch(this.#definition.type, key, options) as Watch<V>

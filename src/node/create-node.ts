@@ -45,7 +45,7 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
   const options: CreateNodeOptions = withEnvironment(given, process.env, given.observer ?? silent)
   checkNodeOptions(options)
   const world = await openWorld(options)
-  const { cluster = defaultCluster, host = hostname(), zone = '', weight = 1, actors, settings } = options
+  const { cluster = defaultCluster, host = hostname(), zone = '', weight = 1, actors, tasks = [], settings } = options
   let node: Node
   try {
     const id = await nodeIdFor(options.nodeId, options.dataDir, world.ports.random)
@@ -57,6 +57,7 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
       weight,
       version,
       definitions: actors,
+      tasks,
       clusterSettings: clusterSettingsOf(options),
       settings: {
         ...settings,
@@ -124,7 +125,7 @@ async function openWorld(options: CheckedNodeOptions): Promise<World> {
 type Parts = Pick<NodePorts, 'clock' | 'random' | 'observer'>
 
 interface Server {
-  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry'>
+  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'inputs'>
   readonly embedded: EmbeddedServer | undefined
   close(): Promise<void>
 }
@@ -138,8 +139,8 @@ async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, par
     await nats.close()
     throw error
   }
-  const { transport, changelog, registry } = nats
-  return { ports: { transport, changelog, registry }, embedded: undefined, close: () => nats.close() }
+  const { transport, changelog, registry, inputs } = nats
+  return { ports: { transport, changelog, registry, inputs }, embedded: undefined, close: () => nats.close() }
 }
 
 /** How many nodes of this process run on a local server; the last one closes it. */

@@ -3,6 +3,7 @@ import type { NodeSettingsInput } from '../../actors/node.ts'
 import type { EmbeddedServer } from '../adapters/embedded/server.ts'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
+import type { TaskDefinition } from '../behaviour/task.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import type { ClusterSettings } from '../partition/provision.ts'
 import type { Observer } from '../ports/observer.ts'
@@ -17,6 +18,8 @@ export const defaultCluster = 'holdfast'
 export interface NodeBaseOptions {
   /** The actor types that this node hosts. Give all nodes of a cluster the same. */
   readonly actors: readonly ActorDefinition[]
+  /** The stream tasks that run on the partitions of this node (docs/tasks.md). Give all nodes of a cluster the same. Default: none. */
+  readonly tasks?: readonly TaskDefinition[]
   /** Directory of this node's stores; created if it is not there. One node at a time. Or `HOLDFAST_DATA_DIR`. */
   readonly dataDir?: string
   /** `[a-z0-9-]{1,32}`, the same for all nodes and clients. Default `holdfast`. */
@@ -72,6 +75,7 @@ export function checkNodeOptions(options: CreateNodeOptions): asserts options is
   const types = typesOf(actors)
   const twice = types.find((type, i) => types.indexOf(type) !== i)
   if (twice !== undefined) throw invalid(`actors: the type "${twice}" is given twice`)
+  checkTasks(options.tasks ?? [], embedded !== undefined)
   if (!Number.isFinite(weight) || weight < 0) throw invalid(`weight: a number from 0, not ${weight}`)
   if ((servers === undefined) === (embedded === undefined)) {
     throw invalid('give either `servers`, also by the variable HOLDFAST_SERVERS, or `embedded`')
@@ -120,6 +124,28 @@ function typesOf(actors: unknown): readonly string[] {
     if (definition?.kind === 'actor') return definition.type
     throw invalid('actors: give a list of what actor() returned')
   })
+}
+
+function checkTasks(tasks: unknown, embedded: boolean): void {
+  const definitions = Array.isArray(tasks) ? (tasks as readonly (TaskDefinition | undefined)[]) : [undefined]
+  const names = new Set<string>()
+  const keepers = new Map<string, string>()
+  for (const task of definitions) {
+    if (task?.kind !== 'task') throw invalid('tasks: give a list of what task() returned')
+    const { name, input, stores } = task
+    if (names.has(name)) throw invalid(`tasks: the task "${name}" is given twice`)
+    names.add(name)
+    for (const { name: store } of stores) {
+      const keeper = keepers.get(store)
+      if (keeper !== undefined) throw invalid(`tasks: the store "${store}" is of "${keeper}" and of "${name}": one writes to it`)
+      keepers.set(store, name)
+    }
+    if (embedded && input.stream !== undefined) {
+      throw invalid(
+        `tasks: "${name}" reads the stream ${input.stream}, and an embedded node has no streams: give it a plain subject, or run on NATS`,
+      )
+    }
+  }
 }
 
 const invalid = (message: string) => new HoldfastError('INVALID', message)

@@ -125,7 +125,7 @@ export class Unit {
     return found
   }
 
-  /** Gives it to the log. `onCommitted` is called when it is committed, and never if the ownership ends before. */
+  /** Gives it to the log, if there is anything in it. `onCommitted` is called when it is committed, and never if the ownership ends before. */
   commit(onCommitted: () => void): void {
     this.#check()
     this.#ended = true
@@ -142,6 +142,7 @@ export class Unit {
       changes.push({ actor, type, key, before, after })
     }
     this.#writes.clear()
+    if (changes.length === 0 && this.#outputs.length === 0) return onCommitted()
     this.#host.finish({ turn: undefined, changes, reply: noReply, outputs: this.#outputs, onCommitted })
   }
 

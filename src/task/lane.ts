@@ -71,6 +71,8 @@ export class Lane {
   #plainMessages = 0
   #state: 'living' | 'resting' | 'ended' = 'living'
   #crashed = false
+  /** Lets go of what is being processed. */
+  #abandon: (() => void) | undefined
   /** Whoever waits looks again when it is called. */
   readonly #wakes = new Set<() => void>()
   #advancing: Timer | undefined
@@ -155,9 +157,10 @@ export class Lane {
     while (this.#state === 'living' && this.full && !this.#failing) await this.#change()
   }
 
-  /** Resolves once it no longer fails, and has room. */
+  /** Resolves once it no longer fails and the half of what waited is gone, or it has ended. */
   async recovered(): Promise<void> {
-    while (this.#state === 'living' && (this.full || this.#failing)) await this.#change()
+    const waits = () => this.#failing || 2 * this.#waiting.length > mostWaiting
+    while (this.#state === 'living' && waits()) await this.#change()
   }
 
   /** L7. What waits of a stream is for the next owner; of a plain subject it would be lost. */
@@ -177,6 +180,7 @@ export class Lane {
     this.#options.owned.clock.clearTimeout(this.#advancing)
     this.#options.source.detach(this)
     this.#drain()
+    this.#abandon?.()
     this.#wake()
   }
 
@@ -234,8 +238,7 @@ export class Lane {
       try {
         const instance = new Instance(this.#instanceOptions)
         await this.#watched(instance.init(unit), 'init')
-        if (this.#ended) return undefined
-        this.#commit(unit)
+        if (!this.#ended) this.#commit(unit)
         return instance
       } catch (error) {
         this.#failed(null, attempt, false, error)
@@ -362,7 +365,7 @@ export class Lane {
 
   async #settled(): Promise<void> {
     while (this.#openUnits > 0 && !this.#ended) await this.#change()
-    if (this.#ended) throw new HoldfastError('RETRY', 'this node does not own the partition any more')
+    if (this.#ended) throw lost()
   }
 
   /** What the outputs of a message are named by; that of a plain subject has no number but the one that it gets here. */
@@ -372,8 +375,8 @@ export class Lane {
     return seq === null ? `${place}.${owned.epoch}-${++this.#plainMessages}` : `${place}.${seq}`
   }
 
-  /** Passes a promise on, and says from time to time that it is not settled. */
-  async #watched<T>(promise: Promise<T>, what: string): Promise<T> {
+  /** Passes a promise on; says from time to time that it is not settled, and lets go of it when the ownership ends. */
+  #watched<T>(promise: Promise<T>, what: string): Promise<T> {
     const { owned, observer, definition } = this.#options
     const { clock } = owned
     let timer: Timer | undefined
@@ -383,17 +386,14 @@ export class Lane {
       timer = clock.setTimeout(look, slowAfterMs)
     }
     timer = clock.setTimeout(look, slowAfterMs)
-    try {
-      return await Promise.race([promise, this.#whenEnded()])
-    } finally {
+    return new Promise<T>((resolve, reject) => {
+      this.#abandon = () => reject(lost())
+      if (this.#ended) this.#abandon()
+      promise.then(resolve, reject)
+    }).finally(() => {
       clock.clearTimeout(timer)
-    }
-  }
-
-  /** Rejects when the ownership has ended: who does not return then is waited for no more. */
-  async #whenEnded(): Promise<never> {
-    while (!this.#ended) await this.#change()
-    throw new HoldfastError('RETRY', 'this node does not own the partition any more')
+      this.#abandon = undefined
+    })
   }
 
   async #pause(attempt: number): Promise<void> {
@@ -453,6 +453,8 @@ export class Lane {
     for (const wake of [...this.#wakes]) wake()
   }
 }
+
+const lost = () => new HoldfastError('RETRY', 'this node does not own the partition any more')
 
 /** Why a position is not one of this stream. */
 function strangeness(known: Position, stream: string, { created, last }: InputInfo): string | undefined {

@@ -6,7 +6,7 @@ import type { Message } from '../../src/ports/transport.ts'
 import { formatCursor, parseCursor } from '../../src/protocol/cursor.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
-import { headerNames } from '../../src/protocol/subjects.ts'
+import { headerNames, nameHeaders } from '../../src/protocol/subjects.ts'
 import { decodeWatchRequest, encodePageEnd, encodePageError, type WatchRequest } from '../../src/protocol/watch.ts'
 import { subjects } from './fake-cluster.ts'
 
@@ -103,7 +103,11 @@ export class FakeWatchOwner {
   /** The live message. */
   publish(...changes: readonly Logged[]): void {
     for (const change of changes) {
-      const headers = { [headerNames.rev]: String(change.rev), [headerNames.cursor]: this.#cursor(change) }
+      const headers = {
+        [headerNames.rev]: String(change.rev),
+        [headerNames.cursor]: this.#cursor(change),
+        ...nameHeaders(change.type, change.key),
+      }
       this.process.transport.publish(subjects.changes(change.type, change.key), this.#message(change), { headers })
     }
   }
@@ -124,6 +128,7 @@ export class FakeWatchOwner {
       .changes(partition)
       .filter((c) => c.seq > from.seq || (c.seq === from.seq && c.index > from.index))
       .filter((c) => c.type === request.type && (request.key === undefined || c.key === request.key))
+      .filter((c) => c.key.startsWith(request.prefix ?? ''))
     const page = all.slice(0, Math.min(this.limit, request.limit ?? 1_000))
     const more = page.length < all.length
     const text = (at: { seq: number; index: number }) => this.#text(partition, at)

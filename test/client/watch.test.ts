@@ -381,6 +381,45 @@ describe('a watch of a type', () => {
   })
 })
 
+describe('a watch of a prefix', () => {
+  it('delivers the keys that begin so, and asks their owners for no others', async () => {
+    const { hf, clock, owner, change } = await start()
+    const watch = hf.watch(Cart, { prefix: 'eu/' })
+    const got = collect(watch)
+    await clock.settle(watch.ready(), 100)
+    const keys = ['eu/a', 'eu/b/c', 'eu', 'EU/a', 'us/eu/a', 'eu/é']
+    change(...keys.map((key) => ({ key, state: { n: 1 } })))
+    await clock.advance(100)
+    expect(short(got.changes).toSorted()).toEqual(['eu/a:1', 'eu/b/c:1', 'eu/é:1'])
+    expect(new Set(owner.requests.map(({ type, prefix }) => `${type} ${prefix}`))).toEqual(new Set(['cart eu/']))
+  })
+
+  it('is rung by those keys alone, also by one whose token is a hash', async () => {
+    const { hf, clock, owner, change } = await start()
+    const long = `eu/${'x'.repeat(200)}`
+    const watch = hf.watch(Cart, { prefix: 'eu/' })
+    const got = collect(watch)
+    await clock.settle(watch.ready(), 100)
+    await clock.advance(500)
+    const asked = owner.requests.length
+    for (let i = 0; i < 20; i++) change({ key: `us/${i}`, state: { n: 1 } }, { key: `us/${long}`, state: { n: 1 } })
+    await clock.advance(100)
+    expect(owner.requests.length).toBe(asked)
+    change({ key: long, state: { n: 1 } })
+    await clock.advance(5)
+    expect(short(got.changes)).toEqual([`${long}:1`])
+  })
+
+  it('is that of the whole type where the prefix is empty', async () => {
+    const { hf, clock, owner, log } = await start()
+    log.commit(n(1))
+    const got = collect(hf.watch(Cart, { prefix: '', from: 'start' }))
+    await clock.advance(100)
+    expect(short(got.changes)).toEqual(['a:1'])
+    expect(owner.requests[0]).not.toHaveProperty('prefix', '')
+  })
+})
+
 describe('what cannot be watched', () => {
   const bad = (run: () => unknown) => expect(run).toThrow(expect.objectContaining({ code: 'INVALID' }))
 
@@ -398,6 +437,19 @@ describe('what cannot be watched', () => {
       [...Buffer.from(vector, 'base64url').toString().split(',')].toReversed().join(','),
     ).toString('base64url')
     for (const from of ['', 'x', cursor, 'AAAA', swapped]) bad(() => hf.watch(Cart, { from }))
+  })
+
+  it('is refused: prefixes that no key has, and other bad options', async () => {
+    const { hf, owner } = await start()
+    for (const prefix of ['x'.repeat(513), '\uD800', 5, null, {}]) {
+      bad(() => hf.watch(Cart, { prefix: prefix as string }))
+      bad(() => hf.kv('users').watch({ prefix: prefix as string }))
+    }
+    bad(() => hf.kv('users').watch({ key: 'a', prefix: 'a' }))
+    bad(() => hf.actor(Cart, 'a').watch({ prefix: 'a' } as object))
+    for (const options of [{ onExpired: 'ignore' }, { onReset: 5 }, { onResetEnd: 'x' }, { from: 5 }, { from: null }])
+      bad(() => hf.watch(Cart, options as object))
+    expect(owner.requests).toEqual([])
   })
 
   it("is refused once the partitions are known: a cursor of another key's partition, or another count of partitions", async () => {

@@ -220,6 +220,15 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
         }
       })
 
+      it('has no rows that nobody wrote, however far it goes', async () => {
+        await store.write([put('a', '1')])
+        for (const reverse of [false, true]) {
+          const view = await store.view({ gte: least, lt: new Uint8Array(20).fill(0xff), reverse })
+          expect(await pages(view, 10)).toEqual(['a=1'])
+          await view.close()
+        }
+      })
+
       it('gives a page again, and one behind any key, there or not', async () => {
         await store.write(['b', 'd', 'f'].map((key) => put(key, 'x')))
         const after = async (view: StoreView, key: string | null, limit = 9) =>

@@ -4,6 +4,7 @@ import { kv } from '../../src/behaviour/kv.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
 import { compareKeys } from '../../src/client/key-order.ts'
 import type { Kv, KvEntry } from '../../src/client/kv.ts'
+import { ScanAsks } from '../../src/client/scan-asks.ts'
 import type { Message } from '../../src/ports/transport.ts'
 import { silent } from '../../src/ports/observer.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
@@ -253,6 +254,21 @@ describe('a range', () => {
     expect(requests().every(({ limit }) => limit === 256)).toBe(true)
   })
 
+  it('leaves no question behind that nobody answers (R7)', async () => {
+    const { users, settle, clock, cluster, requests } = await start(27)
+    await settle(filled(users, numbered(2_000)))
+    const reading = users.range()[Symbol.asyncIterator]()
+    await settle(reading.next())
+    cluster.crash('n1')
+    for (let i = 0; i < 600; i++) await settle(reading.next())
+    await clock.advance(100)
+    await settle(reading.return!())
+    const asked = requests().length
+    expect(asked).toBeGreaterThan(partitions)
+    await clock.advance(9_000)
+    expect(requests()).toHaveLength(asked)
+  })
+
   it('ends in the middle with its signal and its timeout', async () => {
     const { users, settle, code, cluster } = await start(24)
     await settle(filled(users, numbered(1_500)))
@@ -374,16 +390,26 @@ describe('a snapshot', () => {
     await settle(second.close())
   })
 
-  it('that cannot be had everywhere leaves nothing behind', async () => {
-    const { users, settle, code, requests } = await start(43)
+  it('is one of a bounded number, and lets go of its place when it is closed (S3)', async () => {
+    const { users, settle, code } = await start(43)
     await settle(users.put('a', 1))
     const kept = []
     for (let i = 0; i < 16; i++) kept.push(await settle(users.snapshot()))
     expect(await code(users.with({ timeout: '200ms' }).snapshot())).toBe('OVERLOADED')
-    for (const snapshot of kept) await settle(snapshot.close())
-    expect(requests('close')).toHaveLength(16 * partitions)
+    await settle(kept[3]!.close())
     const again = await settle(users.snapshot())
     expect(await settle(keysOf(again.entries()))).toEqual(['a'])
+  })
+
+  it('that cannot be had everywhere is let go of where it was', async () => {
+    const { cluster, users, settle, code, requests } = await start(44)
+    const { transport, clock, random } = cluster.world.start('greedy')
+    const asks = new ScanAsks({ transport, clock, random, subjects })
+    const request = { kind: 'open', type: 'kv-other', reverse: false, limit: 1 } as const
+    for (let i = 0; i < 16; i++) await settle(asks.ask(2, request, { timeoutMs: 1_000 }))
+    expect(await code(users.with({ timeout: '200ms' }).snapshot())).toBe('OVERLOADED')
+    expect(requests('close')).toHaveLength(partitions - 1)
+    asks.close()
   })
 })
 
@@ -442,20 +468,24 @@ describe('an entry with a term', () => {
 })
 
 describe('a store', () => {
-  it('is watched as a whole or by key', async () => {
+  it('is watched as a whole, by prefix or by key; a null that was put is no deletion (W1, W2)', async () => {
     const { users, settle } = await start(80)
     const [whole, one] = [users.watch({ from: 'start' }), users.watch({ key: 'b', from: 'start' })]
-    await settle(filled(users, ['a', 'b', 'c']))
+    const some = users.watch({ prefix: 'b/', from: 'start' })
+    await settle(filled(users, ['a', 'b', 'c', 'b/1', 'd']))
+    await settle(users.put('b/2', null))
+    await settle(users.delete('b/1'))
     const first = async (watch: typeof whole, count: number) => {
       const seen: string[] = []
-      for await (const { key, state } of watch) {
-        seen.push(`${key}=${String(state)}`)
+      for await (const { key, state, deleted = false } of watch) {
+        seen.push(deleted ? `${key} gone` : `${key}=${String(state)}`)
         if (seen.length === count) break
       }
       return seen.toSorted()
     }
-    expect(await settle(first(whole, 3))).toEqual(['a=a', 'b=b', 'c=c'])
+    expect(await settle(first(whole, 7))).toEqual(['a=a', 'b/1 gone', 'b/1=b/1', 'b/2=null', 'b=b', 'c=c', 'd=d'])
     expect(await settle(first(one, 1))).toEqual(['b=b'])
+    expect(await settle(first(some, 3))).toEqual(['b/1 gone', 'b/1=b/1', 'b/2=null'])
     expect(() => users.watch({ key: '' })).toThrow(expect.objectContaining({ code: 'INVALID' }))
   })
 

@@ -1,8 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareKeys } from '../../src/client/key-order.ts'
-import { maxSnapshots } from '../../src/partition/scan-pages.ts'
-import { maxViews } from '../../src/ports/store.ts'
+import { MemoryWorld } from '../../src/adapters/memory/world.ts'
+import { noShare } from '../../src/core/hashing.ts'
+import { startOfLog } from '../../src/core/log.ts'
+import { actorId } from '../../src/partition/names.ts'
+import { maxSnapshots, ScanPages } from '../../src/partition/scan-pages.ts'
+import { actorKey, encodeVersion } from '../../src/partition/store-layout.ts'
+import { HoldfastError } from '../../src/protocol/errors.ts'
+import { epoch, rev } from '../../src/protocol/ids.ts'
+import { SeededRandom } from '../../src/testing/seeded-random.ts'
+import { g1, p0 } from '../partition/world.ts'
+import { maxViews, type StoreView } from '../../src/ports/store.ts'
 import { defaultPartitionSettings } from '../../src/partition/settings.ts'
 import {
   decodeScanReply,
@@ -306,5 +315,75 @@ describe('a snapshot of a partition', () => {
     for (let i = 0; i < 5; i++) await pageOf(bench, owned, { kind: 'open' })
     owned.owner.end()
     expect(await room()).toBe(maxViews)
+  })
+})
+
+/** Owners' pages over a view that a test makes up. */
+function over(view: StoreView) {
+  const failures: unknown[] = []
+  const world = new MemoryWorld({ random: new SeededRandom('made up') })
+  const scans = new ScanPages({
+    clock: world.clock,
+    replica: { view: async () => ({ view, position: startOfLog(p0, g1) }) },
+    epoch: epoch(1),
+    maxPageBytes: 1_000,
+    now: () => 0,
+    certainly: (run) => run(true),
+    onStoreFailure: (error) => failures.push(error),
+  })
+  return { scans, failures, answer: async (wanted: Wanted) => decodeScanReply(await scans.answer(requestOf(wanted))) }
+}
+
+describe('a page of a store', () => {
+  const base = actorKey(actorId('kv-users', ''))
+  const rowOf = (i: number, state: Uint8Array | null) =>
+    [
+      Buffer.concat([base, Buffer.from(`k${String(i).padStart(6, '0')}`)]),
+      encodeVersion({ rev: rev(1), state, expiresAt: null, share: noShare }),
+    ] as const
+
+  /** Rows without end. */
+  const endless = (state: Uint8Array | null): StoreView & { read: number } => ({
+    read: 0,
+    async rows(_, limit) {
+      const rows = Array.from({ length: limit }, (__, i) => rowOf(this.read + i, state))
+      this.read += limit
+      return { rows, finished: false }
+    },
+    close: async () => {},
+  })
+
+  it('looks at a bounded number of rows, whatever it finds (B3)', async () => {
+    const deleted = endless(null)
+    const page = await over(deleted).answer({})
+    expect(page).toMatchObject({
+      rows: [],
+      count: 0,
+      more: true,
+      last: `k${String(deleted.read - 1).padStart(6, '0')}`,
+    })
+    expect(deleted.read).toBe(10_000)
+    const counted = endless(encodeValue(1))
+    expect(await over(counted).answer({ kind: 'count' })).toMatchObject({ rows: [], count: 10_000, more: true })
+    const large = endless(new Uint8Array(100_000))
+    const looked = (await over(large).answer({ kind: 'count' })) as ScanPage
+    expect(looked.more).toBe(true)
+    expect(looked.count).toBeLessThan(1_000)
+  })
+
+  it('that cannot be read is RETRY, and reported, unless the ownership has ended', async () => {
+    const broken: StoreView = {
+      rows: () => Promise.reject(new HoldfastError('INTERNAL', 'a block is damaged')),
+      close: async () => {},
+    }
+    const { scans, failures, answer } = over(broken)
+    const opened = (await answer({ kind: 'open' })) as ScanPage
+    expect(await answer({})).toMatchObject({ code: 'RETRY', message: expect.stringContaining('damaged') as string })
+    expect(failures).toHaveLength(1)
+    const late = answer({ snapshot: opened.snapshot! })
+    scans.end()
+    expect(await late).toMatchObject({ code: 'RETRY' })
+    expect(await answer({})).toMatchObject({ code: 'RETRY' })
+    expect(failures).toHaveLength(1)
   })
 })

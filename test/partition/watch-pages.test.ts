@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { sendPage } from '../../src/partition/watch-pages.ts'
 import type { StateSource } from '../../src/partition/watch-states.ts'
 import type { Transport } from '../../src/ports/transport.ts'
-import { formatCursor, parseCursor } from '../../src/protocol/cursor.ts'
+import { endOfRecord, formatCursor, parseCursor } from '../../src/protocol/cursor.ts'
 import { generation, seq } from '../../src/protocol/ids.ts'
 import {
   decodePageMessage,
@@ -136,6 +136,42 @@ describe('a page of changes', () => {
     const none = await bench.page({ from: 'start', type: 'nobody' })
     expect(none.changes).toEqual([])
     expect(none.end.next).toBe(none.end.head)
+  })
+
+  it('holds the keys that begin so alone, and ends past all others', async () => {
+    const bench = new Bench('prefix').begin() as Bench
+    bench.commit({ key: 'eu/a', state: 1 }, { key: 'us/eu/a', state: 1 }, { type: 'other', key: 'eu/a', state: 1 })
+    bench.commit({ key: 'eu/b', state: 1 }, { key: 'eu', state: 2 })
+    const { changes, end } = await bench.page({ from: 'start', type: 'thing', prefix: 'eu/' })
+    expect(changes.map(({ key }) => key)).toEqual(['eu/a', 'eu/b'])
+    expect(end.next).toBe(end.head)
+  })
+
+  it('never begins later in silence: what the log does not keep any more is EXPIRED (K1)', async () => {
+    const bench = new Bench('purged')
+    for (let i = 0; i < 20; i++) bench.commit({ key: 'a', state: i }, { key: 'b', state: i })
+    bench.begin(1)
+    const cursors = bench.cursors()
+    const expired = { kind: 'error', code: 'EXPIRED' }
+    const at = (n: number) => parseCursor(cursors[n]!)
+    const purge = (first: number) => bench.world.world.changelog.purge(p0, seq(first))
+    for (const from of ['start', cursors[9]!]) expect(await bench.ask({ from })).not.toMatchObject([expired])
+    purge(at(9).seq)
+    // Of its own record the rest is kept, or was the last.
+    for (const n of [8, 9]) expect((await bench.page({ from: cursors[n]! })).changes.length).toBe(39 - n)
+    for (const from of ['start', cursors[7]!]) expect(await bench.ask({ from })).toMatchObject([expired])
+    purge(at(9).seq + 1)
+    for (const n of [8, 9]) expect(await bench.ask({ from: cursors[n]! })).toMatchObject([expired])
+    const end = formatCursor({ ...at(9), index: endOfRecord })
+    expect((await bench.page({ from: end })).changes.length).toBe(30)
+    purge(1_000)
+    expect(await bench.ask({ from: end })).toMatchObject([expired])
+    expect((await bench.page({ from: 'now' })).changes).toEqual([])
+    // What an owner has in memory it needs no log for.
+    for (let i = 0; i < 3; i++) bench.commit({ key: 'a', state: i })
+    purge(1_000)
+    const [last] = bench.cursors().slice(-2)
+    expect((await bench.page({ from: last! })).changes).toHaveLength(1)
   })
 
   it('ends in time also where nothing matches in a long log, and says that there is more', async () => {

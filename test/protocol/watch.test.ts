@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
@@ -22,9 +23,14 @@ describe('a request for a page', () => {
     { from: 'start' },
     { from: 'now', type: 'cart', limit: 1 },
     { from: '3-gen-17-0', type: 'cart', key: 'c1', limit: 1_000 },
+    { from: 'start', type: 'cart', prefix: 'eu/' },
+    { from: 'state', type: 'cart', prefix: 'eu/', limit: 5 },
+    { from: 'state', type: 'cart', snapshot: '4-1' },
+    { from: 'state', type: 'cart', snapshot: '4-1', after: 'eu/b', limit: 5 },
+    { from: 'state', type: 'cart', snapshot: '4-1', done: true as const },
   ])('%o is read as it was written', (request) => {
-    const { from, type, key, limit } = decodeWatchRequest(encodeWatchRequest(request))
-    expect({ from, type, key, limit }).toMatchObject(request)
+    const read = decodeWatchRequest(encodeWatchRequest(request))
+    expect(JSON.parse(JSON.stringify(read))).toEqual(request)
   })
 
   it.each([
@@ -36,6 +42,21 @@ describe('a request for a page', () => {
     { from: 'now', type: 5 },
     { from: 'now', key: 'c1' },
     { from: 'now', type: 'cart', key: '' },
+    { from: 'now', prefix: 'eu/' },
+    { from: 'now', type: 'cart', prefix: '' },
+    { from: 'now', type: 'cart', prefix: 5 },
+    { from: 'now', type: 'cart', prefix: null },
+    { from: 'now', type: 'cart', prefix: 'x'.repeat(513) },
+    { from: 'now', type: 'cart', prefix: 'c', key: 'c1' },
+    { from: 'state' },
+    { from: 'state', key: 'c1' },
+    { from: 'now', type: 'cart', snapshot: '4-1' },
+    { from: 'state', type: 'cart', snapshot: 4 },
+    { from: 'state', type: 'cart', snapshot: 'x'.repeat(513) },
+    { from: 'state', type: 'cart', after: 'c1' },
+    { from: 'state', type: 'cart', snapshot: '4-1', after: '' },
+    { from: 'state', type: 'cart', snapshot: '4-1', done: false },
+    { from: 'state', type: 'cart', done: true },
     { from: 'now', limit: 0 },
     { from: 'now', limit: 1_001 },
     { from: 'now', limit: '5' },
@@ -69,6 +90,8 @@ describe('a message of a page', () => {
   it('is an end', () => {
     const end = { next: '3-gen-17-0', head: '3-gen-19-4', more: true, count: 7 }
     expect(decodePageMessage(encodePageEnd(end))).toEqual({ kind: 'end', ...end })
+    const ofStates = { ...end, snapshot: '4-1', after: 'eu/b' }
+    expect(decodePageMessage(encodePageEnd(ofStates))).toEqual({ kind: 'end', ...ofStates })
   })
 
   it('is an error', () => {
@@ -83,6 +106,8 @@ describe('a message of a page', () => {
     { end: true, next: 'a', head: 'b', more: false },
     { end: true, next: 5, head: 'b', more: false, count: 0 },
     { end: true, next: 'a', head: 'b', more: false, count: -1 },
+    { end: true, next: 'a', head: 'b', more: false, count: 0, snapshot: 5 },
+    { end: true, next: 'a', head: 'b', more: false, count: 0, snapshot: 'a', after: null },
     { error: null },
     { error: { code: 'NO_SUCH', message: 'x' } },
     { error: { code: 'RETRY' } },
@@ -114,5 +139,45 @@ describe('a message of a page', () => {
           expect(['object', 'INVALID']).toContain(outcome(decode, data))
       }),
     )
+  })
+})
+
+describe('the golden watches', () => {
+  const golden = JSON.parse(readFileSync(new URL('../fixtures/watches.json', import.meta.url), 'utf8')) as Record<
+    'requests' | 'ends' | 'errors' | 'changes',
+    Record<string, string>
+  >
+  const read = (text: string) => Buffer.from(text)
+
+  it('are read and written as ever: what other languages send and hear', () => {
+    for (const [name, text] of Object.entries(golden.requests))
+      expect(Buffer.from(encodeWatchRequest(decodeWatchRequest(read(text)))).toString(), name).toBe(text)
+    for (const [name, text] of Object.entries(golden.ends)) {
+      const end = decodePageMessage(read(text))
+      expect(end.kind === 'end' && Buffer.from(encodePageEnd(end)).toString(), name).toBe(text)
+    }
+    for (const [name, text] of Object.entries(golden.errors)) {
+      const error = decodePageMessage(read(text))
+      expect(error.kind === 'error' && Buffer.from(encodePageError(error.code, error.message)).toString(), name).toBe(
+        text,
+      )
+    }
+  })
+
+  it('have changes with each mark', () => {
+    const marks = Object.fromEntries(
+      Object.entries(golden.changes).map(([name, text]) => {
+        const change = decodePageMessage(read(text))
+        return [name, change.kind === 'change' && [change.state, change.deleted, change.reset, change.omitted]]
+      }),
+    )
+    expect(marks).toEqual({
+      change: [{ paid: false }, false, false, false],
+      deletion: [null, true, false, false],
+      null: [null, false, false, false],
+      omitted: [null, false, false, true],
+      reset: [{ paid: true }, false, true, false],
+      absent: [null, true, true, false],
+    })
   })
 })

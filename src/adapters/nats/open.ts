@@ -2,11 +2,13 @@
  * How a composition root gets its ports over NATS: everything over one connection, which closes with the last of them.
  */
 import type { Changelog } from '../../ports/changelog.ts'
+import type { Inputs } from '../../ports/inputs.ts'
 import type { Registry } from '../../ports/registry.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { subjectsOf } from '../../protocol/subjects.ts'
 import { NatsChangelog } from './changelog.ts'
+import { NatsInputs } from './inputs.ts'
 import { apiErrors, failed, JetStream } from './jetstream.ts'
 import { Link, type NatsParts } from './link.ts'
 import { NatsRegistry } from './registry.ts'
@@ -18,9 +20,10 @@ export interface NatsPorts {
   readonly transport: Transport
   readonly changelog: Changelog
   readonly registry: Registry
+  readonly inputs: Inputs
   /** Creates the registry's bucket where there is none. Throws `INVALID` if the one there would lose what is written. */
   provisionRegistry(): Promise<{ readonly created: boolean }>
-  /** Closes all three ports. */
+  /** Closes all ports. */
   close(): Promise<void>
 }
 
@@ -39,13 +42,15 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
     const transport = new NatsTransport(link)
     const changelog = new NatsChangelog(link, settings)
     const registry = new NatsRegistry(link, settings)
+    const inputs = new NatsInputs(link)
     return {
       transport,
       changelog,
       registry,
+      inputs,
       provisionRegistry: () => registry.provision(),
       async close() {
-        await Promise.all([registry.close(), changelog.close(), transport.close()])
+        await Promise.all([registry.close(), changelog.close(), inputs.close(), transport.close()])
       },
     }
   } finally {

@@ -1,0 +1,55 @@
+/**
+ * The Inputs port over JetStream: any stream with limits retention, whoever made it.
+ *
+ * Nothing of a stream is changed here, and nothing stays at the server but a consumer in memory that ends by itself.
+ */
+import type { InputInfo, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import { NatsReading } from './inputs-reading.ts'
+import { apiErrors, failed, JetStream, object } from './jetstream.ts'
+import type { Link } from './link.ts'
+import { Requests } from './requests.ts'
+
+export class NatsInputs implements Inputs {
+  readonly streams = true
+  readonly #link: Link
+  readonly #hold: { close(): Promise<void> }
+  readonly #requests: Requests
+  readonly #jetstream: JetStream
+
+  constructor(link: Link) {
+    this.#link = link
+    this.#hold = link.hold()
+    this.#requests = new Requests(link, 'inputs', link.settings.requestTimeoutMs)
+    this.#jetstream = new JetStream(this.#requests)
+  }
+
+  async info(stream: string): Promise<InputInfo | null> {
+    const question = `STREAM.INFO.${stream}`
+    const { body, error } = await this.#jetstream.call(question)
+    if (error?.number === apiErrors.streamNotFound) return null
+    if (error !== undefined) throw failed(question, error)
+    const { retention } = object(body['config'])
+    if (retention !== 'limits') {
+      throw new HoldfastError(
+        'INVALID',
+        `the stream ${stream} has ${String(retention)} retention, which removes what others have read: a task reads streams with limits retention`,
+      )
+    }
+    const { first_seq: first, last_seq: last } = object(body['state'])
+    const { created } = body
+    if (typeof created !== 'string' || !Number.isSafeInteger(first) || !Number.isSafeInteger(last)) {
+      throw new HoldfastError('RETRY', `JetStream has answered ${question} with something that cannot be read; try again`)
+    }
+    return { created, first: first as number, last: last as number }
+  }
+
+  read(options: InputOptions): InputReading {
+    return new NatsReading(this.#link, this.#jetstream, options)
+  }
+
+  async close(): Promise<void> {
+    this.#requests.close()
+    await this.#hold.close()
+  }
+}

@@ -1,0 +1,157 @@
+/** `node` as a process: how it begins, what it says, and how it ends. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startNatsServer, type TestServer } from '../support/nats-server.ts'
+import { build, jsonOf, run, start, stopAll } from './program.ts'
+
+const timeout = 90_000
+const index = new URL('../../src/index.ts', import.meta.url).href
+const source = (type: string) =>
+  `import { actor } from ${JSON.stringify(index)}
+export default actor('${type}', { version: 1, state: () => 0, commands: { add: (ctx, n: number) => (ctx.state += n) }, queries: {} })`
+
+let folder: string
+let server: TestServer
+
+beforeAll(async () => {
+  build()
+  folder = await mkdtemp(join(tmpdir(), 'holdfast-cli-'))
+  await mkdir(join(folder, 'actors', 'deeper'), { recursive: true })
+  await writeFile(join(folder, 'actors', 'one.ts'), source('one'))
+  await writeFile(join(folder, 'actors', 'deeper', 'two.mts'), source('two'))
+  await writeFile(
+    join(folder, 'actors', 'again.ts'),
+    `export { default } from './one.ts'\nexport const nothing = null\n`,
+  )
+  await writeFile(join(folder, 'actors', 'one.test.ts'), `throw new Error('a test is no actor')`)
+  server = await startNatsServer({ syncAlways: false })
+}, timeout)
+
+afterAll(async () => {
+  await stopAll()
+  await server?.stop()
+  await rm(folder, { recursive: true, force: true })
+}, timeout)
+
+const node = (id: string, ...more: readonly string[]) =>
+  start(['node', '--actors', 'actors', '--data', id, '--node-id', id, '--partitions', '4', ...more], {
+    cwd: folder,
+    env: { HOLDFAST_SERVERS: server.url, HOLDFAST_CLUSTER: 'nodes' },
+  })
+const cli = (...args: readonly string[]) => run([...args, '--servers', server.url, '--cluster', 'nodes'])
+
+describe('node', () => {
+  it('hosts every exported actor type of a folder, says so, and ends orderly with SIGTERM', { timeout }, async () => {
+    const a = node('a')
+    expect(await a.printed(/^node a /)).toBe(`node a of the cluster nodes at ${server.url} hosts one, two`)
+    await a.printed(/^partition\.serving {2}partition=\d epoch=1$/)
+    expect(jsonOf(await cli('call', 'two', 'k', 'add', '3', '--json'))).toBe(3)
+    const b = node('b', '--json')
+    await b.printed(/"partition\.serving"/)
+    // Every line is JSON, and a secret would be nowhere in it.
+    expect(b.lines.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(
+      expect.arrayContaining(['node.started', 'ready', 'partition.serving']),
+    )
+    a.kill('SIGTERM')
+    expect(await a.ended).toBe(0)
+    expect(a.complaints).toEqual(['node a: leaving'])
+    // What it drained is served by the other.
+    expect(jsonOf(await cli('call', 'two', 'k', 'add', '-1', '--json'))).toBe(2)
+    b.kill('SIGINT')
+    expect(await b.ended).toBe(0)
+  })
+
+  it('ends at once at a second signal', { timeout }, async () => {
+    const stuck = node('a', '--quiet')
+    await stuck.printed(/^node a /)
+    // Without its server it cannot give its lease back.
+    server.pause()
+    stuck.kill('SIGTERM')
+    await stuck.printed(/leaving/)
+    stuck.kill('SIGTERM')
+    expect(await stuck.ended).toBe(1)
+    server.resume()
+  })
+
+  it('ends with an error when another process takes its id', { timeout }, async () => {
+    const first = node('same')
+    await first.printed(/^node same /)
+    const second = start(
+      [
+        'node',
+        '--actors',
+        'actors',
+        '--data',
+        'elsewhere',
+        '--node-id',
+        'same',
+        '--servers',
+        server.url,
+        '--cluster',
+        'nodes',
+      ],
+      { cwd: folder },
+    )
+    await second.printed(/^node same /)
+    expect(await first.ended).toBe(5)
+    expect(first.complaints.at(-1)).toBe(
+      'another process runs as the node same: give each node an id and a folder of its own',
+    )
+    second.kill('SIGTERM')
+    expect(await second.ended).toBe(0)
+  })
+
+  it('refuses a folder that another process has', { timeout }, async () => {
+    const first = node('taken')
+    await first.printed(/^node taken /)
+    const second = await run(
+      ['node', '--actors', 'actors', '--data', 'taken', '--servers', server.url, '--cluster', 'nodes'],
+      { cwd: folder },
+    )
+    expect(second).toMatchObject({ code: 5, stdout: expect.not.stringContaining('hosts') })
+    expect(second.stderr).toMatch(/is in use by another/)
+    first.kill('SIGTERM')
+    await first.ended
+  })
+
+  it.each([
+    ['nothing', undefined, /^nothing is not there: give the folder, or the file, of your actors$/],
+    ['none', `export const x = 1`, /^no actor type is exported by none: write "export const Cart = actor/],
+    ['throws', `throw new Error('at load')`, /throws\/a\.ts cannot be loaded: at load$/],
+    ['lost', `import './gone.ts'`, /lost\/a\.ts cannot be loaded: Cannot find module .*gone\.ts/],
+    [
+      'twice',
+      source('one').replace('export default', 'export const a =') +
+        source('one').split('\n')[1]!.replace('export default', '\nexport const b ='),
+      /the actor type "one" is defined twice/,
+    ],
+  ])('ends with 2 and a sentence for actors that cannot be: %s', { timeout }, async (name, text, sentence) => {
+    if (text !== undefined) {
+      await mkdir(join(folder, name))
+      await writeFile(join(folder, name, 'a.ts'), text)
+    }
+    const outcome = await run(['node', '--embedded', '--port', '0', '--actors', name, '--data', 'x'], { cwd: folder })
+    expect(outcome).toMatchObject({ code: 2, stdout: '' })
+    expect(outcome.stderr.trimEnd()).toMatch(sentence)
+    expect(outcome.stderr.trimEnd().split('\n')).toHaveLength(1)
+  })
+
+  it('needs no server when it is embedded', { timeout }, async () => {
+    const whole = start(
+      ['node', '--embedded', '--port', '0', '--actors', 'actors', '--data', 'whole', '--json', '--quiet'],
+      { cwd: folder },
+    )
+    const { servers } = JSON.parse(await whole.printed(/"ready"/)) as { servers: string }
+    expect(jsonOf(await run(['call', 'one', 'k', 'add', '1', '--json', '--servers', servers]))).toBe(1)
+    const taken = await run(
+      ['node', '--embedded', '--port', servers.split(':').at(-1)!, '--actors', 'actors', '--data', 'other'],
+      { cwd: folder },
+    )
+    expect(taken).toMatchObject({ code: 5 })
+    expect(taken.stderr).toMatch(/port \d+ of 127\.0\.0\.1 is taken: give another one with --port/)
+    whole.kill('SIGTERM')
+    expect(await whole.ended).toBe(0)
+  })
+})
