@@ -17,7 +17,7 @@ import { parseOptions, usage, type DemoOptions } from './options.ts'
 import { whole } from './progress.ts'
 import { readBack } from './read-back.ts'
 import { airportTable, measurements, verdict, watched } from './report.ts'
-import { Teardown } from './teardown.ts'
+import { Teardown } from '../support/teardown.ts'
 
 const firstNodes = ['node-1', 'node-2', 'node-3']
 

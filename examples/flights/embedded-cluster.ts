@@ -4,7 +4,7 @@ import { connect, createNode, type HoldfastNode } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
 import { ClientWatcher } from './client-watcher.ts'
 import { clusterName, type DemoCluster } from './cluster.ts'
-import type { Teardown } from './teardown.ts'
+import type { Teardown } from '../support/teardown.ts'
 
 export async function embeddedCluster(
   folder: string,

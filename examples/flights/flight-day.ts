@@ -6,7 +6,7 @@ import { Meter, type Episode } from './meter.ts'
 import { Milestones } from './milestones.ts'
 import { Progress } from './progress.ts'
 import { settled } from './settled.ts'
-import type { Teardown } from './teardown.ts'
+import type { Teardown } from '../support/teardown.ts'
 
 export interface FlightDay {
   readonly flights: number

@@ -1,11 +1,11 @@
 /** On NATS: a real server, each node a process, the watcher one, too, which knows the documented subjects only. A crash is a SIGKILL. */
 import { join } from 'node:path'
 import { connect } from '../../src/index.ts'
-import { Child, runScript } from './child.ts'
+import { Child, runScript } from '../support/child.ts'
 import { clusterName, type DemoCluster, type Watcher } from './cluster.ts'
-import { startNatsServer } from './nats-server.ts'
+import { startNatsServer } from '../support/nats-server.ts'
 import type { NodeMessage } from './node.ts'
-import type { Teardown } from './teardown.ts'
+import type { Teardown } from '../support/teardown.ts'
 import type { WatcherMessage } from './watcher.ts'
 
 export async function natsCluster(
@@ -19,7 +19,7 @@ export async function natsCluster(
   const owned = new Map<string, number>()
 
   const start = async (nodeId: string) => {
-    const script = runScript('node.ts', [servers, clusterName, join(folder, nodeId), nodeId])
+    const script = runScript(new URL('node.ts', import.meta.url), [servers, clusterName, join(folder, nodeId), nodeId])
     const node = new Child<NodeMessage>(script, nodeId, troubles)
     teardown.add(() => node.end('disconnect'))
     node.onMessage((message) => {
@@ -50,7 +50,7 @@ export async function natsCluster(
 }
 
 async function startWatcher(servers: string, teardown: Teardown, troubles: string[]): Promise<Watcher> {
-  const script = runScript('watcher.ts', [servers, clusterName])
+  const script = runScript(new URL('watcher.ts', import.meta.url), [servers, clusterName])
   const child = new Child<WatcherMessage>(script, 'the watcher', troubles)
   teardown.add(() => child.end('disconnect'))
   let taken = 0

@@ -6,7 +6,7 @@
 import { once } from 'node:events'
 import { createNode } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
-import { tellParent } from './parent.ts'
+import { tellParent } from '../support/parent.ts'
 
 export type NodeMessage = { readonly kind: 'ready' } | { readonly kind: 'owned'; readonly partitions: number }
 

@@ -10,7 +10,7 @@ import { once } from 'node:events'
 import { connect } from '@nats-io/transport-node'
 import { Follower } from './follower.ts'
 import { countPartitions, pullPage, type PlainChange } from './plain-nats.ts'
-import { tellParent } from './parent.ts'
+import { tellParent } from '../support/parent.ts'
 import type { WatchReport } from './watch-report.ts'
 
 export type WatcherMessage =

@@ -32,7 +32,7 @@ export interface Envelope<V = unknown> {
 
 /** A message to be sent once the unit of its input message is committed. */
 export interface Output {
-  /** Not one of the cluster's own, nor one of `$JS` and `$SYS`. */
+  /** Not one that the cluster speaks itself (`<cluster>.call`, `<cluster>.log` …), nor one of `$JS` and `$SYS`. */
   readonly subject: string
   /** A Uint8Array goes out as it is, any other value in its JSON form. */
   readonly value: unknown

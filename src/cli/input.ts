@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { HoldfastError } from '../protocol/errors.ts'
-import { fromJson, toJson, type Value } from '../protocol/values.ts'
+import { fromJson, type Value } from '../protocol/values.ts'
 
 /** What an input may be, for helps. */
 export const inputHelp = 'JSON, "@file" for the JSON in a file, "-" for that on standard input'
@@ -22,9 +22,6 @@ export async function inputOf(argument: string | undefined, stdin: AsyncIterable
   }
   return fromJson(json)
 }
-
-/** The JSON text of a value, for people and programs. */
-export const textOfValue = (value: Value | undefined): string => JSON.stringify(toJson(value ?? null))
 
 async function textOf(argument: string, stdin: AsyncIterable<Uint8Array | string>): Promise<string> {
   if (argument === '-') {

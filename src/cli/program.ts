@@ -10,6 +10,7 @@ import { addInit } from './commands/init.ts'
 import { addKv } from './commands/kv.ts'
 import { addLog } from './commands/log.ts'
 import { addNode } from './commands/node.ts'
+import { addProvision } from './commands/provision.ts'
 import { addStatus } from './commands/status.ts'
 import { addWatch } from './commands/watch.ts'
 import { exitCodes, exitHelp } from './exit-codes.ts'
@@ -37,6 +38,7 @@ export function createProgram(surroundings: Surroundings): Command {
   addInit(program, surroundings)
   addDev(program, surroundings)
   addNode(program, surroundings)
+  addProvision(program, surroundings)
   addCalls(program, surroundings)
   addWatch(program, surroundings)
   addKv(program, surroundings)

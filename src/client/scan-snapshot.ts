@@ -10,6 +10,7 @@
 import type { Clock, Timer } from '../ports/clock.ts'
 import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
 import type { ScanPage, ScanRequest, ScanRow } from '../protocol/scan.ts'
+import { ownSignal } from './own-signal.ts'
 import type { AskOptions, ScanAsks } from './scan-asks.ts'
 import { mergeRows } from './scan-merge.ts'
 import { ScanRows } from './scan-rows.ts'
@@ -41,34 +42,46 @@ export class ScanSnapshot {
   /** All rows in the order of their keys. May be read several times, also at once. */
   async *rows(): AsyncGenerator<ScanRow, void, undefined> {
     const { views, pageRows, clock } = this.#options
-    const partitions = views.map((_, i) => new ScanRows((after) => this.#page(i, { after, limit: pageRows })))
+    const own = ownSignal(this.#options.ask.signal)
+    const ask = { ...this.#options.ask, signal: own.signal }
+    const partitions = views.map((_, i) => new ScanRows((after) => this.#page(i, { after, limit: pageRows }, ask)))
     let timer: Timer | undefined
     const touchLater = () => {
       timer = clock.setTimeout(() => {
-        // The end of it is heard of where a page is wanted.
-        Promise.all(views.map((_, i) => this.#page(i, { limit: 1 }))).then(touchLater, () => {})
+        // What is wrong is heard of where a page is wanted.
+        void Promise.allSettled(views.map((_, i) => this.#page(i, { limit: 1 }, ask))).then(() => {
+          if (!own.signal.aborted) touchLater()
+        })
       }, touchEveryMs)
     }
     touchLater()
     try {
       yield* mergeRows(partitions, false)
     } finally {
+      own.end()
       clock.clearTimeout(timer)
     }
   }
 
   /** Lets go of the views; what is being read fails. Idempotent. Rejects never: a view that is not closed ends by itself. */
   close(): Promise<void> {
+    const { views, ask } = this.#options
+    const { timeoutMs } = ask
     this.#closing ??= Promise.allSettled(
-      this.#options.views.map((_, i) => this.#ask(i, { kind: 'close', limit: 1 })),
+      // Also where the signal has ended all else.
+      views.map((_, i) => this.#ask(i, { kind: 'close', limit: 1 }, { timeoutMs })),
     ).then(() => {})
     return this.#closing
   }
 
-  async #page(view: number, { after, limit }: { after?: string | undefined; limit: number }): Promise<ScanPage> {
+  async #page(
+    view: number,
+    { after, limit }: { readonly after?: string | undefined; readonly limit: number },
+    ask: AskOptions,
+  ): Promise<ScanPage> {
     if (this.#closing !== undefined) throw new HoldfastError('INVALID', 'this snapshot is closed: take another')
     try {
-      return await this.#ask(view, { kind: 'rows', after, limit })
+      return await this.#ask(view, { kind: 'rows', after, limit }, ask)
     } catch (cause) {
       if (!isHoldfastError(cause, 'NOT_FOUND')) throw cause
       const reason = 'its owner has changed, or nothing was read of it for 30 s'
@@ -76,8 +89,8 @@ export class ScanSnapshot {
     }
   }
 
-  #ask(view: number, request: Pick<ScanRequest, 'kind' | 'after' | 'limit'>): Promise<ScanPage> {
-    const { asks, type, ask, views } = this.#options
+  #ask(view: number, request: Pick<ScanRequest, 'kind' | 'after' | 'limit'>, ask: AskOptions): Promise<ScanPage> {
+    const { asks, type, views } = this.#options
     const { partition, name } = views[view]!
     return asks.ask(partition, { ...request, type, reverse: false, snapshot: name }, ask)
   }

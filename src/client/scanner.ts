@@ -10,6 +10,7 @@ import { endOfRecord, formatCursor } from '../protocol/cursor.ts'
 import { partitionId } from '../protocol/ids.ts'
 import { maxScanRows, type KeyRange, type ScanPage, type ScanRequest, type ScanRow } from '../protocol/scan.ts'
 import { compareKeys } from './key-order.ts'
+import { ownSignal } from './own-signal.ts'
 import type { AskOptions, ScanAsks } from './scan-asks.ts'
 import { mergeRows } from './scan-merge.ts'
 import { ScanRows } from './scan-rows.ts'
@@ -50,8 +51,8 @@ export class Scanner {
     const { limit = Number.POSITIVE_INFINITY, reverse = false } = options
     if (limit === 0 || isEmpty(options)) return
     const { asks, type, pageRows = defaultPageRows } = this.#options
-    const ended = new AbortController()
-    const ask = { ...this.#options.ask, signal: either(this.#options.ask.signal, ended.signal) }
+    const own = ownSignal(this.#options.ask.signal)
+    const ask = { ...this.#options.ask, signal: own.signal }
     const base = { kind: 'rows', ...rangeOf(options), type, reverse, limit: Math.min(limit, pageRows) } as const
     try {
       const count = await this.#options.partitions()
@@ -65,15 +66,15 @@ export class Scanner {
         if (++rows === limit) return
       }
     } finally {
-      ended.abort()
+      own.end()
     }
   }
 
   /** How many rows a range has. */
   async count(range: KeyRange): Promise<number> {
     if (isEmpty(range)) return 0
-    const counts = await this.#everywhere(async (partition) => {
-      const { asks, type, ask } = this.#options
+    const counts = await this.#everywhere(async (partition, ask) => {
+      const { asks, type } = this.#options
       const request = { kind: 'count', ...rangeOf(range), type, reverse: false, limit: maxScanRows } as const
       let rows = 0
       for (let after: string | undefined; ;) {
@@ -93,8 +94,8 @@ export class Scanner {
     const opened: { partition: number; name: string }[] = []
     const snapshot = (cursor: string) => new ScanSnapshot({ asks, clock, type, ask, cursor, views: opened, pageRows })
     try {
-      const pages = await this.#everywhere(async (partition) => {
-        const page = await asks.ask(partition, request, ask)
+      const pages = await this.#everywhere(async (partition, own) => {
+        const page = await asks.ask(partition, request, own)
         opened.push({ partition, name: nameOf(page) })
         return page
       })
@@ -109,9 +110,12 @@ export class Scanner {
   }
 
   /** Waits for all, also where one fails. */
-  async #everywhere<T>(run: (partition: number) => Promise<T>): Promise<T[]> {
+  async #everywhere<T>(run: (partition: number, ask: AskOptions) => Promise<T>): Promise<T[]> {
     const count = await this.#options.partitions()
-    const outcomes = await Promise.allSettled(Array.from({ length: count }, (_, partition) => run(partition)))
+    const own = ownSignal(this.#options.ask.signal)
+    const ask = { ...this.#options.ask, signal: own.signal }
+    const outcomes = await Promise.allSettled(Array.from({ length: count }, (_, partition) => run(partition, ask)))
+    own.end()
     return outcomes.map((outcome) => {
       if (outcome.status === 'rejected') throw outcome.reason
       return outcome.value
@@ -122,9 +126,6 @@ export class Scanner {
 const rangeOf = ({ from, to, prefix }: KeyRange): KeyRange => ({ from, to, prefix })
 
 const isEmpty = ({ from, to }: KeyRange): boolean => to !== undefined && compareKeys(from ?? '', to) >= 0
-
-const either = (given: AbortSignal | undefined, own: AbortSignal): AbortSignal =>
-  given === undefined ? own : AbortSignal.any([given, own])
 
 function nameOf({ snapshot }: ScanPage): string {
   if (snapshot !== null) return snapshot

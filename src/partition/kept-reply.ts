@@ -10,10 +10,17 @@
  * I4. Only a reply is kept; a command that failed may be tried again with its key.
  */
 import { createHash } from 'node:crypto'
-import { readValue, writeValue } from '../protocol/value-bytes.ts'
+import { sameBytes } from '../core/hashing.ts'
+import { HoldfastError, messageOf } from '../protocol/errors.ts'
+import type { WireError } from '../protocol/frames.ts'
 import { encodeToken } from '../protocol/subjects.ts'
-import { HoldfastError } from '../protocol/errors.ts'
+import { readValue, writeValue } from '../protocol/value-bytes.ts'
+import { keysFull } from './answers.ts'
 import { actorId, keptType } from './names.ts'
+import type { Replica } from './replica.ts'
+import { unexpired, type Version } from './store-layout.ts'
+import type { Turn } from './turn.ts'
+import type { Outcome } from './turn-context.ts'
 
 /** Partition time, ms. */
 export const keptForMs = 24 * 3_600_000
@@ -46,4 +53,66 @@ export function decodeKept(state: Uint8Array): KeptReply {
     if (asked instanceof Uint8Array && reply instanceof Uint8Array) return { asked, reply }
   }
   throw new HoldfastError('INTERNAL', 'a reply kept by its idempotency key cannot be read')
+}
+
+export interface KeptRepliesOptions {
+  readonly replica: Pick<Replica, 'keptKeys' | 'keptKeyBytes'>
+  /** Idempotency keys kept at most. */
+  readonly maxKeptKeys: number
+  /** Bytes of their replies, at most. */
+  readonly maxKeptKeyBytes: number
+  /** Partition time. */
+  readonly now: () => number
+}
+
+/** What is to become of a turn with an idempotency key. */
+export type Verdict =
+  | { readonly kind: 'new' }
+  | { readonly kind: 'known'; readonly reply: Uint8Array }
+  | { readonly kind: 'refused'; readonly error: WireError }
+
+/** Judges turns by what is kept under their keys, and counts what is on its way to the log. */
+export class KeptReplies {
+  readonly #options: KeptRepliesOptions
+  #keysInFlight = 0
+  #bytesInFlight = 0
+
+  constructor(options: KeptRepliesOptions) {
+    this.#options = options
+  }
+
+  /** `kept`: what is there under the turn's key. */
+  judge({ name, input }: Turn, kept: Version): Verdict {
+    const { state } = unexpired(kept, this.#options.now)
+    if (state === null) return this.#hasRoom() ? { kind: 'new' } : { kind: 'refused', error: keysFull }
+    let known: KeptReply
+    try {
+      known = decodeKept(state)
+    } catch (error) {
+      return { kind: 'refused', error: { code: 'INTERNAL', message: messageOf(error) } }
+    }
+    if (sameBytes(known.asked, digestOf(input))) return { kind: 'known', reply: known.reply }
+    const message = `this idempotency key was used for ${name} with other arguments: take another key`
+    return { kind: 'refused', error: { code: 'CONFLICT', message } }
+  }
+
+  /** What to keep of a turn that has run. It is on its way until `committed`. */
+  keep({ input }: Turn, reply: Uint8Array): Outcome {
+    this.#keysInFlight++
+    this.#bytesInFlight += reply.length
+    return { state: encodeKept({ asked: digestOf(input), reply }), expiresAt: this.#options.now() + keptForMs }
+  }
+
+  committed(reply: Uint8Array): void {
+    this.#keysInFlight--
+    this.#bytesInFlight -= reply.length
+  }
+
+  #hasRoom(): boolean {
+    const { replica, maxKeptKeys, maxKeptKeyBytes } = this.#options
+    return (
+      replica.keptKeys + this.#keysInFlight < maxKeptKeys &&
+      replica.keptKeyBytes + this.#bytesInFlight < maxKeptKeyBytes
+    )
+  }
 }

@@ -13,22 +13,22 @@
 import { parseInput } from '../behaviour/input.ts'
 import { entryDefinition } from '../behaviour/kv.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
-import { actorShare, sameBytes } from '../core/hashing.ts'
+import { actorShare } from '../core/hashing.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
 import { nextRev, type SessionId } from '../protocol/ids.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
-import { forgotten, keysFull, notExecuted, overloaded } from './answers.ts'
-import { decodeKept, digestOf, encodeKept, keptForMs } from './kept-reply.ts'
+import { forgotten, notExecuted, overloaded } from './answers.ts'
+import { KeptReplies, type KeptRepliesOptions } from './kept-reply.ts'
 import { actorId, isKeptId, isOwnType, keptType, keyOf } from './names.ts'
 import type { Expiring, Replica } from './replica.ts'
 import { unexpired, type Version } from './store-layout.ts'
 import type { Answer, FinishedTurn, Respond, StateChange, Turn } from './turn.ts'
 import { TurnContext, type Outcome } from './turn-context.ts'
 
-export interface TurnLoopOptions {
+export interface TurnLoopOptions extends KeptRepliesOptions {
   readonly clock: Clock
   readonly replica: Replica
   /** Turns accepted and not answered yet, at most. Default 16,384. */
@@ -39,18 +39,12 @@ export interface TurnLoopOptions {
   readonly maxSessions: number
   /** Replies remembered at most. Default 1,000,000. */
   readonly maxReplies: number
-  /** Idempotency keys kept at most. Default 1,000,000. */
-  readonly maxKeptKeys: number
-  /** Bytes of their replies, at most. Default 1 GiB. */
-  readonly maxKeptKeyBytes: number
   /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
   readonly tombstoneMs: number
   /** Bytes of state and reply of one turn, at most: they have to fit into one record. */
   readonly maxTurnBytes: number
   /** How long an asynchronous handler may take. Default 30 s. */
   readonly handlerTimeoutMs: number
-  /** Partition time. */
-  readonly now: () => number
   /** Aborted when the ownership ends. */
   readonly signal: AbortSignal
   readonly finish: (finished: FinishedTurn) => void
@@ -77,12 +71,11 @@ export class TurnLoop {
   #unfinished = 0
   /** Of handlers that are asynchronous and have not settled. */
   readonly #timers = new Set<Timer>()
-  /** Idempotency keys that are on their way to the log, and the bytes of their replies. */
-  #keysInFlight = 0
-  #keyBytesInFlight = 0
+  readonly #keptReplies: KeptReplies
 
   constructor(options: TurnLoopOptions) {
     this.#options = options
+    this.#keptReplies = new KeptReplies(options)
   }
 
   submit(turn: Turn, respond: Respond): void {
@@ -118,10 +111,7 @@ export class TurnLoop {
   /** The record of a turn is committed, and so is all that it changed: it may be told. */
   committed({ turn, changes, reply }: FinishedTurn): void {
     if (turn === undefined) return
-    if (turn.keptId !== undefined && changes.some(({ actor }) => isKeptId(actor.id))) {
-      this.#keysInFlight--
-      this.#keyBytesInFlight -= reply.length
-    }
+    if (turn.keptId !== undefined && changes.some(({ actor }) => isKeptId(actor.id))) this.#keptReplies.committed(reply)
     this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply })
   }
 
@@ -284,21 +274,11 @@ export class TurnLoop {
   /** N6 */
   #beginOnce(running: Running & { readonly kept: CachedActor }): 'done' | 'asynchronous' {
     const { turn, kept } = running
-    const { replica, maxKeptKeys, maxKeptKeyBytes, now } = this.#options
-    const { state } = unexpired(kept.tip, now)
-    if (state === null) {
-      const room =
-        replica.keptKeys + this.#keysInFlight < maxKeptKeys &&
-        replica.keptKeyBytes + this.#keyBytesInFlight < maxKeptKeyBytes
-      return room ? this.#begin(running) : this.#drop(running, keysFull)
-    }
-    const { asked, reply } = decodeKept(state)
-    if (!sameBytes(asked, digestOf(turn.input))) {
-      const message = `this idempotency key was used for ${turn.name} with other arguments: take another key`
-      return this.#drop(running, { code: 'CONFLICT', message })
-    }
+    const verdict = this.#keptReplies.judge(turn, kept.tip)
+    if (verdict.kind === 'new') return this.#begin(running)
+    if (verdict.kind === 'refused') return this.#drop(running, verdict.error)
     letGo(running)
-    this.#complete(turn, [], reply)
+    this.#complete(turn, [], verdict.reply)
     return 'done'
   }
 
@@ -371,11 +351,7 @@ export class TurnLoop {
     if (outcome === undefined) actor.holds--
     else changes.push(this.#change(actor, turn.type, turn.key, outcome))
     if (kept !== undefined) {
-      const state = encodeKept({ asked: digestOf(turn.input), reply })
-      const expiresAt = this.#options.now() + keptForMs
-      changes.push(this.#change(kept, keptType, keyOf(kept.id), { state, expiresAt }))
-      this.#keysInFlight++
-      this.#keyBytesInFlight += reply.length
+      changes.push(this.#change(kept, keptType, keyOf(kept.id), this.#keptReplies.keep(turn, reply)))
     }
     this.#complete(turn, changes, reply)
   }

@@ -13,6 +13,7 @@ import { decodeScanReply, encodeScanRequest, maxScanRows, type ScanPage, type Sc
 import type { PageEnd, WatchRequest } from '../protocol/watch.ts'
 import { changeMessage } from './change-message.ts'
 import type { Change, History } from './history.ts'
+import { isOwnType } from './names.ts'
 import type { ScanPages } from './scan-pages.ts'
 import type { Version } from './store-layout.ts'
 
@@ -43,6 +44,7 @@ export async function sendStates(
   const { partition, generation, history, states, transport } = options
   const { key } = request
   const type = request.type!
+  if (isOwnType(type)) throw new HoldfastError('INVALID', 'types that begin with a dot are not for watchers')
   const text = (seq: Seq) => formatCursor({ partition, generation, seq, index: endOfRecord })
   const send = (seq: Seq, present: readonly Present[]): Omit<PageEnd, 'kind'> => {
     for (const each of present) {

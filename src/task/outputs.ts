@@ -11,6 +11,11 @@ import { HoldfastError } from '../protocol/errors.ts'
 import type { OutputRecord } from '../protocol/record.ts'
 import { decodeValue, encodeValue, toJson } from '../protocol/values.ts'
 
+/** What follows the cluster's name in the subjects that it speaks itself (protocol/subjects.ts). */
+const spoken: ReadonlySet<string> = new Set([
+  ...['call', 'tell', 'query', 'watch', 'scan', 'list', 'changes', 'p', 'node', 'gossip', 'log', 'placement', 'status'],
+])
+
 const messageId = 'Nats-Msg-Id'
 
 const maxSubjectLength = 512
@@ -54,9 +59,9 @@ function checkSubject(subject: unknown, cluster: string): void {
       `the subject of an output is tokens joined by ".", without spaces and wildcards, at most ${maxSubjectLength} characters`,
     )
   }
-  const [first] = subject.split('.', 1)
-  if (first === cluster || first === '$JS' || first === '$SYS') {
-    throw invalid(`subjects that begin with "${first}." are not for tasks: take another subject`)
+  const [first, second = ''] = subject.split('.', 2)
+  if (first === '$JS' || first === '$SYS' || (first === cluster && spoken.has(second))) {
+    throw invalid(`subjects such as "${subject}" are the cluster's or the server's own: take another one`)
   }
 }
 

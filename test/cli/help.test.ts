@@ -23,7 +23,7 @@ describe('the help of each command', () => {
   it('is there for all commands that are promised', () => {
     const names = commands.map(({ path }) => path.join(' '))
     const kv = ['get', 'put', 'delete', 'update', 'range', 'count', 'watch'].map((name) => `kv ${name}`)
-    const others = 'init dev node call tell query watch status partitions members drain log doctor completion'
+    const others = 'init dev node provision call tell query watch status partitions members drain log doctor completion'
     expect(names).toEqual(expect.arrayContaining([...others.split(' '), ...kv]))
   })
 

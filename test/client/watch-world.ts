@@ -18,9 +18,6 @@ export const Cart = actor('cart', {
     set(ctx, n: number) {
       ctx.state.n = n
     },
-    setLarge(ctx, bytes: number) {
-      Object.assign(ctx.state, { filling: 'x'.repeat(bytes) })
-    },
     close(ctx) {
       ctx.destroy()
     },

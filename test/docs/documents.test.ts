@@ -42,6 +42,23 @@ describe('the pages of the project', () => {
     expect(Object.values(headerNames).filter((name) => !protocol.includes(`\`${name}\``))).toEqual([])
   })
 
+  it('name every export in the API reference, and which the client has', () => {
+    const text = page('docs/api.md').text
+    const exportsOf = (path: string) => {
+      const source = readFileSync(join(root, path), 'utf8')
+      const lists = Array.from(source.matchAll(/export (?:type )?\{([^}]*)\}/g), ([, names]) => names!.split(','))
+      return lists.flat().flatMap((name) => name.trim().replace(/^type /, '') || [])
+    }
+    const both = new Set(exportsOf('src/client/index.ts'))
+    const all = new Set([...exportsOf('src/index.ts'), ...both])
+    // The first place where it stands counts.
+    const places = Array.from(text.matchAll(/`(\w+)(?:\([^`]*\))?`(°?)/g), ([, name, mark]) => [name!, mark!] as const)
+    const named = new Map(places.toReversed())
+    expect([...all].filter((name) => !named.has(name))).toEqual([])
+    expect([...all].filter((name) => (named.get(name) === '°') !== both.has(name))).toEqual([])
+    expect(all.size).toBeGreaterThan(40)
+  })
+
   it('give a reason for every dependency', () => {
     const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>
     const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies }

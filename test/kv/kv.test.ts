@@ -468,6 +468,40 @@ describe('an entry with a term', () => {
 })
 
 describe('a store', () => {
+  it('listens to a signal once for each reading, and lets go of it', async () => {
+    const { users, settle, code } = await start(82)
+    const keys = numbered(40)
+    const controller = new AbortController()
+    let [most, now] = [0, 0]
+    const { signal } = controller
+    const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      most = Math.max(most, ++now)
+      add(...args)
+    }
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      now--
+      remove(...args)
+    }
+    const own = users.with({ signal })
+    await settle(filled(own, keys))
+    await settle(own.getAll(keys))
+    await settle(own.count())
+    await settle(collect(own.range()))
+    const snapshot = await settle(own.snapshot())
+    await settle(collect(snapshot.entries()))
+    await settle(own.deleteAll(keys.slice(20)))
+    expect([most, now]).toEqual([1, 0])
+    controller.abort(new Error('enough'))
+    expect(await code(own.count())).toBe('RETRY')
+    expect(await code(collect(own.range()))).toBe('RETRY')
+    expect(await code(own.getAll(keys))).toBe('RETRY')
+    expect(await code(own.snapshot())).toBe('RETRY')
+    expect(await code(collect(snapshot.entries()))).toBe('RETRY')
+    await settle(snapshot.close())
+    expect(await settle(users.count())).toBe(20)
+  })
+
   it('is watched as a whole, by prefix or by key; a null that was put is no deletion (W1, W2)', async () => {
     const { users, settle } = await start(80)
     const [whole, one] = [users.watch({ from: 'start' }), users.watch({ key: 'b', from: 'start' })]

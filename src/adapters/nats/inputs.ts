@@ -41,7 +41,7 @@ export class NatsInputs implements Inputs {
     if (typeof created !== 'string' || !Number.isSafeInteger(first) || !Number.isSafeInteger(last)) {
       throw new HoldfastError('RETRY', `JetStream has answered ${question} with something that cannot be read; try again`)
     }
-    return { created, first: first as number, last: last as number }
+    return { created, first: Math.max(first as number, 1), last: last as number }
   }
 
   read(options: InputOptions): InputReading {

@@ -13,7 +13,7 @@ export class Teardown {
     this.#steps.push(step)
     if (this.#running === undefined) return
     this.#running = this.#running.then(() => this.#undo())
-    throw new Error('the demonstration is ending already')
+    throw new Error('this example is ending already')
   }
 
   /** Resolves to whether all went well. Idempotent. */

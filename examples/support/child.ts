@@ -1,8 +1,8 @@
 /**
- * A process of the demonstration, which sends messages of the type `M`. None outlives the demonstration.
+ * A process of an example, which sends messages of the type `M`. None outlives the example.
  *
  * C1. One that ends unasked is a trouble. One that was asked to, and does not end well by itself within 10 s, is an error.
- * C2. Each is in a process group of its own: Ctrl-C reaches the demonstration alone, which then ends them in order.
+ * C2. Each is in a process group of its own: Ctrl-C reaches the example's first process alone, which then ends them in order.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -12,10 +12,14 @@ const patienceMs = 10_000
 /** The root of the package. */
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Runs a TypeScript file of this folder, with a channel for messages. */
-export function runScript(file: string, args: readonly string[]): ChildProcess {
-  const path = fileURLToPath(new URL(file, import.meta.url))
-  return fork(path, args, { cwd: root, execArgv: ['--import', 'tsx'], detached: true, serialization: 'advanced' })
+/** Runs a TypeScript file, with a channel for messages. */
+export function runScript(file: URL, args: readonly string[]): ChildProcess {
+  return fork(fileURLToPath(file), args, {
+    cwd: root,
+    execArgv: ['--import', 'tsx'],
+    detached: true,
+    serialization: 'advanced',
+  })
 }
 
 const living = new Set<ChildProcess>()

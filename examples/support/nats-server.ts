@@ -1,4 +1,4 @@
-/** A nats-server of the demonstration's own: the binary that deploy/nats/get-nats-server finds, with deploy/nats/server.conf. */
+/** A nats-server of an example's own: the binary that deploy/nats/get-nats-server finds, with deploy/nats/server.conf. */
 import { execFile, spawn } from 'node:child_process'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
