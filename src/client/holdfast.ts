@@ -10,7 +10,7 @@ import { Kv, type KvHost } from './kv.ts'
 import { namedReference, referenceTo, type Reference, type ReferenceHost } from './reference.ts'
 import { ScanAsks } from './scan-asks.ts'
 import { addressOf, type Session, type SessionPorts } from './session.ts'
-import { ChangeWatch, type TypeWatchOptions, type Watch, type WatchOptions } from './watch.ts'
+import { ChangeWatch, type TypeWatchOptions, type Watch } from './watch.ts'
 
 export interface HoldfastParts extends SessionPorts {
   readonly session: Session

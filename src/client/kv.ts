@@ -10,7 +10,6 @@ import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
 import { checkName, maxNameBytes } from '../protocol/subjects.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
 import { inFlight } from './in-flight.ts'
-import { ownSignal } from './own-signal.ts'
 import type { ScanAsks } from './scan-asks.ts'
 import type { ScanSnapshot } from './scan-snapshot.ts'
 import { Scanner, type RowsOptions } from './scanner.ts'
@@ -169,8 +168,8 @@ export class Kv<V> {
   async getAll(keys: Iterable<string>): Promise<Map<string, V>> {
     const wanted = new Set(keys)
     const found = new Map<string, V>()
-    await this.#each(wanted, async (kv, key) => {
-      const entry = await kv.entry(key)
+    await inFlight(wanted, mostInFlight, async (key) => {
+      const entry = await this.entry(key)
       if (entry !== undefined) found.set(key, entry.value)
     })
     const inOrder = new Map<string, V>()
@@ -183,13 +182,13 @@ export class Kv<V> {
    * and none is on its way any more.
    */
   async putAll(entries: Iterable<readonly [key: string, value: V]>, options: KvPutOptions = {}): Promise<void> {
-    await this.#each(new Map(entries), async (kv, [key, value]) => void (await kv.put(key, value, options)))
+    await inFlight(new Map(entries), mostInFlight, async ([key, value]) => void (await this.put(key, value, options)))
   }
 
   /** Deletes entries, each by itself as in `putAll`, and resolves to how many there were. */
   async deleteAll(keys: Iterable<string>): Promise<number> {
     let deleted = 0
-    await this.#each(new Set(keys), async (kv, key) => void ((await kv.delete(key)) && deleted++))
+    await inFlight(new Set(keys), mostInFlight, async (key) => void ((await this.delete(key)) && deleted++))
     return deleted
   }
 
@@ -229,16 +228,6 @@ export class Kv<V> {
   watch({ key, ...options }: KvWatchOptions = {}): Watch<V> {
     if (key !== undefined) checkKey(key)
     return this.#host.watch(this.#definition.type, key, options) as Watch<V>
-  }
-
-  async #each<T>(items: Iterable<T>, call: (kv: Kv<V>, item: T) => Promise<void>): Promise<void> {
-    const own = ownSignal(this.#options.signal)
-    try {
-      const kv = this.with({ signal: own.signal })
-      await inFlight(items, mostInFlight, (item) => call(kv, item))
-    } finally {
-      own.end()
-    }
   }
 
   #request(kind: 'command' | 'query', key: string, name: string, input: unknown): Promise<Value | undefined> {

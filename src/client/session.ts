@@ -31,6 +31,7 @@ import { defaultOutstanding, Outstanding } from './outstanding.ts'
 import { frameBytes, Pending, type Address, type Waiter } from './pending.ts'
 import { closedError, PlacementWatch } from './placement-watch.ts'
 import { Routing } from './routing.ts'
+import { Signals } from './signals.ts'
 
 export interface SessionPorts {
   readonly transport: Transport
@@ -72,6 +73,7 @@ export class Session {
   readonly #placement: PlacementWatch
   readonly #outbox: Outbox
   readonly #alarm: Alarm
+  readonly #signals = new Signals()
   readonly #viewInbox: string
   readonly #subscriptions: readonly Subscription[]
   #sweptMs = Number.NEGATIVE_INFINITY
@@ -244,11 +246,11 @@ export class Session {
       if (pending.joined === undefined) this.#fail(pending, error)
       else waiter.reject(error)
     }
-    signal.addEventListener('abort', abort, { once: true })
+    const letGo = this.#signals.on(signal, abort)
     const { release } = pending
     pending.release = () => {
       release?.()
-      signal.removeEventListener('abort', abort)
+      letGo()
     }
   }
 

@@ -59,7 +59,7 @@ export interface Change<State> {
 export interface WatchReset {
   readonly type: string
   /** Whether a key is of that part: one partition's share of what is watched. */
-  covers(key: string): boolean
+  readonly covers: (key: string) => boolean
 }
 
 export interface WatchOptions {

@@ -65,6 +65,8 @@ export class Publisher {
     void this.#publishOwed().then(
       () => {
         this.#pumping = false
+        // What was committed in the meantime was left to this run.
+        if (this.#sent < this.#options.history.head) this.pump()
         this.#confirm()
       },
       (error: unknown) => {

@@ -76,6 +76,9 @@ export class Lane {
   /** Whoever waits looks again when it is called. */
   readonly #wakes = new Set<() => void>()
   #advancing: Timer | undefined
+  #beQuiet!: () => void
+  /** Resolves once no unit can come any more. */
+  readonly #quiet = new Promise<void>((resolve) => (this.#beQuiet = resolve))
   readonly #done: Promise<void>
 
   constructor(options: LaneOptions) {
@@ -171,7 +174,7 @@ export class Lane {
       if (this.#options.definition.input.stream !== undefined || this.#failing) this.#drain()
       this.#wake()
     }
-    return this.#done
+    return this.#quiet
   }
 
   end(): void {
@@ -181,6 +184,7 @@ export class Lane {
     this.#options.source.detach(this)
     this.#drain()
     this.#abandon?.()
+    this.#beQuiet()
     this.#wake()
   }
 
@@ -216,6 +220,7 @@ export class Lane {
     } finally {
       this.#options.source.detach(this)
       this.#options.owned.clock.clearTimeout(this.#advancing)
+      this.#beQuiet()
       if (instance !== undefined && !this.#crashed) await this.#close(instance)
     }
   }

@@ -32,6 +32,8 @@ describe('completion for bash', () => {
   it('offers subcommands, also behind global options and their values', () => {
     expect(offered('holdfast kv ')).toEqual(['get', 'watch', 'put', 'update', 'delete', 'range', 'count'])
     expect(offered('holdfast --cluster kv kv c')).toEqual(['count'])
+    // A value that is called as a command is.
+    expect(offered('holdfast --cluster kv st')).toEqual(['status'])
     expect(offered('holdfast --json kv --servers x r')).toEqual(['range'])
   })
 

@@ -119,11 +119,14 @@ describe('a NATS client at the door', () => {
   })
 })
 
-/** What the door says to raw bytes until it hangs up. */
-async function told(bytes: string): Promise<string> {
+/** What the door says to raw bytes, until it hangs up or has said enough. */
+async function told(bytes: string, enough?: RegExp): Promise<string> {
   const socket: Socket = connectSocket({ host: '127.0.0.1', port: door.port })
   let text = ''
-  socket.setEncoding('latin1').on('data', (piece: string) => (text += piece))
+  socket.setEncoding('latin1').on('data', (piece: string) => {
+    text += piece
+    if (enough?.test(text) === true) socket.destroy()
+  })
   socket.on('error', () => {})
   await once(socket, 'connect')
   socket.write(bytes, 'latin1')
@@ -171,6 +174,15 @@ describe('what is not the protocol (D2, D3)', () => {
     }
     expect(await got).toBe('hi')
     socket.destroy()
+  })
+
+  it('ends a subscription by itself after the number that was asked for', async () => {
+    // Clients count, too: these bytes do not.
+    const text = await told(
+      `SUB a 1\r\nUNSUB 1 2\r\n${'PUB a 0\r\n\r\n'.repeat(3)}PING\r\nPING\r\nSUB done 2\r\nPUB done 0\r\n\r\n`,
+      /MSG done/,
+    )
+    expect(text.match(/MSG a 1 0\r\n/g)).toHaveLength(2)
   })
 
   it('says that its port is taken', async () => {

@@ -76,9 +76,9 @@ describe('a page of states', () => {
 
   it('goes on by its snapshot, all as of one record, until that is let go of', async () => {
     const { ask, set } = await start(402)
-    const keys = keysOf(1, 7)
-    for (const key of keys) await set(key, 1)
-    const request = { from: 'state', type: 'cart', limit: 3 }
+    const keys = keysOf(1, 7, 'eu/')
+    for (const key of [...keysOf(1, 2, 'a'), ...keys, ...keysOf(1, 2, 'us/')]) await set(key, 1)
+    const request = { from: 'state', type: 'cart', prefix: 'eu/', limit: 3 }
     const pages = [await ask(request)]
     await set(keys[6]!, 2)
     for (let i = 0; i < 2; i++) {

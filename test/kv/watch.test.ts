@@ -14,7 +14,7 @@ async function start(seed: number, nodes: readonly string[] = ['n1'], tailBytes?
   worlds.push(world)
   const { hf } = await world.client()
   const settle = <T>(promise: Promise<T>) => world.settle(promise)
-  return { world, hf, settle, clock: world.clock, users: hf.kv<unknown>('users') }
+  return { world, hf, settle, clock: world.clock, users: hf.kv('users') }
 }
 
 const told = (changes: readonly Change<unknown>[]) =>

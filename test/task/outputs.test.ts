@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest'
+import type { Output } from '../../src/behaviour/task.ts'
+import { outputRecord } from '../../src/task/outputs.ts'
+
+const rules = { cluster: 'shop', streams: true, maxPayload: 1_000 }
+const made = (output: Output) => outputRecord(output, 'id-1', rules)
+
+describe('an output, as it goes into a record', () => {
+  it('has the JSON form of its value, its headers and its id (O2)', () => {
+    const { subject, data, headers } = made({ subject: 'out.a', value: { at: new Date(0), n: 5n }, headers: { A: 'ä' } })
+    expect(subject).toBe('out.a')
+    expect(Buffer.from(data).toString()).toBe('{"at":{"$date":"1970-01-01T00:00:00.000Z"},"n":{"$bigint":"5"}}')
+    expect(headers).toEqual({ A: 'ä', 'Nats-Msg-Id': 'id-1' })
+  })
+
+  it('has bytes as they were when it was sent', () => {
+    const value = Uint8Array.of(1, 2)
+    const { data } = made({ subject: 'out', value })
+    value[0] = 9
+    expect(data).toEqual(Uint8Array.of(1, 2))
+  })
+
+  it('names the stream that has to store it', () => {
+    expect(made({ subject: 'out', value: 1, stream: 'OUT' }).headers).toEqual({
+      'Nats-Msg-Id': 'id-1',
+      'Nats-Expected-Stream': 'OUT',
+    })
+  })
+
+  it.each(['shop.out', 'shop', 'shopping.log.0', 'out.shop.log', '$KV.a.b'])('may go to %s', (subject) => {
+    expect(made({ subject, value: 1 }).subject).toBe(subject)
+  })
+
+  const wrong: readonly [unknown, string][] = [
+    [undefined, 'send { subject, value }'],
+    [{ value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: '', value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'a.*', value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'a b', value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'x'.repeat(513), value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'shop.log.0', value: 1 }, "are the cluster's or the server's own"],
+    [{ subject: 'shop.p.1', value: 1 }, "are the cluster's or the server's own"],
+    [{ subject: '$JS.API.STREAM.DELETE.A', value: 1 }, "are the cluster's or the server's own"],
+    [{ subject: 'out', value: undefined }, 'an output needs a value'],
+    [{ subject: 'out' }, 'an output needs a value'],
+    [{ subject: 'out', value: () => 1 }, 'a function is not a value'],
+    [{ subject: 'out', value: { a: [Number.NaN] } }, '$.a[0]'],
+    [{ subject: 'out', value: 'x'.repeat(950) }, 'and a message has at most 1000'],
+    [{ subject: 'out', value: 1, stream: '' }, 'stream is a name'],
+    [{ subject: 'out', value: 1, headers: { 'nats-msg-id': 'mine' } }, 'cannot have the header'],
+    [{ subject: 'out', value: 1, headers: { 'Nats-Expected-Last-Sequence': '0' } }, 'cannot have the header'],
+    [{ subject: 'out', value: 1, headers: { 'a b': 'x' } }, 'cannot have the header'],
+    [{ subject: 'out', value: 1, headers: { a: 'x\r\ny' } }, 'without line breaks'],
+    [{ subject: 'out', value: 1, headers: { a: 5 } }, 'without line breaks'],
+  ]
+  it.each(wrong)('is refused where it is sent: %j (O1)', (output, why) => {
+    expect(() => made(output as Output)).toThrow(why)
+    expect(() => made(output as Output)).toThrow(expect.objectContaining({ code: 'INVALID' }) as Error)
+  })
+
+  it('for a stream is refused where there are none (O1)', () => {
+    const output = { subject: 'out', value: 1, stream: 'OUT' }
+    expect(() => outputRecord(output, 'id', { ...rules, streams: false })).toThrow('there are no streams here')
+  })
+})
