@@ -19,7 +19,7 @@ import type { TypeWatchOptions, Watch } from './watch.ts'
 export interface KvEntry<V> {
   readonly key: string
   readonly value: V
-  /** Counts the puts and deletes of this key: 1, 2, 3… */
+  /** Counts the puts and deletes of this key: 1, 2, 3…, or from higher on (docs/kv.md, E3). */
   readonly rev: number
   /** Partition time, ms since 1970, from which on it is no longer there. Absent: it stays until it is deleted. */
   readonly expiresAt?: number
