@@ -83,7 +83,8 @@ export class OutputPublisher {
   /** A record is committed and in the history. The common case, nothing owed before it, is sent at once. */
   committed(seq: Seq, outputs: readonly OutputRecord[], previous: Seq): void {
     if (this.#stopped) return
-    const room = outputs.length === 0 || (this.#options.transport.connected && this.#open.size + outputs.length <= window)
+    const room =
+      outputs.length === 0 || (this.#options.transport.connected && this.#open.size + outputs.length <= window)
     if (this.#pumping || this.#sent !== previous || !room) return this.pump()
     for (const output of outputs) this.#send(seq, output)
     this.#sent = seq

@@ -422,7 +422,15 @@ export class Lane {
     if (this.#ended) return
     const { observer, definition } = this.#options
     const reason = messageOf(error)
-    observer.emit({ type: 'task.failed', task: definition.name, partition: this.partition, seq, attempt, skipped, reason })
+    observer.emit({
+      type: 'task.failed',
+      task: definition.name,
+      partition: this.partition,
+      seq,
+      attempt,
+      skipped,
+      reason,
+    })
   }
 
   #stop(reason: string): void {
@@ -467,6 +475,7 @@ function strangeness(known: Position, stream: string, { created, last }: InputIn
   if (known.created !== created) {
     return `the stream ${stream} was made at ${created}, and its position is one in the stream made at ${known.created}`
   }
-  if (known.seq > last) return `the stream ${stream} ends at ${last}, and ${known.seq} was processed: it has lost messages`
+  if (known.seq > last)
+    return `the stream ${stream} ends at ${last}, and ${known.seq} was processed: it has lost messages`
   return undefined
 }

@@ -32,9 +32,13 @@ export function taskMessage(
     checkName(envelope.key, 'key')
     return { partition: partitionOf(envelope.key, partitions), envelope, failure: undefined }
   } catch (cause) {
-    const failure = new HoldfastError('INVALID', `the task "${name}" has no key for this message: ${messageOf(cause)}`, {
-      cause,
-    })
+    const failure = new HoldfastError(
+      'INVALID',
+      `the task "${name}" has no key for this message: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    )
     return { partition: partitionOf(arrival.subject, partitions), envelope, failure }
   }
 }
@@ -87,8 +91,12 @@ function decoded(data: Uint8Array, format: TaskFormat): unknown {
     if (format === 'text') return text
     return fromJson(JSON.parse(text))
   } catch (cause) {
-    throw new HoldfastError('INVALID', `this message is not ${format === 'text' ? 'UTF-8' : 'JSON'}: ${messageOf(cause)}`, {
-      cause,
-    })
+    throw new HoldfastError(
+      'INVALID',
+      `this message is not ${format === 'text' ? 'UTF-8' : 'JSON'}: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -33,7 +33,8 @@ export function outputRecord(output: Output, id: string, { cluster, streams, max
   if (typeof output !== 'object' || output === null) throw invalid('send { subject, value }')
   const { subject, value, headers = {}, stream } = output
   checkSubject(subject, cluster)
-  if (stream !== undefined && (typeof stream !== 'string' || stream === '')) throw invalid('stream is a name of a stream')
+  if (stream !== undefined && (typeof stream !== 'string' || stream === ''))
+    throw invalid('stream is a name of a stream')
   if (stream !== undefined && !streams) {
     throw invalid('there are no streams here, as this node has no NATS server: leave out `stream`, or run it on NATS')
   }

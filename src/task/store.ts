@@ -151,11 +151,13 @@ export class UnitStore<V> implements TaskStore<V> {
     const name = snapshot ?? undefined
     let closing: Promise<void> | undefined
     const close = () =>
-      (closing ??= this.#host.scan({ ...all, type: this.#definition.type, kind: 'close', limit: 1, snapshot: name }).then(
-        () => {},
-        // One that cannot be closed ends by itself.
-        () => {},
-      ))
+      (closing ??= this.#host
+        .scan({ ...all, type: this.#definition.type, kind: 'close', limit: 1, snapshot: name })
+        .then(
+          () => {},
+          // One that cannot be closed ends by itself.
+          () => {},
+        ))
     this.#host.atEnd(close)
     return { entries: () => iterable(() => entriesOf<V>(this.#merged(all, own, name), unlimited)), close }
   }

@@ -50,7 +50,9 @@ export class Tasks {
     return {
       refusal: (type) => {
         const task = this.#keepers.get(type)
-        return task && `the store of this entry belongs to the task "${task}", which alone writes to it: send it a message`
+        return (
+          task && `the store of this entry belongs to the task "${task}", which alone writes to it: send it a message`
+        )
       },
       rest: async () => {
         await Promise.all(lanes.map((lane) => lane.rest()))

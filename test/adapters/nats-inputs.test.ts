@@ -85,7 +85,10 @@ describe('a reading of a stream of NATS', () => {
     const reading = ports.inputs.read({ stream: 'LOSSY', from: 1 })
     try {
       expect((await take(reading, 1)).map(({ data }) => text(data))).toEqual(['one'])
-      await expect(reading.next()).rejects.toMatchObject({ code: 'RETRY', reason: expect.stringContaining('lost on its way') })
+      await expect(reading.next()).rejects.toMatchObject({
+        code: 'RETRY',
+        reason: expect.stringContaining('lost on its way'),
+      })
     } finally {
       reading.close()
       await Promise.all([ports.close(), close()])

@@ -5,12 +5,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { connect as connectNats, type NatsConnection } from '@nats-io/transport-node'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkNodeVersion } from '../../src/cli/doctor/machine.ts'
-import { provision } from '../../src/index.ts'
-import { passwordOf, startServerWithRoles, type Role } from '../security/roles.ts'
+import { connect, provision, type ActorDefinition } from '../../src/index.ts'
+import { loginOf, passwordOf, startServerWithRoles, type Role } from '../security/roles.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { build, jsonLinesOf, jsonOf, run, start, stopAll, type Outcome } from './program.ts'
 
@@ -97,18 +97,17 @@ describe('with the accounts of deploy/nats', () => {
   })
 
   it('an operator reads a log that is longer than what is read at a time', { timeout }, async () => {
-    for (let round = 0; round < 4; round++) {
-      await Promise.all(Array.from({ length: 12 }, (_, n) => as('client', 'call', 'counter', `k${n}`, 'add', '1')))
-    }
+    const hf = await connect(loginOf(server, cluster, 'client'))
+    const counter = hf.actor<ActorDefinition>('counter', 'long') as unknown as { add(n: number): Promise<number> }
+    // One after the other: a record each.
+    for (let n = 1; n <= 70; n++) expect(await counter.add(1)).toBe(n)
+    await hf.close()
     const logs = await Promise.all(
       ['0', '1'].map((p) => as('operator', 'log', p, '--json', '--from', '1', '--limit', '10000')),
     )
-    const seqs = logs.map((log) => jsonLinesOf(log).map((record) => (record as { seq: number }).seq))
-    for (const log of seqs) expect(log).toEqual(log.map((_, i) => i + 1))
-    const turns = logs.flatMap((log) =>
-      jsonLinesOf(log).flatMap((record) => (record as { turns?: object[] }).turns ?? []),
-    )
-    expect(turns).toHaveLength(49)
+    const records = logs.map((log) => jsonLinesOf(log) as { seq: number; turns?: object[] }[])
+    for (const log of records) expect(log.map(({ seq }) => seq)).toEqual(log.map((_, i) => i + 1))
+    expect(records.flatMap((log) => log.flatMap(({ turns = [] }) => turns))).toHaveLength(71)
   })
 
   it('what a role may not is one sentence', { timeout }, async () => {
@@ -148,7 +147,7 @@ describe('doctor', () => {
   beforeAll(async () => {
     server = await startNatsServer({ syncAlways: false, config: 'max_payload: 64KB' })
     servers.push(server)
-    nc = await connect({ servers: server.url })
+    nc = await connectNats({ servers: server.url })
   }, timeout)
   afterAll(() => nc?.close())
 

@@ -49,7 +49,12 @@ async function judge(cluster: TaskCluster): Promise<void> {
   }
   for (const [key, { numbers }] of Object.entries(expected())) {
     const sent = cluster.stored.filter(({ subject }) => subject === `out.${key}`).map(({ value }) => value)
-    expect(sent).toEqual(numbers.flatMap((n, i) => [{ n, before: i }, { n, again: true }]))
+    expect(sent).toEqual(
+      numbers.flatMap((n, i) => [
+        { n, before: i },
+        { n, again: true },
+      ]),
+    )
   }
 }
 
@@ -85,7 +90,8 @@ async function run(seed: number): Promise<void> {
   await cluster.close()
 }
 
-const seeds = process.env['SEED'] === undefined ? Array.from({ length: 12 }, (_, i) => i + 1) : [Number(process.env['SEED'])]
+const seeds =
+  process.env['SEED'] === undefined ? Array.from({ length: 12 }, (_, i) => i + 1) : [Number(process.env['SEED'])]
 
 describe('with nodes that die, links that break and appends that go wrong', () => {
   it.each(seeds)('each message counts once, and its outputs come (seed %i)', { timeout: 60_000 }, run)

@@ -40,6 +40,7 @@ export class MemoryStreams {
   /** Makes a stream, in place of the one of this name if there is one. */
   create(name: string): void {
     this.#streams.set(name, { created: `stream ${++this.#made}`, first: 1, messages: [] })
+    this.#changed()
   }
 
   remove(name: string): void {
@@ -52,7 +53,7 @@ export class MemoryStreams {
     const stream = this.#streams.get(name)
     if (stream === undefined) throw new Error(`there is no stream ${name}`)
     const seq = stream.first + stream.messages.length
-    stream.messages.push({ seq, subject, data: data.slice(), headers, at: Math.floor(this.#clock.now()) })
+    stream.messages.push({ seq, subject, data: new Uint8Array(data), headers, at: Math.floor(this.#clock.now()) })
     this.#changed()
     return seq
   }
@@ -149,12 +150,7 @@ class MemoryReading implements InputReading {
   #closed = false
   #wake: (() => void) | undefined
 
-  constructor(
-    server: MemoryStreams,
-    link: Link,
-    options: InputOptions,
-    ask: <T>(serve: () => T) => Promise<T>,
-  ) {
+  constructor(server: MemoryStreams, link: Link, options: InputOptions, ask: <T>(serve: () => T) => Promise<T>) {
     this.#server = server
     this.#link = link
     this.#options = options

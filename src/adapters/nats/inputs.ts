@@ -39,7 +39,10 @@ export class NatsInputs implements Inputs {
     const { first_seq: first, last_seq: last } = object(body['state'])
     const { created } = body
     if (typeof created !== 'string' || !Number.isSafeInteger(first) || !Number.isSafeInteger(last)) {
-      throw new HoldfastError('RETRY', `JetStream has answered ${question} with something that cannot be read; try again`)
+      throw new HoldfastError(
+        'RETRY',
+        `JetStream has answered ${question} with something that cannot be read; try again`,
+      )
     }
     return { created, first: Math.max(first as number, 1), last: last as number }
   }

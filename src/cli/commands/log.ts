@@ -1,7 +1,6 @@
 /** `log`: the records of one partition, as they are in its stream. */
 import type { Command } from 'commander'
 import { judge, startOfLog, type LogPosition, type Verdict } from '../../core/log.ts'
-import type { LogEntry, PartitionLog } from '../../ports/changelog.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { partitionId, seq, type Seq } from '../../protocol/ids.ts'
 import { decodeRecord, type LogRecord, type SessionMark, type TurnRecord } from '../../protocol/record.ts'
@@ -89,7 +88,7 @@ export function addLog(program: Command, surroundings: Surroundings): void {
       const first = from ?? Math.max(1, last - limit + 1)
       const end = seq(Math.min(last, first + limit - 1))
       let position = startOfLog(id, info.generation)
-      for await (const { seq: at, record } of recordsOf(log, end)) {
+      for await (const { seq: at, record } of log.read(seq(1), end)) {
         const verdict = judge(position, at, record)
         if (verdict.kind === 'broken') {
           throw new HoldfastError('FAILED', `the log of partition ${partition} is broken: ${verdict.reason}`)
@@ -100,25 +99,6 @@ export function addLog(program: Command, surroundings: Surroundings): void {
       run.output.note(summaryOf(position, info.last))
     },
   )
-}
-
-/** Spans that are read without a consumer, which a login that only looks may not create. */
-const shortSpan = 63
-
-/** From the first on; fast where this login may create a consumer. */
-async function* recordsOf(log: PartitionLog, end: Seq): AsyncGenerator<LogEntry> {
-  let next = 1
-  try {
-    for await (const entry of log.read(seq(1), end)) {
-      yield entry
-      next = entry.seq + 1
-    }
-  } catch (error) {
-    if (next > 1 || end <= shortSpan) throw error
-    for (let from = 1; from <= end; from += shortSpan) {
-      yield* log.read(seq(from), seq(Math.min(end, from + shortSpan - 1)))
-    }
-  }
 }
 
 function summaryOf({ seq: at, validSeq, epoch, handedOff }: LogPosition, end: Seq): string {
