@@ -13,6 +13,8 @@ import { HoldfastError, messageOf } from '../protocol/errors.ts'
 /** Clients tell by it what a server can; of the core protocol this one can what that version can. */
 const spokenVersion = '2.12.0'
 const host = '127.0.0.1'
+/** By which a client knows what it has before it. */
+export const doorName = 'holdfast-embedded'
 const maxLineBytes = 4_096
 const maxConnections = 256
 const maxBacklogBytes = 64 * 1_024 * 1_024
@@ -90,7 +92,7 @@ class Guest {
 
   greet(client: number, port: number): void {
     const info = {
-      ...{ server_id: 'holdfast', server_name: 'holdfast', version: spokenVersion, proto: 1, host, port },
+      ...{ server_id: doorName, server_name: doorName, version: spokenVersion, proto: 1, host, port },
       ...{ headers: true, jetstream: false, max_payload: this.#transport.maxPayload, client_id: client },
     }
     this.#send(`INFO ${JSON.stringify(info)}\r\n`)

@@ -62,18 +62,20 @@ const sentenceOf = (message: string) => message.replace(pointer, '')
 export class HoldfastError extends Error {
   override readonly name = 'HoldfastError'
   readonly code: ErrorCode
-  readonly id: string | undefined
-  readonly retryAfterMs: number | undefined
-  readonly cycle: readonly string[] | undefined
-  readonly path: string | undefined
+  // Only those that there are: what is printed of an error shows every field.
+  declare readonly id?: string
+  declare readonly retryAfterMs?: number
+  declare readonly cycle?: readonly string[]
+  declare readonly path?: string
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(sentenceOf(message) + pointerOf(code), details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
-    this.id = details.id
-    this.retryAfterMs = details.retryAfterMs ?? (code === 'OVERLOADED' ? defaultRetryAfterMs : undefined)
-    this.cycle = details.cycle
-    this.path = details.path
+    const { id, retryAfterMs = code === 'OVERLOADED' ? defaultRetryAfterMs : undefined, cycle, path } = details
+    if (id !== undefined) this.id = id
+    if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs
+    if (cycle !== undefined) this.cycle = cycle
+    if (path !== undefined) this.path = path
   }
 
   /** The bare sentence: `message` without the pointer to the documentation. */

@@ -109,6 +109,16 @@ describe('dev', () => {
     await nc.close()
   })
 
+  it('is well, says doctor, though it has no JetStream', { timeout }, async () => {
+    const { ok, findings } = jsonOf(await cli('doctor', '--json')) as {
+      ok: boolean
+      findings: { check: string; mark: string }[]
+    }
+    expect(ok).toBe(true)
+    expect(findings).toContainEqual(expect.objectContaining({ check: 'jetstream', mark: 'skip' }))
+    expect(findings).toContainEqual(expect.objectContaining({ check: 'partitions', mark: 'ok' }))
+  })
+
   it('takes up a changed file, and keeps the data', { timeout }, async () => {
     const text = await readFile(counter, 'utf8')
     const before = soFar()

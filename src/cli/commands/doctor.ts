@@ -6,7 +6,7 @@ import { checkCluster } from '../doctor/cluster.ts'
 import { fail, skip, type Finding } from '../doctor/finding.ts'
 import { checkMachine } from '../doctor/machine.ts'
 import { checkPermissions } from '../doctor/permissions.ts'
-import { checkServer, checkStreams } from '../doctor/server.ts'
+import { checkServer, checkStreams, isEmbedded } from '../doctor/server.ts'
 import { ServerLink } from '../doctor/server-link.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { Output } from '../output.ts'
@@ -53,7 +53,7 @@ async function checkRemote(run: Run, tell: (found: readonly Finding[]) => void):
     const session = await run.session()
     link = await ServerLink.open(run.settings().nats)
     tell(await checkServer(link))
-    tell(await checkStreams(link, session.subjects, await partitionsOf(run, tell)))
+    if (!isEmbedded(link)) tell(await checkStreams(link, session.subjects, await partitionsOf(run, tell)))
     tell(await checkCluster(session))
     tell(await checkPermissions(link, session.subjects))
   } catch (error) {

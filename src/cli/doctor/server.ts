@@ -11,6 +11,7 @@ import {
 import { messageOf } from '../../protocol/errors.ts'
 import { partitionId } from '../../protocol/ids.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
+import { doorName } from '../nats-door.ts'
 import { fail, ok, skip, some, warn, type Finding } from './finding.ts'
 import type { Json, ServerLink } from './server-link.ts'
 
@@ -18,7 +19,16 @@ import type { Json, ServerLink } from './server-link.ts'
 const recommended = [2, 12, 3] as const
 const usualPayload = 1024 * 1024
 
+/** Behind the door of an embedded cluster there is no server, and its logs are files of that process. */
+export const isEmbedded = ({ info }: ServerLink): boolean => info?.server_id === doorName
+
 export async function checkServer(link: ServerLink): Promise<readonly Finding[]> {
+  if (isEmbedded(link)) {
+    return [
+      ok('server', `${link.address} is the door of an embedded cluster`),
+      skip('jetstream', 'it has none, and needs none: its logs and registry are files of that process'),
+    ]
+  }
   return [...checkInfo(link), ...(await checkJetStream(link))]
 }
 
