@@ -44,14 +44,14 @@ export interface Output {
 
 export interface Collector {
   /** Sends a message if and when the unit of the present message is committed. Throws `INVALID` for what cannot be sent. */
-  send(output: Output): void
+  readonly send: (output: Output) => void
 }
 
 export interface Coordinator {
   /** The next message of this partition begins only when this one is committed. */
-  commit(): void
+  readonly commit: () => void
   /** Ends this instance after this message; another one begins with the partition's next owner. */
-  shutdown(): void
+  readonly shutdown: () => void
 }
 
 /** What an instance knows of its place. */
@@ -62,14 +62,14 @@ export interface TaskContext {
    * A store that the definition names. It can be used while a message is being processed and in `init`, and reads what this partition has.
    * Throws `INVALID` for any other name.
    */
-  store<V = unknown>(name: string): TaskStore<V>
+  readonly store: <V = unknown>(name: string) => TaskStore<V>
   /** Partition time, ms since 1970: never goes back, also across owners. Stands still for the length of a message. */
-  now(): number
+  readonly now: () => number
   /** Aborts when this node's ownership of the partition has ended, so that nothing of the present message can be committed any more. */
   readonly signal: AbortSignal
 }
 
-/** What a functional task gets with each message. */
+/** What a functional task gets with each message; its functions may be taken out of it. */
 export interface ProcessContext extends TaskContext, Collector, Coordinator {}
 
 export interface StreamTask<V = unknown> {
@@ -239,7 +239,7 @@ function runOf<V>(options: TaskOptions<V>, wrong: Wrong): TaskDefinition['run'] 
   }
   if (run !== undefined) {
     if (typeof run !== 'function') throw wrong('run is a function that makes an instance')
-    return run as () => StreamTask
+    return run
   }
   if (typeof process !== 'function') throw wrong('process is a function of a message')
   return () => new FunctionTask(process as FunctionTask['handle'])

@@ -268,7 +268,9 @@ function refusalOf(message: Message, stream: string): string | undefined {
     return 'the answer is not that of a stream'
   }
   const said = (typeof answer === 'object' && answer !== null ? answer : {}) as Readonly<Record<string, unknown>>
-  const error = said['error'] as { readonly description?: unknown } | undefined
-  if (error != null) return `the stream ${stream} refuses it: ${String(error.description ?? 'without a reason')}`
-  return said['stream'] === stream ? undefined : `the stream ${String(said['stream'])} took it, not ${stream}`
+  const error = said['error'] as { readonly description?: string } | undefined
+  if (error != null) return `the stream ${stream} refuses it: ${error.description ?? 'without a reason'}`
+  return said['stream'] === stream
+    ? undefined
+    : `it was not taken by the stream ${stream} but ${String(said['stream'])}`
 }

@@ -102,7 +102,7 @@ export class Instance {
     }
   }
 
-  #store(name: string): TaskStore<unknown> {
+  #store(name: string): TaskStore {
     const store = this.#stores.get(name)
     if (store !== undefined) return store
     const names = [...this.#stores.keys()].map((known) => `"${known}"`).join(', ') || 'none'

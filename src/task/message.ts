@@ -14,7 +14,7 @@ export interface TaskMessage {
   readonly partition: PartitionId
   readonly envelope: Envelope
   /** Why it has no key; it then belongs to the partition of its subject, whose instance fails at it. */
-  readonly failure: unknown
+  readonly failure: Error | undefined
 }
 
 export function taskMessage(

@@ -211,7 +211,7 @@ export class UnitStore<V> implements TaskStore<V> {
   #ownIn(range: Range): readonly Written[] {
     const own = this.#host.unit().writesOf(this.#definition.type)
     const found = own.filter(({ key }) => isIn(range, key)).sort((a, b) => order(a.key, b.key))
-    return range.reverse ? found.reverse() : found
+    return range.reverse ? found.toReversed() : found
   }
 }
 

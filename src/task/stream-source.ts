@@ -10,7 +10,7 @@
  * R4. Whatever interrupts a reading is told, once for each reason, and after a growing pause another one begins.
  */
 import type { TaskDefinition } from '../behaviour/task.ts'
-import type { Clock, Timer } from '../ports/clock.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { InputMessage, InputReading, Inputs } from '../ports/inputs.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
@@ -161,9 +161,8 @@ export class StreamSource implements Source {
   /** Ends early when this is closed. */
   async #pause(ms: number): Promise<void> {
     const { clock } = this.#options
-    let timer: Timer | undefined
     let over = false
-    timer = clock.setTimeout(() => {
+    const timer = clock.setTimeout(() => {
       over = true
       this.#wake?.()
     }, ms)

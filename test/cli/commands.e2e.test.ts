@@ -171,6 +171,22 @@ describe('watch', () => {
     expect(await watch.ended).toBe(0)
   })
 
+  it('follows the keys that begin alike', { timeout }, async () => {
+    for (const key of ['us/1', 'eu/1', 'eu/2']) await cli(['kv', 'put', 'places', key, '1'])
+    const entries = await cli(['kv', 'watch', 'places', '--prefix', 'eu/', '--from', 'start', '--limit', '2', '--json'])
+    const keys = jsonLinesOf(entries).map((change) => (change as { key: string }).key)
+    expect(keys.toSorted()).toEqual(['eu/1', 'eu/2'])
+    expect(await cli(['watch', 'kv-places', '--prefix', 'us/', '--from', 'start', '--limit', '1'])).toMatchObject({
+      code: 0,
+      stdout: 'kv-places/us/1  rev 1  1\n',
+    })
+    for (const both of [
+      ['watch', 'basket', 'w1'],
+      ['kv', 'watch', 'places', 'eu/1'],
+    ])
+      expect(await cli([...both, '--prefix', 'e'])).toMatchObject({ code: 2, stdout: '' })
+  })
+
   it('ends with 2 for what is no cursor', { timeout }, async () => {
     expect(await cli(['watch', 'basket', 'w1', '--from', 'yesterday'])).toMatchObject({
       code: 2,

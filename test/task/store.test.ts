@@ -5,7 +5,7 @@ import { task, type ProcessContext } from '../../src/behaviour/task.ts'
 import type { TaskEntry, TaskStore } from '../../src/behaviour/task-store.ts'
 import { input, TaskCluster } from './task-cluster.ts'
 
-type Step = (store: TaskStore<unknown>, context: ProcessContext) => Promise<unknown>
+type Step = (store: TaskStore, context: ProcessContext) => Promise<unknown>
 
 /** One partition whose task does in each message what the test says. */
 class StoreBench {
@@ -32,7 +32,7 @@ class StoreBench {
   }
 
   /** What a message makes of the store. */
-  async message<T>(step: (store: TaskStore<unknown>, context: ProcessContext) => Promise<T>): Promise<T> {
+  async message<T>(step: (store: TaskStore, context: ProcessContext) => Promise<T>): Promise<T> {
     this.#steps.push(step)
     const seq = this.cluster.send('k', 0)
     await this.cluster.until(() => this.#done === seq)

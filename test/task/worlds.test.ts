@@ -22,7 +22,7 @@ beforeEach(async () => {
 })
 const open: { close(): Promise<unknown> }[] = []
 afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close()
+  for (const each of open.splice(0).toReversed()) await each.close()
   await rm(folder, { recursive: true, force: true })
 })
 

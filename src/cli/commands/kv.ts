@@ -9,7 +9,7 @@ import type { Output } from '../output.ts'
 import { parseCount, parseWhole } from '../parse.ts'
 import { define, remoteExits, type Run, type Surroundings } from '../run.ts'
 import { parseDuration } from '../settings.ts'
-import { follow } from './watch.ts'
+import { follow, oneOfBoth } from './watch.ts'
 
 const writeExits = Object.values(exitCodes).filter((code) => code !== exitCodes.ok && code !== exitCodes.failed)
 const lookupExits = [...remoteExits, exitCodes.conflict]
@@ -50,6 +50,7 @@ function addReading(kv: Command, surroundings: Surroundings): void {
     .description('Prints the committed changes of a store, or of one entry, in order, each once.')
     .argument('<store>', 'name of the store')
     .argument('[key]', 'one of its entries')
+    .option('--prefix <text>', 'only keys that begin so')
     .option('--from <position>', '"now", "start" (all that is kept), or the cursor of a change that you had', 'now')
     .option('--limit <n>', 'ends after so many changes', parseCount)
   define(
@@ -57,9 +58,10 @@ function addReading(kv: Command, surroundings: Surroundings): void {
     surroundings,
     { examples: ['holdfast kv watch users', 'holdfast kv watch users ada --from start --limit 1'], exits: lookupExits },
     async (run, store, key) => {
-      const { from, limit } = watch.opts<{ from: string; limit?: number }>()
+      const { from, limit, prefix } = watch.opts<{ from: string; limit?: number; prefix?: string }>()
+      if (key !== undefined && prefix !== undefined) throw oneOfBoth()
       const entries = await storeOf(run, store)
-      await follow(run, entries.watch({ from, ...(key === undefined ? {} : { key }) }), limit)
+      await follow(run, entries.watch({ from, key, prefix }), limit)
     },
   )
 }
