@@ -137,7 +137,8 @@ function checkTasks(tasks: unknown, embedded: boolean): void {
     names.add(name)
     for (const { name: store } of stores) {
       const keeper = keepers.get(store)
-      if (keeper !== undefined) throw invalid(`tasks: the store "${store}" is of "${keeper}" and of "${name}": one writes to it`)
+      if (keeper !== undefined)
+        throw invalid(`tasks: the store "${store}" is of "${keeper}" and of "${name}": one writes to it`)
       keepers.set(store, name)
     }
     if (embedded && input.stream !== undefined) {

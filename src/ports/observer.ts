@@ -68,7 +68,12 @@ export type HoldfastEvent =
     }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
   // tasks
-  | { readonly type: 'task.serving'; readonly task: string; readonly partition: PartitionId; readonly seq: number | null }
+  | {
+      readonly type: 'task.serving'
+      readonly task: string
+      readonly partition: PartitionId
+      readonly seq: number | null
+    }
   /** The processing of a message threw; `seq` is its sequence in the stream, `null` in `init` and for a plain subject. */
   | {
       readonly type: 'task.failed'

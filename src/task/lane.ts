@@ -267,7 +267,6 @@ export class Lane {
 
   async #handle(instance: Instance, message: TaskMessage): Promise<void> {
     const { seq } = message.envelope
-    if (seq !== null && seq <= this.#position!.seq) return
     this.#busy = true
     for (let attempt = 1; !this.#ended; attempt++) {
       if (attempt > 1 && this.#state === 'resting') break
