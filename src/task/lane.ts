@@ -24,8 +24,10 @@ import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { PartitionId } from '../protocol/ids.ts'
 import { Instance } from './instance.ts'
 import type { TaskMessage } from './message.ts'
+import { OpenUnits } from './open-units.ts'
 import type { OutputRules } from './outputs.ts'
-import { decodePosition, encodePosition, positionType, type Position } from './position.ts'
+import { decodePosition, encodePosition, positionType, strangeness, type Position } from './position.ts'
+import { Signal } from './signal.ts'
 
 /** Where the messages of a task come from, on one node. */
 export interface Source {
@@ -46,9 +48,6 @@ export interface LaneOptions {
 /** Messages and their bytes that wait, at most. */
 const mostWaiting = 256
 const mostWaitingBytes = 4 * 1_024 * 1_024
-/** Units and their bytes that are not committed, at most. */
-const mostOpenUnits = 256
-const mostOpenBytes = 1_024 * 1_024
 const firstPauseMs = 100
 const longestPauseMs = 30_000
 const advanceEveryMs = 5_000
@@ -66,15 +65,14 @@ export class Lane {
   #met = false
   #busy = false
   #failing = false
-  #openUnits = 0
-  #openBytes = 0
   #plainMessages = 0
   #state: 'living' | 'resting' | 'ended' = 'living'
   #crashed = false
   /** Lets go of what is being processed. */
   #abandon: (() => void) | undefined
-  /** Whoever waits looks again when it is called. */
-  readonly #wakes = new Set<() => void>()
+  /** Changes whenever anybody who waits in here should look again. */
+  readonly #signal = new Signal()
+  readonly #open = new OpenUnits(this.#signal)
   #advancing: Timer | undefined
   #beQuiet!: () => void
   /** Resolves once no unit can come any more. */
@@ -147,7 +145,7 @@ export class Lane {
     if (this.#state !== 'living') return
     this.#waiting.push(message)
     this.#waitingBytes += data.length
-    this.#wake()
+    this.#signal.change()
   }
 
   /** All that is its own up to there has been offered. */
@@ -157,13 +155,13 @@ export class Lane {
 
   /** Resolves once it is not full, fails, or has ended. */
   async room(): Promise<void> {
-    while (this.#state === 'living' && this.full && !this.#failing) await this.#change()
+    while (this.#state === 'living' && this.full && !this.#failing) await this.#signal.next()
   }
 
   /** Resolves once it no longer fails and the half of what waited is gone, or it has ended. */
   async recovered(): Promise<void> {
     const waits = () => this.#failing || 2 * this.#waiting.length > mostWaiting
-    while (this.#state === 'living' && waits()) await this.#change()
+    while (this.#state === 'living' && waits()) await this.#signal.next()
   }
 
   /** L7. What waits of a stream is for the next owner; of a plain subject it would be lost. */
@@ -172,7 +170,7 @@ export class Lane {
       this.#state = 'resting'
       this.#options.source.detach(this)
       if (this.#options.definition.input.stream !== undefined || this.#failing) this.#drain()
-      this.#wake()
+      this.#signal.change()
     }
     return this.#quiet
   }
@@ -185,7 +183,7 @@ export class Lane {
     this.#drain()
     this.#abandon?.()
     this.#beQuiet()
-    this.#wake()
+    this.#signal.change()
   }
 
   /** As if the process were killed: nothing of the user's is called any more. */
@@ -256,17 +254,16 @@ export class Lane {
   }
 
   async #next(): Promise<TaskMessage | undefined> {
-    while (this.#waiting.length === 0 && this.#state === 'living') await this.#change()
-    while (this.#isFullOfUnits() && !this.#ended) await this.#change()
+    while (this.#waiting.length === 0 && this.#state === 'living') await this.#signal.next()
+    while (this.#open.full && !this.#ended) await this.#signal.next()
     const message = this.#waiting.shift()
     if (message === undefined) return undefined
     this.#waitingBytes -= message.envelope.data.length
-    this.#wake()
+    this.#signal.change()
     return message
   }
 
   async #handle(instance: Instance, message: TaskMessage): Promise<void> {
-    const { seq } = message.envelope
     this.#busy = true
     for (let attempt = 1; !this.#ended; attempt++) {
       if (attempt > 1 && this.#state === 'resting') break
@@ -275,7 +272,7 @@ export class Lane {
     this.#busy = false
     if (this.#failing) {
       this.#failing = false
-      this.#wake()
+      this.#signal.change()
     }
   }
 
@@ -299,7 +296,7 @@ export class Lane {
       this.#failed(seq, attempt, skipped, error)
       if (skipped) return this.#skip(seq)
       this.#failing = true
-      this.#wake()
+      this.#signal.change()
       await this.#pause(attempt)
       return false
     }
@@ -323,15 +320,8 @@ export class Lane {
   }
 
   #commit(unit: Unit, position?: Position): void {
-    const { bytes } = unit
-    this.#openUnits++
-    this.#openBytes += bytes
     if (position !== undefined) this.#position = position
-    unit.commit(() => {
-      this.#openUnits--
-      this.#openBytes -= bytes
-      this.#wake()
-    })
+    this.#open.commit(unit)
   }
 
   /** Moves the position without a message. Something else that moves it meanwhile goes further. */
@@ -363,12 +353,8 @@ export class Lane {
     }, advanceEveryMs)
   }
 
-  #isFullOfUnits(): boolean {
-    return this.#openUnits >= mostOpenUnits || this.#openBytes >= mostOpenBytes
-  }
-
   async #settled(): Promise<void> {
-    while (this.#openUnits > 0 && !this.#ended) await this.#change()
+    while (!this.#open.none && !this.#ended) await this.#signal.next()
     if (this.#ended) throw lost()
   }
 
@@ -406,9 +392,9 @@ export class Lane {
     const { clock } = this.#options.owned
     const timer = clock.setTimeout(() => {
       over = true
-      this.#wake()
+      this.#signal.change()
     }, ms)
-    while (!over && this.#state === 'living') await this.#change()
+    while (!over && this.#state === 'living') await this.#signal.next()
     clock.clearTimeout(timer)
   }
 
@@ -439,7 +425,7 @@ export class Lane {
     this.#state = 'resting'
     this.#options.source.detach(this)
     this.#drain()
-    this.#wake()
+    this.#signal.change()
   }
 
   async #close(instance: Instance): Promise<void> {
@@ -450,31 +436,6 @@ export class Lane {
       observer.emit({ type: 'handler.threw', where: `close of task ${definition.name}`, error })
     }
   }
-
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.#wakes.delete(wake)
-        resolve()
-      }
-      this.#wakes.add(wake)
-    })
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#wakes]) wake()
-  }
 }
 
 const lost = () => new HoldfastError('RETRY', 'this node does not own the partition any more')
-
-/** Why a position is not one of this stream. */
-function strangeness(known: Position, stream: string, { created, last }: InputInfo): string | undefined {
-  if (known.stream !== stream) return `its position is one in the stream ${known.stream}, and its input is ${stream}`
-  if (known.created !== created) {
-    return `the stream ${stream} was made at ${created}, and its position is one in the stream made at ${known.created}`
-  }
-  if (known.seq > last)
-    return `the stream ${stream} ends at ${last}, and ${known.seq} was processed: it has lost messages`
-  return undefined
-}

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
-import { bytes, text } from '../conformance/bytes.ts'
+import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { inputsConformance, take } from '../conformance/inputs.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { ask, becomes, makeParts, quick, Wire } from './nats-world.ts'
@@ -145,6 +145,22 @@ describe('a reading of a stream of NATS', () => {
     } finally {
       await close()
       await own.stop()
+    }
+  })
+
+  it('of messages that are more than one pull takes leaves out nothing (D2)', async () => {
+    const { create, add, close } = await admin(server.url)
+    await create('LARGE')
+    const count = 24
+    for (let i = 0; i < count; i++) await add('LARGE', 'LARGE.x', pattern(500_000, i))
+    const ports = await open(server.url)
+    const reading = ports.inputs.read({ stream: 'LARGE', from: 1 })
+    try {
+      const messages = await take(reading, count)
+      expect(messages.map(({ seq, data }) => same(data, pattern(500_000, seq - 1)))).toEqual(Array(count).fill(true))
+    } finally {
+      reading.close()
+      await Promise.all([ports.close(), close()])
     }
   })
 

@@ -185,6 +185,19 @@ describe('single entries', () => {
   })
 })
 
+describe('a message', () => {
+  it('may write and send almost as much as a record takes', async () => {
+    open('large')
+    await bench.message(async (store, { send }) => {
+      await store.put('a', new Uint8Array(400_000))
+      send({ subject: 'large', value: new Uint8Array(119_000) })
+    })
+    expect(await bench.message(async (store) => ((await store.get('a')) as Uint8Array).length)).toBe(400_000)
+    expect(bench.cluster.eventsOf('task.failed')).toEqual([])
+    expect(bench.cluster.eventsOf('partition.trouble')).toEqual([])
+  })
+})
+
 describe('entries with a term', () => {
   it('are there until then, by the term of the put or of the store, and not after', async () => {
     open('term')
