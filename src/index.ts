@@ -13,16 +13,8 @@ export {
   type TaskFormat,
   type TaskInput,
   type TaskOptions,
+  type TaskStore,
 } from './behaviour/task.ts'
-export type {
-  TaskCountOptions,
-  TaskEntry,
-  TaskPutOptions,
-  TaskRangeOptions,
-  TaskScanOptions,
-  TaskSnapshot,
-  TaskStore,
-} from './behaviour/task-store.ts'
 export {
   Holdfast,
   type CallOptions,
@@ -35,8 +27,10 @@ export {
   type KvEntry,
   type KvPutOptions,
   type KvRangeOptions,
+  type KvReading,
   type KvScanOptions,
   type KvSnapshot,
+  type KvStore,
   type KvUpdateOptions,
   type KvWatchOptions,
   type Reference,

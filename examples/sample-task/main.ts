@@ -1,7 +1,7 @@
 /**
  * A stream task on three nodes, of which one is killed on the way.
  *
- *   npx tsx examples/sample-task/main.ts [--messages <n>]
+ *   npm run example:sample-task [-- --messages <n>]
  *
  * JSON `{ key, value }` goes into a JetStream stream; the task puts it into its store, reads it back and emits it to another stream; a plain
  * consumer reads that. At the end the output is compared with the input, and the store with both.
@@ -88,7 +88,7 @@ async function main(): Promise<number> {
   try {
     count = messagesOf(process.argv.slice(2))
   } catch (error) {
-    console.error(`${(error as Error).message}\n\nUsage: npx tsx examples/sample-task/main.ts [--messages <n>]`)
+    console.error(`${(error as Error).message}\n\nUsage: npm run example:sample-task [-- --messages <n>]`)
     return 2
   }
   const teardown = new Teardown()

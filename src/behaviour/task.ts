@@ -12,7 +12,7 @@
 import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { kvType, ttlOf } from './kv.ts'
-import type { TaskStore } from './task-store.ts'
+import type { KvStore } from './kv-store.ts'
 
 /** A message of the input. */
 export interface Envelope<V = unknown> {
@@ -53,6 +53,16 @@ export interface Coordinator {
   /** Ends this instance after this message; another one begins with the partition's next owner. */
   readonly shutdown: () => void
 }
+
+/**
+ * A task's store: names and meanings are those of a client's store, over the entries of one partition.
+ *
+ * What a message has written, its later reads see at once; all of it is one change of each key that it wrote, so an entry's rev grows by one
+ * for a message, however often that put it. Ranges, counts and snapshots wait until all earlier messages of the partition are committed; a
+ * snapshot ends with its message. All of it rejects with `INVALID` where no message is being processed, with `RETRY` where the partition has
+ * been lost meanwhile. A message may write and send what fits into one record; more is `INVALID`.
+ */
+export type TaskStore<V = unknown> = KvStore<V>
 
 /** What an instance knows of its place. */
 export interface TaskContext {

@@ -1,41 +1,51 @@
 /**
- * Actor types from files: every module of the folders and files that were named, every export that is what `actor()` returned.
+ * Actor types and tasks from files: every module of the folders and files that were named, every export that is what `actor()` or `task()`
+ * returned.
  *
  * A1. What cannot be loaded is named, with the reason, in one sentence: a file that does not parse, an import that is not there, a module
  *     that throws.
  * A2. Modules in TypeScript are loaded by tsx, which the project has; where Node.js itself strips types, that does without it.
- * A3. The same type in two modules is refused with both names; the same definition exported again is one.
+ * A3. The same type, or the same name of a task, in two modules is refused with both files' names; the same definition exported again is
+ *     one.
  */
 import { readdir, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { ActorDefinition } from '../behaviour/definition.ts'
+import type { TaskDefinition } from '../behaviour/task.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 
 const javaScript = ['.js', '.mjs', '.cjs']
 const typeScript = ['.ts', '.mts', '.cts']
 
+export interface Hosted {
+  readonly actors: readonly ActorDefinition[]
+  readonly tasks: readonly TaskDefinition[]
+}
+
 /** Throws `INVALID`. */
-export async function loadActors(paths: readonly string[]): Promise<readonly ActorDefinition[]> {
+export async function loadActors(paths: readonly string[]): Promise<Hosted> {
   const files = [...new Set((await Promise.all(paths.map(modulesOf))).flat())]
   if (files.some((file) => typeScript.includes(extname(file)))) await enableTypeScript(files[0]!)
-  const found = new Map<string, { readonly definition: ActorDefinition; readonly file: string }>()
+  const found = new Map<string, { readonly definition: Definition; readonly file: string }>()
   for (const file of files) {
     for (const definition of await definitionsIn(file)) {
-      const other = found.get(definition.type)
+      const what = isTask(definition) ? `task "${definition.name}"` : `actor type "${definition.type}"`
+      const other = found.get(what)
       if (other !== undefined && other.definition !== definition) {
-        throw invalid(`the actor type "${definition.type}" is defined twice, in ${other.file} and ${file}: rename one`)
+        throw invalid(`the ${what} is defined twice, in ${other.file} and ${file}: rename one`)
       }
-      found.set(definition.type, { definition, file })
+      found.set(what, { definition, file })
     }
   }
   if (found.size === 0) {
     throw invalid(
-      `no actor type is exported by ${paths.join(', ')}: write "export const Cart = actor('cart', …)" in a module there`,
+      `no actor type or task is exported by ${paths.join(', ')}: write "export const Cart = actor('cart', …)" in a module there`,
     )
   }
-  return [...found.values()].map(({ definition }) => definition)
+  const definitions = [...found.values()].map(({ definition }) => definition)
+  return { actors: definitions.filter((each) => !isTask(each)), tasks: definitions.filter(isTask) }
 }
 
 /** Modules of a folder, and of those in it; declarations and tests are none. */
@@ -55,7 +65,7 @@ async function modulesOf(path: string): Promise<readonly string[]> {
 }
 
 /** A1 */
-async function definitionsIn(file: string): Promise<readonly ActorDefinition[]> {
+async function definitionsIn(file: string): Promise<readonly Definition[]> {
   let module: Record<string, unknown>
   try {
     module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
@@ -70,14 +80,15 @@ async function definitionsIn(file: string): Promise<readonly ActorDefinition[]> 
 const valuesOf = (value: unknown): readonly unknown[] =>
   typeof value === 'object' && value !== null ? (Object.values(value) as readonly unknown[]) : []
 
-const isDefinition = (value: unknown): value is ActorDefinition =>
-  typeof value === 'object' &&
-  value !== null &&
-  'kind' in value &&
-  value.kind === 'actor' &&
-  'type' in value &&
-  typeof value.type === 'string' &&
-  'commands' in value
+type Definition = ActorDefinition | TaskDefinition
+
+const isTask = (definition: Definition): definition is TaskDefinition => definition.kind === 'task'
+
+function isDefinition(value: unknown): value is Definition {
+  if (typeof value !== 'object' || value === null || !('kind' in value)) return false
+  if (value.kind === 'actor') return 'type' in value && typeof value.type === 'string' && 'commands' in value
+  return value.kind === 'task' && 'name' in value && typeof value.name === 'string' && 'input' in value
+}
 
 /** Errors of the transformer have their place in a second line. */
 function reasonOf(thrown: unknown): string {

@@ -7,18 +7,17 @@ export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'
 export type { Duration } from '../protocol/duration.ts'
 export { Holdfast } from './holdfast.ts'
 export type {
-  Kv,
-  KvCallOptions,
   KvCountOptions,
   KvDeleteOptions,
   KvEntry,
   KvPutOptions,
   KvRangeOptions,
+  KvReading,
   KvScanOptions,
-  KvSnapshot,
+  KvStore,
   KvUpdateOptions,
-  KvWatchOptions,
-} from './kv.ts'
+} from '../behaviour/kv-store.ts'
+export type { Kv, KvCallOptions, KvSnapshot, KvWatchOptions } from './kv.ts'
 export type { CallOptions, Reference } from './reference.ts'
 export type { SessionPorts } from './session.ts'
 export type { Change, TypeWatchOptions, Watch, WatchOptions, WatchReset } from './watch.ts'

@@ -2,6 +2,17 @@
  * A key-value store as its users see it. Its entries are keyed actors of the type `kv-<name>` (decisions/0019): single entries are read and
  * written by commands and queries as of any keyed actor, and ranges by scans. What may be relied on is written in docs/kv.md.
  */
+import type {
+  KvCountOptions,
+  KvDeleteOptions,
+  KvEntry,
+  KvPutOptions,
+  KvRangeOptions,
+  KvReading,
+  KvScanOptions,
+  KvStore,
+  KvUpdateOptions,
+} from '../behaviour/kv-store.ts'
 import { ttlOf, type KvDefinition } from '../behaviour/kv.ts'
 import type { Clock } from '../ports/clock.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
@@ -15,48 +26,6 @@ import type { ScanSnapshot } from './scan-snapshot.ts'
 import { Scanner, type RowsOptions } from './scanner.ts'
 import { addressOf, type RequestOptions, type Session } from './session.ts'
 import type { TypeWatchOptions, Watch } from './watch.ts'
-
-export interface KvEntry<V> {
-  readonly key: string
-  readonly value: V
-  /** Counts the puts and deletes of this key: 1, 2, 3…, or from higher on (docs/kv.md, E3). */
-  readonly rev: number
-  /** Partition time, ms since 1970, from which on it is no longer there. Absent: it stays until it is deleted. */
-  readonly expiresAt?: number
-}
-
-export interface KvPutOptions {
-  /** How long the entry lives, more than 0. Default: that of the store's definition, else until it is deleted. */
-  readonly ttl?: Duration | undefined
-}
-
-export interface KvUpdateOptions extends KvPutOptions {
-  /** The rev that the entry has to have. */
-  readonly rev: number
-}
-
-export interface KvDeleteOptions {
-  /** The rev that the entry has to have. Default: any. */
-  readonly rev?: number | undefined
-}
-
-export interface KvScanOptions {
-  /** From the last key to the first. Default false. */
-  readonly reverse?: boolean | undefined
-  /** Most entries, a whole number from 0. Default: all. */
-  readonly limit?: number | undefined
-}
-
-export interface KvRangeOptions extends KvScanOptions {
-  /** First key of the range. Default: the least there is. */
-  readonly from?: string | undefined
-  /** First key behind the range, which is empty if `from` is not before it. Default: to the end. */
-  readonly to?: string | undefined
-}
-
-export type KvCountOptions =
-  | { readonly from?: string | undefined; readonly to?: string | undefined; readonly prefix?: undefined }
-  | { readonly prefix: string; readonly from?: undefined; readonly to?: undefined }
 
 export interface KvWatchOptions extends TypeWatchOptions {
   /** Only this entry. Without it, and without a `prefix`: the whole store. */
@@ -74,17 +43,13 @@ export interface KvCallOptions {
   readonly pageSize?: number | undefined
 }
 
-/** A consistent reading of each partition. */
-export interface KvSnapshot<V> {
+/**
+ * A consistent reading of each partition. Reading it throws `RETRY` where it is gone, because the owner of a partition has changed, or
+ * nothing was read for 30 s: take another.
+ */
+export interface KvSnapshot<V> extends KvReading<V> {
   /** `kv.watch({ from: cursor })` tells of every change that is not in the snapshot. */
   readonly cursor: string
-  /**
-   * All entries in the order of their keys; may be read several times. Throws `RETRY` where the snapshot is gone, because the owner of a
-   * partition has changed, or nothing was read for 30 s: take another.
-   */
-  entries(): AsyncIterable<KvEntry<V>>
-  /** Lets the owners forget it. Idempotent. */
-  close(): Promise<void>
 }
 
 /** What a store needs of its client. */
@@ -101,7 +66,7 @@ const mostInFlight = 1_024
 
 const defaultPageSize = 256
 
-export class Kv<V> {
+export class Kv<V> implements KvStore<V> {
   readonly name: string
   readonly #host: KvHost
   readonly #definition: KvDefinition<V>

@@ -18,7 +18,7 @@ export const isOwnType = (type: string): boolean => type.startsWith('.')
 export const keptType = '.kept'
 
 const keptIds = `${encodeToken(keptType)}.`
-const ownIds = `${encodeToken('.')}`
+const ownIds = encodeToken('.')
 
 export const isKeptId = (id: string): boolean => id.startsWith(keptIds)
 

@@ -6,8 +6,15 @@
  * I2. What a message was given works for that message alone: stores, collector and coordinator refuse whatever comes after its end.
  * I3. The outputs of a message are numbered in the order in which it sends them (outputs.ts, O2).
  */
-import type { Collector, Coordinator, Output, StreamTask, TaskContext, TaskDefinition } from '../behaviour/task.ts'
-import type { TaskStore } from '../behaviour/task-store.ts'
+import type {
+  Collector,
+  Coordinator,
+  Output,
+  StreamTask,
+  TaskContext,
+  TaskDefinition,
+  TaskStore,
+} from '../behaviour/task.ts'
 import type { OwnedPartition } from '../partition/tenant.ts'
 import type { Unit } from '../partition/unit.ts'
 import { HoldfastError } from '../protocol/errors.ts'

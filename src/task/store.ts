@@ -8,15 +8,16 @@
  */
 import { ttlOf } from '../behaviour/kv.ts'
 import type {
-  TaskCountOptions,
-  TaskEntry,
-  TaskPutOptions,
-  TaskRangeOptions,
-  TaskScanOptions,
-  TaskSnapshot,
-  TaskStore,
-} from '../behaviour/task-store.ts'
-import type { TaskStoreDefinition } from '../behaviour/task.ts'
+  KvCountOptions,
+  KvDeleteOptions,
+  KvEntry,
+  KvPutOptions,
+  KvRangeOptions,
+  KvReading,
+  KvScanOptions,
+  KvUpdateOptions,
+} from '../behaviour/kv-store.ts'
+import type { TaskStore, TaskStoreDefinition } from '../behaviour/task.ts'
 import type { Seen, Unit, Written } from '../partition/unit.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { maxScanRows, type KeyRange, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
@@ -62,23 +63,23 @@ export class UnitStore<V> implements TaskStore<V> {
     return (await this.entry(key))?.value
   }
 
-  async entry(key: string): Promise<TaskEntry<V> | undefined> {
+  async entry(key: string): Promise<KvEntry<V> | undefined> {
     checkKey(key)
     const { rev, state, expiresAt } = await this.#host.unit().read(this.#definition.type, key)
     return state === null ? undefined : entryOf({ key, rev, state, expiresAt })
   }
 
-  async put(key: string, value: V, options: TaskPutOptions = {}): Promise<number> {
+  async put(key: string, value: V, options: KvPutOptions = {}): Promise<number> {
     return (await this.#put(key, value, options, () => true)).rev
   }
 
-  async putIfAbsent(key: string, value: V, options: TaskPutOptions = {}): Promise<number | undefined> {
+  async putIfAbsent(key: string, value: V, options: KvPutOptions = {}): Promise<number | undefined> {
     let absent = false
     const { rev } = await this.#put(key, value, options, ({ state }) => (absent = state === null))
     return absent ? rev : undefined
   }
 
-  async update(key: string, value: V, { rev, ...options }: TaskPutOptions & { readonly rev: number }): Promise<number> {
+  async update(key: string, value: V, { rev, ...options }: KvUpdateOptions): Promise<number> {
     checkRev(rev)
     return (await this.#put(key, value, options, (seen) => checkedRev(key, seen, rev))).rev
   }
@@ -101,7 +102,7 @@ export class UnitStore<V> implements TaskStore<V> {
     return new Map(entries.flatMap((entry) => (entry === undefined ? [] : [[entry.key, entry.value] as const])))
   }
 
-  async putAll(entries: Iterable<readonly [key: string, value: V]>, options: TaskPutOptions = {}): Promise<void> {
+  async putAll(entries: Iterable<readonly [key: string, value: V]>, options: KvPutOptions = {}): Promise<void> {
     await Promise.all([...new Map(entries)].map(([key, value]) => this.put(key, value, options)))
   }
 
@@ -110,17 +111,17 @@ export class UnitStore<V> implements TaskStore<V> {
     return deleted.filter((was) => was).length
   }
 
-  range({ from, to, reverse = false, limit }: TaskRangeOptions = {}): AsyncIterable<TaskEntry<V>> {
+  range({ from, to, reverse = false, limit }: KvRangeOptions = {}): AsyncIterable<KvEntry<V>> {
     const range = { from: bound(from, 'from'), to: bound(to, 'to'), reverse }
     return this.#entries(range, checkedLimit(limit))
   }
 
-  prefix(prefix: string, { reverse = false, limit }: TaskScanOptions = {}): AsyncIterable<TaskEntry<V>> {
+  prefix(prefix: string, { reverse = false, limit }: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
     if (typeof prefix !== 'string') throw invalid('a prefix is a text')
     return this.#entries({ prefix: bound(prefix, 'prefix'), reverse }, checkedLimit(limit))
   }
 
-  async count({ from, to, prefix }: TaskCountOptions = {}): Promise<number> {
+  async count({ from, to, prefix }: KvCountOptions = {}): Promise<number> {
     const range: Range = {
       from: bound(from, 'from'),
       to: bound(to, 'to'),
@@ -143,7 +144,7 @@ export class UnitStore<V> implements TaskStore<V> {
     return count
   }
 
-  async snapshot(): Promise<TaskSnapshot<V>> {
+  async snapshot(): Promise<KvReading<V>> {
     const all: Range = { reverse: false }
     const own = this.#ownIn(all)
     await this.#host.settled()
@@ -162,7 +163,7 @@ export class UnitStore<V> implements TaskStore<V> {
     return { entries: () => iterable(() => entriesOf<V>(this.#merged(all, own, name), unlimited)), close }
   }
 
-  #put(key: string, value: V, { ttl }: TaskPutOptions, may: (seen: Seen) => boolean): Promise<Seen> {
+  #put(key: string, value: V, { ttl }: KvPutOptions, may: (seen: Seen) => boolean): Promise<Seen> {
     checkKey(key)
     if (value === undefined) throw invalid('undefined is not a value: put null, or delete the entry')
     const ttlMs = ttl === undefined ? this.#definition.ttlMs : ttlOf(ttl, 'the ttl of an entry')
@@ -172,7 +173,7 @@ export class UnitStore<V> implements TaskStore<V> {
     return unit.write(this.#definition.type, key, (seen) => (may(seen) ? { state, expiresAt } : undefined))
   }
 
-  #entries(range: Range, limit: number): AsyncIterable<TaskEntry<V>> {
+  #entries(range: Range, limit: number): AsyncIterable<KvEntry<V>> {
     const begin = async function* (store: UnitStore<V>) {
       const own = store.#ownIn(range)
       await store.#host.settled()
@@ -217,7 +218,7 @@ export class UnitStore<V> implements TaskStore<V> {
 
 const unlimited = Number.POSITIVE_INFINITY
 
-async function* entriesOf<V>(rows: AsyncIterable<Row>, limit: number): AsyncGenerator<TaskEntry<V>> {
+async function* entriesOf<V>(rows: AsyncIterable<Row>, limit: number): AsyncGenerator<KvEntry<V>> {
   if (limit === 0) return
   let left = limit
   for await (const row of rows) {
@@ -230,7 +231,7 @@ function* present({ state, ...rest }: Written): Generator<Row> {
   if (state !== null) yield { state, ...rest }
 }
 
-const entryOf = <V>({ key, rev, state, expiresAt }: Row): TaskEntry<V> => ({
+const entryOf = <V>({ key, rev, state, expiresAt }: Row): KvEntry<V> => ({
   key,
   value: decodeValue(state) as V,
   rev,

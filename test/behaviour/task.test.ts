@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { task, type Envelope, type StreamTask, type TaskOptions } from '../../src/behaviour/task.ts'
-import type { TaskStore } from '../../src/behaviour/task-store.ts'
+import { task, type Envelope, type StreamTask, type TaskOptions, type TaskStore } from '../../src/behaviour/task.ts'
 
 const run = () => ({ process() {} })
 const stream = { stream: 'ORDERS' }

@@ -2,7 +2,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { build, jsonOf, run, start, stopAll } from './program.ts'
 
@@ -25,6 +27,15 @@ beforeAll(async () => {
     join(folder, 'actors', 'again.ts'),
     `export { default } from './one.ts'\nexport const nothing = null\n`,
   )
+  await writeFile(
+    join(folder, 'actors', 'tally.ts'),
+    `import { task } from ${JSON.stringify(index)}
+export const tally = task('tally', {
+  input: { subject: 'words.*' },
+  stores: ['tally'],
+  process: async ({ key }, { store }) => void (await store('tally').put(key, true)),
+})`,
+  )
   await writeFile(join(folder, 'actors', 'one.test.ts'), `throw new Error('a test is no actor')`)
   server = await startNatsServer({ syncAlways: false })
 }, timeout)
@@ -43,25 +54,40 @@ const node = (id: string, ...more: readonly string[]) =>
 const cli = (...args: readonly string[]) => run([...args, '--servers', server.url, '--cluster', 'nodes'])
 
 describe('node', () => {
-  it('hosts every exported actor type of a folder, says so, and ends orderly with SIGTERM', { timeout }, async () => {
-    const a = node('a')
-    expect(await a.printed(/^node a /)).toBe(`node a of the cluster nodes at ${server.url} hosts one, two`)
-    await a.printed(/^partition\.serving {2}partition=\d epoch=1$/)
-    expect(jsonOf(await cli('call', 'two', 'k', 'add', '3', '--json'))).toBe(3)
-    const b = node('b', '--json')
-    await b.printed(/"partition\.serving"/)
-    // Every line is JSON, and a secret would be nowhere in it.
-    expect(b.lines.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(
-      expect.arrayContaining(['node.started', 'ready', 'partition.serving']),
-    )
-    a.kill('SIGTERM')
-    expect(await a.ended).toBe(0)
-    expect(a.complaints).toEqual(['node a: leaving'])
-    // What it drained is served by the other.
-    expect(jsonOf(await cli('call', 'two', 'k', 'add', '-1', '--json'))).toBe(2)
-    b.kill('SIGINT')
-    expect(await b.ended).toBe(0)
-  })
+  it(
+    'hosts every exported actor type and task of a folder, says so, and ends orderly with SIGTERM',
+    { timeout },
+    async () => {
+      const a = node('a')
+      expect(await a.printed(/^node a /)).toBe(
+        `node a of the cluster nodes at ${server.url} hosts one, two, the task tally`,
+      )
+      await a.printed(/^partition\.serving {2}partition=\d epoch=1$/)
+      expect(jsonOf(await cli('call', 'two', 'k', 'add', '3', '--json'))).toBe(3)
+      const watch = start(['kv', 'watch', 'tally', '--limit', '1'], {
+        env: { HOLDFAST_SERVERS: server.url, HOLDFAST_CLUSTER: 'nodes' },
+      })
+      await watch.printed(/^watching/)
+      await a.printed(new RegExp(`^task\\.serving .*partition=${partitionOf('words.tea', 4)}\\b`))
+      const nc = await connect({ servers: server.url })
+      nc.publish('words.tea', '1')
+      await nc.drain()
+      await watch.printed(/^kv-tally\/words\.tea {2}rev 1 {2}true$/)
+      const b = node('b', '--json')
+      await b.printed(/"partition\.serving"/)
+      // Every line is JSON, and a secret would be nowhere in it.
+      expect(b.lines.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(
+        expect.arrayContaining(['node.started', 'ready', 'partition.serving']),
+      )
+      a.kill('SIGTERM')
+      expect(await a.ended).toBe(0)
+      expect(a.complaints).toEqual(['node a: leaving'])
+      // What it drained is served by the other.
+      expect(jsonOf(await cli('call', 'two', 'k', 'add', '-1', '--json'))).toBe(2)
+      b.kill('SIGINT')
+      expect(await b.ended).toBe(0)
+    },
+  )
 
   it('ends at once at a second signal', { timeout }, async () => {
     const stuck = node('a', '--quiet')
@@ -118,7 +144,7 @@ describe('node', () => {
 
   it.each([
     ['nothing', undefined, /^nothing is not there: give the folder, or the file, of your actors$/],
-    ['none', `export const x = 1`, /^no actor type is exported by none: write "export const Cart = actor/],
+    ['none', `export const x = 1`, /^no actor type or task is exported by none: write "export const Cart = actor/],
     ['throws', `throw new Error('at load')`, /throws\/a\.ts cannot be loaded: at load$/],
     ['lost', `import './gone.ts'`, /lost\/a\.ts cannot be loaded: Cannot find module .*gone\.ts/],
     [

@@ -467,7 +467,7 @@ describe('watch', () => {
       [{ from: 'start', limit: 1_001 }, 'INVALID'],
       [{ from: 'start', key: 'without a type' }, 'INVALID'],
       [{ from: 'start', type: 5 }, 'INVALID'],
-      [{ from: [partition, 'ofAnotherGeneration000', seq, index].join('-') }, 'CONFLICT'],
+      [{ from: [partition, 'ofAnotherGeneration000', seq, index].join('-') }, 'EXPIRED'],
     ] as const) {
       expect((await page(0, request)).error, JSON.stringify(request)).toMatchObject({
         code,

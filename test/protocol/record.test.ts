@@ -226,7 +226,6 @@ describe('bytes that are not a record (C1)', () => {
     const claim = [recordVersion, 1, 3, 7, 'inc', common.prev, 1_000, 2, common.stateHash, 'node-a']
     return Object.assign(claim, changes)
   }
-  const nothing = new Uint8Array(0)
   const commitOf = (...body: unknown[]) => fields({ 1: 2, 9: body })
   const none = new Uint8Array(0)
 

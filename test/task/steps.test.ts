@@ -1,7 +1,6 @@
 /** A node dies, or loses its partition, at each step of a message's way: process, append, acknowledgement, publish. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { task } from '../../src/behaviour/task.ts'
-import type { TaskStore } from '../../src/behaviour/task-store.ts'
+import { task, type TaskStore } from '../../src/behaviour/task.ts'
 import { input, output, TaskCluster, type TaskNode } from './task-cluster.ts'
 
 /** One partition, and a task that adds; a test may hold a message while it is processed. */

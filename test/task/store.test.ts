@@ -1,8 +1,8 @@
 /** The store of a task, as its code uses it: one message after the other, each a function of its own. */
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
-import { task, type ProcessContext } from '../../src/behaviour/task.ts'
-import type { TaskEntry, TaskStore } from '../../src/behaviour/task-store.ts'
+import { task, type ProcessContext, type TaskStore } from '../../src/behaviour/task.ts'
+import type { KvEntry } from '../../src/behaviour/kv-store.ts'
 import { input, TaskCluster } from './task-cluster.ts'
 
 type Step = (store: TaskStore, context: ProcessContext) => Promise<unknown>
@@ -54,7 +54,7 @@ let bench: StoreBench
 const open = (seed: string) => (bench = new StoreBench(seed))
 afterEach(() => bench.cluster.close())
 
-async function all<V>(entries: AsyncIterable<TaskEntry<V>>): Promise<unknown[]> {
+async function all<V>(entries: AsyncIterable<KvEntry<V>>): Promise<unknown[]> {
   const found: unknown[] = []
   for await (const { key, value, rev } of entries) found.push([key, value, rev])
   return found
@@ -315,7 +315,7 @@ describe('a snapshot', () => {
   it('stays as it was, may be read several times, and ends with its message', async () => {
     open('snapshot')
     await bench.message((store) => store.putAll([0, 1].map((n) => [`k${n}`, n])))
-    const kept: AsyncIterable<TaskEntry<unknown>>[] = []
+    const kept: AsyncIterable<KvEntry<unknown>>[] = []
     const read = await bench.message(async (store) => {
       await store.put('k1', 'mine')
       const snapshot = await store.snapshot()

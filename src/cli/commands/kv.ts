@@ -1,6 +1,7 @@
 /** `kv …`: the entries of a key-value store. */
 import { Option, type Command } from 'commander'
-import type { Kv, KvEntry } from '../../client/kv.ts'
+import type { KvEntry } from '../../behaviour/kv-store.ts'
+import type { Kv } from '../../client/kv.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { toJson, type Value } from '../../protocol/values.ts'
 import { exitCodes } from '../exit-codes.ts'

@@ -13,7 +13,7 @@ import type { CreateNodeOptions } from '../../node/options.ts'
 import { settingsFromEnvironment } from '../../node/environment.ts'
 import type { HoldfastEvent, Observer } from '../../ports/observer.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
-import { loadActors } from '../actor-modules.ts'
+import { loadActors, type Hosted } from '../actor-modules.ts'
 import { eventLines, type Detail } from '../event-lines.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { openNatsDoor, type NatsDoor } from '../nats-door.ts'
@@ -45,6 +45,8 @@ export interface ReadyMessage {
   /** Where a client reaches it. */
   readonly servers: string
   readonly actors: readonly ReadyActor[]
+  /** Their names. */
+  readonly tasks: readonly string[]
 }
 
 export interface ReadyActor {
@@ -65,7 +67,7 @@ export function addNode(program: Command, surroundings: Surroundings): void {
     .description('Runs a node of a cluster that hosts your actors.')
     .requiredOption(
       '--actors <paths...>',
-      'folders or files of your actors, .js or .ts: each exported actor() is hosted',
+      'folders or files of your actors, .js or .ts: each exported actor() or task() is hosted',
     )
     .option('--data <folder>', "this node's own folder for its stores (default ./data, or HOLDFAST_DATA_DIR)")
     .option('--node-id <id>', 'unique in the cluster (default: made up once, kept in the folder)')
@@ -105,17 +107,17 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
   let door: NatsDoor | undefined
   let node: HoldfastNode | undefined
   try {
-    const actors = await loadActors(options.actors)
+    const hosted = await loadActors(options.actors)
     // Other commands do without: it is most of the program's start.
     const { createNode } = await import('../../node/create-node.ts')
     const lines = eventLines(run.output, detailOf(options))
     const observer = tellingOfFences(lines, () => {
       if (node?.status().state === 'fenced') onReplaced()
     })
-    node = await createNode(nodeOptions(run, options, actors, observer))
+    node = await createNode(nodeOptions(run, options, hosted, observer))
     const { embedded, id } = node
     if (embedded !== undefined) door = await openNatsDoor(options.port, () => embedded.connect(lines).transport)
-    announce(run, id, actors, door)
+    announce(run, id, hosted, door)
     if ((await Promise.race([asked, replaced])) === 'replaced') {
       throw new HoldfastError(
         'CONFLICT',
@@ -149,13 +151,14 @@ function tellingOfFences(observer: Observer, look: () => void): Observer {
 function nodeOptions(
   run: Run,
   { data, nodeId, host, zone, weight, partitions, replicas, embedded }: NodeCommandOptions,
-  actors: readonly ActorDefinition[],
+  { actors, tasks }: Hosted,
   observer: Observer,
 ): CreateNodeOptions {
   const { dataDir = './data' } = settingsFromEnvironment(run.surroundings.env)
   const settings = run.settings()
   const base = {
     actors,
+    tasks,
     observer,
     dataDir: data ?? dataDir,
     cluster: settings.cluster,
@@ -169,15 +172,24 @@ function nodeOptions(
   return { ...base, name: 'holdfast-node', ...settings.nats, ...(replicas === undefined ? {} : { replicas }) }
 }
 
-function announce(run: Run, node: string, actors: readonly ActorDefinition[], door: NatsDoor | undefined): void {
+function announce(run: Run, node: string, { actors, tasks }: Hosted, door: NatsDoor | undefined): void {
   const { nats, cluster } = run.settings()
   const servers = door === undefined ? addressesOf(nats.servers) : `nats://127.0.0.1:${door.port}`
-  const ready: ReadyMessage = { type: 'ready', node, cluster, servers, actors: actors.map(readyActor) }
+  const ready: ReadyMessage = {
+    type: 'ready',
+    node,
+    cluster,
+    servers,
+    actors: actors.map(readyActor),
+    tasks: tasks.map(({ name }) => name),
+  }
   if (process.send !== undefined) process.send(ready)
   else run.output.result(ready, `node ${node} of the cluster ${cluster} at ${servers} hosts ${typesOf(ready)}`)
 }
 
-export const typesOf = ({ actors }: ReadyMessage): string => actors.map(({ type }) => type).join(', ')
+/** What it hosts, in words. */
+export const typesOf = ({ actors, tasks }: ReadyMessage): string =>
+  [...actors.map(({ type }) => type), ...tasks.map((name) => `the task ${name}`)].join(', ')
 
 const readyActor = ({ type, commands, queries }: ActorDefinition): ReadyActor => ({
   type,
