@@ -17,10 +17,10 @@ import { encodeToken } from '../protocol/subjects.ts'
 import { readValue, writeValue } from '../protocol/value-bytes.ts'
 import { keysFull } from './answers.ts'
 import { actorId, keptType } from './names.ts'
+import type { Outcome } from './outcome.ts'
 import type { Replica } from './replica.ts'
 import { unexpired, type Version } from './store-layout.ts'
 import type { Turn } from './turn.ts'
-import type { Outcome } from './turn-context.ts'
 
 /** Partition time, ms. */
 export const keptForMs = 24 * 3_600_000

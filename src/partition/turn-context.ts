@@ -1,13 +1,8 @@
 import type { EntryContext } from '../behaviour/kv.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
+import type { Outcome } from './outcome.ts'
 import type { Version } from './store-layout.ts'
 import type { Turn } from './turn.ts'
-
-/** What a turn leaves: the state's bytes, or `null` if it was destroyed. */
-export interface Outcome {
-  readonly state: Uint8Array | null
-  readonly expiresAt: number | null
-}
 
 /**
  * What a command's handler sees. Its state is decoded from bytes for this turn alone: nothing that a handler keeps or changes

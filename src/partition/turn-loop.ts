@@ -13,20 +13,20 @@
 import { parseInput } from '../behaviour/input.ts'
 import { entryDefinition } from '../behaviour/kv.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
-import { actorShare } from '../core/hashing.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
-import { nextRev, type SessionId } from '../protocol/ids.ts'
+import type { SessionId } from '../protocol/ids.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { forgotten, notExecuted, overloaded } from './answers.ts'
 import { KeptReplies, type KeptRepliesOptions } from './kept-reply.ts'
+import { versionAfter, type Outcome } from './outcome.ts'
 import { actorId, isKeptId, isOwnType, keptType, keyOf } from './names.ts'
 import type { Expiring, Replica } from './replica.ts'
-import { unexpired, type Version } from './store-layout.ts'
+import { unexpired } from './store-layout.ts'
 import type { Answer, FinishedTurn, Respond, StateChange, Turn } from './turn.ts'
-import { TurnContext, type Outcome } from './turn-context.ts'
+import { TurnContext } from './turn-context.ts'
 
 export interface TurnLoopOptions extends KeptRepliesOptions {
   readonly clock: Clock
@@ -72,6 +72,7 @@ export class TurnLoop {
   /** Of handlers that are asynchronous and have not settled. */
   readonly #timers = new Set<Timer>()
   readonly #keptReplies: KeptReplies
+  readonly #tombstoneUntil = () => this.#options.now() + this.#options.tombstoneMs
 
   constructor(options: TurnLoopOptions) {
     this.#options = options
@@ -132,7 +133,9 @@ export class TurnLoop {
   #remove(actor: CachedActor, type: string): void {
     const before = actor.tip
     const collect = before.state === null || isOwnType(type)
-    const after = collect ? this.#options.replica.absent(actor.id, before.rev) : this.#versionAfter(actor, tombstone)
+    const after = collect
+      ? this.#options.replica.absent(actor.id, before.rev)
+      : versionAfter(actor, tombstone, this.#tombstoneUntil)
     actor.tip = after
     const change = { actor, type, key: keyOf(actor.id), before, after }
     this.#options.finish({ turn: undefined, changes: [change], reply: noReply })
@@ -358,14 +361,9 @@ export class TurnLoop {
 
   #change(actor: CachedActor, type: string, key: string, outcome: Outcome): StateChange {
     const before = actor.tip
-    const after = this.#versionAfter(actor, outcome)
+    const after = versionAfter(actor, outcome, this.#tombstoneUntil)
     actor.tip = after
     return { actor, type, key, before, after }
-  }
-
-  #versionAfter({ id, tip }: CachedActor, { state, expiresAt }: Outcome): Version {
-    const until = state === null ? this.#options.now() + this.#options.tombstoneMs : expiresAt
-    return { rev: nextRev(tip.rev), state, expiresAt: until, share: actorShare(id, tip.rev + 1, state, until) }
   }
 
   #complete(turn: Turn, changes: readonly StateChange[], reply: Uint8Array): void {

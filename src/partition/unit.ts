@@ -8,16 +8,15 @@
  * U4. However often it writes a key, that is one rev of it; a write that leaves nothing where nothing was is none.
  * U5. A unit fits into one record: what would make it larger is `INVALID`.
  */
-import { actorShare } from '../core/hashing.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { nextRev, type Rev } from '../protocol/ids.ts'
 import type { OutputRecord } from '../protocol/record.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { actorId } from './names.ts'
+import { versionAfter, type Outcome } from './outcome.ts'
 import type { Replica } from './replica.ts'
 import { unexpired, type Version } from './store-layout.ts'
 import type { FinishedTurn, StateChange } from './turn.ts'
-import type { Outcome } from './turn-context.ts'
 
 export interface UnitHost {
   readonly replica: Pick<Replica, 'peek' | 'load'>
@@ -137,7 +136,7 @@ export class Unit {
         continue
       }
       const before = actor.tip
-      const after = this.#versionAfter(actor, outcome)
+      const after = versionAfter(actor, outcome, () => this.nowMs + this.#host.tombstoneMs)
       actor.tip = after
       changes.push({ actor, type, key, before, after })
     }
@@ -164,12 +163,6 @@ export class Unit {
 
   #before(actor: CachedActor): Version {
     return unexpired(actor.tip, () => this.nowMs)
-  }
-
-  #versionAfter({ id, tip }: CachedActor, { state, expiresAt }: Outcome): Version {
-    const rev = nextRev(tip.rev)
-    const until = state === null ? this.nowMs + this.#host.tombstoneMs : expiresAt
-    return { rev, state, expiresAt: until, share: actorShare(id, rev, state, until) }
   }
 
   async #hold(id: string): Promise<CachedActor> {

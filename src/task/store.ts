@@ -84,7 +84,7 @@ export class UnitStore<V> implements TaskStore<V> {
     return (await this.#put(key, value, options, (seen) => checkedRev(key, seen, rev))).rev
   }
 
-  async delete(key: string, { rev }: { readonly rev?: number | undefined } = {}): Promise<boolean> {
+  async delete(key: string, { rev }: KvDeleteOptions = {}): Promise<boolean> {
     checkKey(key)
     if (rev !== undefined) checkRev(rev)
     let was = false
