@@ -79,7 +79,7 @@ export class Link {
     let connection: NatsConnection
     let socketError: Error | undefined
     try {
-      const options: HeldOptions = { ...checked.options, onSocketError: (error) => (socketError = error) }
+      const options: HeldOptions = { ...checked.options, onSocketError: (error) => (socketError ??= error) }
       connection = await NatsConnectionImpl.connect(options)
     } catch (cause) {
       throw connectError(checked.servers, cause instanceof errors.TimeoutError ? (socketError ?? cause) : cause)

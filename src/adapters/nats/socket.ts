@@ -6,8 +6,9 @@
  * K2. A stale connection is destroyed at once. nats.js first waits until all is written, which a server that hangs never
  *     lets happen: the connection would stay "connected" for ever, and what is published would pile up.
  * K8. A server that is given by its IP address shows a certificate for that address. nats.js would have it be for "localhost".
- * K9. What ended a socket is told: a server that does not like a client's certificate says so when the handshake is over for the
- *     client, and nats.js knows of a time-out only.
+ * K9. What ended a socket is told, and nats.js knows of a time-out only: a server that does not like a client's certificate says so when
+ *     the handshake is over for the client. What it says may be lost on the way; that it asked for a certificate, and then ended the
+ *     connection without another word, is enough.
  *
  * nats.js makes its sockets by one factory for the whole process; `useHeldSockets` is called before each first connect. Another
  * user of nats.js in this process may put the factory back: then K1 and K2 are as in nats.js, and `backlogOf` says 0.
@@ -17,6 +18,7 @@ import {
   setTransportFactory,
   type ConnectionOptions,
   type NatsConnection,
+  type ServerInfo,
 } from '@nats-io/transport-node'
 import { NodeTransport, nodeResolveHost } from '@nats-io/transport-node/lib/node_transport.js'
 
@@ -31,13 +33,37 @@ class HeldSocket extends NodeTransport {
     return this.connected && !this.done ? this.socket.writableLength : 0
   }
 
-  override connect(server: { hostname: string; port: number; tlsName: string }, options: HeldOptions): Promise<void> {
+  #asksForCertificate = false
+
+  override async connect(
+    server: { hostname: string; port: number; tlsName: string },
+    options: HeldOptions,
+  ): Promise<void> {
     const { tls, onSocketError } = options
     void this.closed().then((error) => {
       if (error instanceof Error) onSocketError?.(error)
     })
-    if (server.tlsName !== '' || typeof tls !== 'object' || tls === null) return super.connect(server, options)
-    return super.connect(server, { ...options, tls: Object.assign({ host: server.hostname }, tls) })
+    const byAddress = server.tlsName === '' && typeof tls === 'object' && tls !== null
+    await super.connect(
+      server,
+      byAddress ? { ...options, tls: Object.assign({ host: server.hostname }, tls) } : options,
+    )
+    if (this.#asksForCertificate && onSocketError !== undefined) this.#awaitFirstWord(onSocketError)
+  }
+
+  override async peekInfo(): Promise<ServerInfo> {
+    const info = await super.peekInfo()
+    this.#asksForCertificate = info.tls_verify === true
+    return info
+  }
+
+  /** K9 */
+  #awaitFirstWord(onSocketError: (error: Error) => void): void {
+    const { socket } = this
+    const refused = () => onSocketError(new Error('certificate required, or another one'))
+    if (socket.destroyed) return refused()
+    socket.once('close', refused)
+    socket.once('data', () => socket.off('close', refused))
   }
 
   override disconnect(): void {
