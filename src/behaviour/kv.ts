@@ -11,6 +11,7 @@
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { encodeToken, maxTokenBytes } from '../protocol/subjects.ts'
+import { requireRev } from './kv-checks.ts'
 import type { ActorDefinition, CommandContext, CommandHandler, EntryInfo, QueryHandler } from './definition.ts'
 
 /** Types that begin so are stores. */
@@ -88,12 +89,12 @@ const commands: Readonly<Record<string, (ctx: EntryContext, input: unknown) => u
   put,
   putIfAbsent: (ctx, input) => (ctx.exists ? (putInput(input), null) : put(ctx, input)),
   update(ctx, input) {
-    checkRev(ctx, revOf(fieldsOf(input).rev, 'update'))
+    requireRev(ctx.key, ctx, revOf(fieldsOf(input).rev, 'update'))
     return put(ctx, input)
   },
   delete(ctx, input) {
     const rev = input === null ? undefined : fieldsOf(input).rev
-    if (rev != null) checkRev(ctx, revOf(rev, 'delete'))
+    if (rev != null) requireRev(ctx.key, ctx, revOf(rev, 'delete'))
     if (ctx.exists) ctx.destroy()
     return ctx.exists
   },
@@ -115,12 +116,6 @@ export const entryDefinition: ActorDefinition = Object.freeze({
   queries: Object.freeze(Object.assign(Object.create(null), queries) as Record<string, QueryHandler>),
   inputs: Object.freeze({}),
 })
-
-function checkRev({ exists, rev, key }: EntryContext, expected: number): void {
-  if (exists && rev === expected) return
-  const is = exists ? `has rev ${rev}` : 'is not there'
-  throw new HoldfastError('CONFLICT', `the entry "${key}" ${is}, not rev ${expected}: read it again`)
-}
 
 function putInput(input: unknown): { readonly value: unknown; readonly ttlMs: number | null } {
   const { value, ttlMs = null } = fieldsOf(input)

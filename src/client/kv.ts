@@ -2,6 +2,7 @@
  * A key-value store as its users see it. Its entries are keyed actors of the type `kv-<name>` (decisions/0019): single entries are read and
  * written by commands and queries as of any keyed actor, and ranges by scans. What may be relied on is written in docs/kv.md.
  */
+import { bound, checkedRev, checkKey, checkLimit } from '../behaviour/kv-checks.ts'
 import type {
   KvCountOptions,
   KvDeleteOptions,
@@ -18,7 +19,6 @@ import type { Clock } from '../ports/clock.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
-import { checkName, maxNameBytes } from '../protocol/subjects.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
 import { inFlight } from './in-flight.ts'
 import type { ScanAsks } from './scan-asks.ts'
@@ -202,9 +202,7 @@ export class Kv<V> implements KvStore<V> {
 
   #rows(options: RowsOptions): AsyncIterable<KvEntry<V>> {
     const { limit } = options
-    if (limit !== undefined && !(Number.isSafeInteger(limit) && limit >= 0)) {
-      throw invalid('a limit is a whole number from 0')
-    }
+    checkLimit(limit)
     return iterable(() => entriesOf<V>(this.#scanner().rows(options)))
   }
 
@@ -246,24 +244,5 @@ async function* entriesOf<V>(rows: AsyncIterable<ScanRow>): AsyncGenerator<KvEnt
 
 /** Begins anew with each iteration. */
 const iterable = <T>(begin: () => AsyncIterator<T>): AsyncIterable<T> => ({ [Symbol.asyncIterator]: begin })
-
-function checkKey(key: unknown): void {
-  if (typeof key !== 'string') throw invalid('a key is a text')
-  checkName(key, 'key')
-}
-
-/** A bound may be empty, unlike a key. */
-function bound(text: string | undefined, what: string): string | undefined {
-  if (text === undefined || text === '') return text
-  if (typeof text !== 'string') throw invalid(`"${what}" is a text`)
-  if (Buffer.byteLength(text) > maxNameBytes) throw invalid(`"${what}" has at most ${maxNameBytes} bytes, as keys have`)
-  checkName(text, 'key')
-  return text
-}
-
-function checkedRev(rev: unknown): number {
-  if (Number.isSafeInteger(rev) && (rev as number) >= 0) return rev as number
-  throw invalid('a rev is the whole number that came with an entry')
-}
 
 const invalid = (message: string) => new HoldfastError('INVALID', message)

@@ -3,7 +3,7 @@
  * the next. No key is in two partitions.
  */
 import type { ScanRow } from '../protocol/scan.ts'
-import { compareKeys } from './key-order.ts'
+import { compareKeys } from '../protocol/key-order.ts'
 import type { ScanRows } from './scan-rows.ts'
 
 export async function* mergeRows(

@@ -7,6 +7,7 @@
  * S3. It is of use while a message is processed, and for no other message than that.
  */
 import { ttlOf } from '../behaviour/kv.ts'
+import { bound, checkedRev, checkKey, checkLimit, requireRev } from '../behaviour/kv-checks.ts'
 import type {
   KvCountOptions,
   KvDeleteOptions,
@@ -20,8 +21,8 @@ import type {
 import type { TaskStore, TaskStoreDefinition } from '../behaviour/task.ts'
 import type { Seen, Unit, Written } from '../partition/unit.ts'
 import { HoldfastError } from '../protocol/errors.ts'
+import { compareKeys } from '../protocol/key-order.ts'
 import { maxScanRows, type KeyRange, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
-import { checkName, maxNameBytes } from '../protocol/subjects.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 
 /** What a store needs of the instance that it belongs to. */
@@ -80,16 +81,16 @@ export class UnitStore<V> implements TaskStore<V> {
   }
 
   async update(key: string, value: V, { rev, ...options }: KvUpdateOptions): Promise<number> {
-    checkRev(rev)
-    return (await this.#put(key, value, options, (seen) => checkedRev(key, seen, rev))).rev
+    checkedRev(rev)
+    return (await this.#put(key, value, options, (seen) => hasRev(key, seen, rev))).rev
   }
 
   async delete(key: string, { rev }: KvDeleteOptions = {}): Promise<boolean> {
     checkKey(key)
-    if (rev !== undefined) checkRev(rev)
+    if (rev !== undefined) checkedRev(rev)
     let was = false
     await this.#host.unit().write(this.#definition.type, key, (seen) => {
-      if (rev !== undefined) checkedRev(key, seen, rev)
+      if (rev !== undefined) hasRev(key, seen, rev)
       was = seen.state !== null
       return was ? { state: null, expiresAt: null } : undefined
     })
@@ -113,12 +114,12 @@ export class UnitStore<V> implements TaskStore<V> {
 
   range({ from, to, reverse = false, limit }: KvRangeOptions = {}): AsyncIterable<KvEntry<V>> {
     const range = { from: bound(from, 'from'), to: bound(to, 'to'), reverse }
-    return this.#entries(range, checkedLimit(limit))
+    return this.#entries(range, limit)
   }
 
   prefix(prefix: string, { reverse = false, limit }: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
     if (typeof prefix !== 'string') throw invalid('a prefix is a text')
-    return this.#entries({ prefix: bound(prefix, 'prefix'), reverse }, checkedLimit(limit))
+    return this.#entries({ prefix: bound(prefix, 'prefix'), reverse }, limit)
   }
 
   async count({ from, to, prefix }: KvCountOptions = {}): Promise<number> {
@@ -173,11 +174,12 @@ export class UnitStore<V> implements TaskStore<V> {
     return unit.write(this.#definition.type, key, (seen) => (may(seen) ? { state, expiresAt } : undefined))
   }
 
-  #entries(range: Range, limit: number): AsyncIterable<KvEntry<V>> {
+  #entries(range: Range, limit: number | undefined): AsyncIterable<KvEntry<V>> {
+    checkLimit(limit)
     const begin = async function* (store: UnitStore<V>) {
       const own = store.#ownIn(range)
       await store.#host.settled()
-      yield* entriesOf<V>(store.#merged(range, own, undefined), limit)
+      yield* entriesOf<V>(store.#merged(range, own, undefined), limit ?? unlimited)
     }
     return iterable(() => begin(this))
   }
@@ -187,7 +189,7 @@ export class UnitStore<V> implements TaskStore<V> {
     const ahead = range.reverse ? -1 : 1
     let at = 0
     for await (const row of this.#stored(range, snapshot)) {
-      while (at < own.length && order(own[at]!.key, row.key) * ahead < 0) yield* present(own[at++]!)
+      while (at < own.length && compareKeys(own[at]!.key, row.key) * ahead < 0) yield* present(own[at++]!)
       if (own[at]?.key === row.key) yield* present(own[at++]!)
       else yield row
     }
@@ -211,7 +213,7 @@ export class UnitStore<V> implements TaskStore<V> {
   /** The message's own writes in a range, in its direction. */
   #ownIn(range: Range): readonly Written[] {
     const own = this.#host.unit().writesOf(this.#definition.type)
-    const found = own.filter(({ key }) => isIn(range, key)).sort((a, b) => order(a.key, b.key))
+    const found = own.filter(({ key }) => isIn(range, key)).sort((a, b) => compareKeys(a.key, b.key))
     return range.reverse ? found.toReversed() : found
   }
 }
@@ -238,45 +240,18 @@ const entryOf = <V>({ key, rev, state, expiresAt }: Row): KvEntry<V> => ({
   ...(expiresAt === null ? {} : { expiresAt }),
 })
 
-const order = (a: string, b: string): number => (a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b)))
-
 const isIn = ({ from, to, prefix }: KeyRange, key: string): boolean =>
-  (from === undefined || order(key, from) >= 0) &&
-  (to === undefined || order(key, to) < 0) &&
+  (from === undefined || compareKeys(key, from) >= 0) &&
+  (to === undefined || compareKeys(key, to) < 0) &&
   (prefix === undefined || key.startsWith(prefix))
+
+/** Throws `CONFLICT` where it has not. */
+function hasRev(key: string, { rev, state }: Seen, expected: number): true {
+  requireRev(key, { exists: state !== null, rev }, expected)
+  return true
+}
 
 /** Begins anew with each iteration. */
 const iterable = <T>(begin: () => AsyncIterator<T>): AsyncIterable<T> => ({ [Symbol.asyncIterator]: begin })
-
-function checkKey(key: unknown): void {
-  if (typeof key !== 'string') throw invalid('a key is a text')
-  checkName(key, 'key')
-}
-
-function checkRev(rev: unknown): void {
-  if (Number.isSafeInteger(rev) && (rev as number) >= 0) return
-  throw invalid('a rev is the whole number that came with an entry')
-}
-
-function checkedRev(key: string, { rev, state }: Seen, expected: number): true {
-  if (state !== null && rev === expected) return true
-  const is = state === null ? 'is not there' : `has rev ${rev}`
-  throw new HoldfastError('CONFLICT', `the entry "${key}" ${is}, not rev ${expected}: read it again`)
-}
-
-/** A bound may be empty, unlike a key. */
-function bound(text: string | undefined, what: string): string | undefined {
-  if (text === undefined || text === '') return text
-  if (typeof text !== 'string') throw invalid(`"${what}" is a text`)
-  if (Buffer.byteLength(text) > maxNameBytes) throw invalid(`"${what}" has at most ${maxNameBytes} bytes, as keys have`)
-  checkName(text, 'key')
-  return text
-}
-
-function checkedLimit(limit: number | undefined): number {
-  if (limit === undefined) return unlimited
-  if (Number.isSafeInteger(limit) && limit >= 0) return limit
-  throw invalid('a limit is a whole number from 0')
-}
 
 const invalid = (message: string) => new HoldfastError('INVALID', message)

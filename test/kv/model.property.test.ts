@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { compareKeys } from '../../src/client/key-order.ts'
+import { compareKeys } from '../../src/protocol/key-order.ts'
 import { isHoldfastError, type Holdfast, type Kv, type KvEntry } from '../../src/index.ts'
 import { TestCluster } from '../support/cluster.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { inFlight } from '../../src/client/in-flight.ts'
-import { compareKeys } from '../../src/client/key-order.ts'
+import { compareKeys } from '../../src/protocol/key-order.ts'
 import { mergeRows } from '../../src/client/scan-merge.ts'
 import { ScanRows } from '../../src/client/scan-rows.ts'
 import { generation, rev, seq } from '../../src/protocol/ids.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compareKeys } from '../../src/client/key-order.ts'
+import { compareKeys } from '../../src/protocol/key-order.ts'
 import { MemoryWorld } from '../../src/adapters/memory/world.ts'
 import { noShare } from '../../src/core/hashing.ts'
 import { startOfLog } from '../../src/core/log.ts'

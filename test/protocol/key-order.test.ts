@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compareKeys } from '../../src/client/key-order.ts'
+import { compareKeys } from '../../src/protocol/key-order.ts'
 import { name } from '../protocol/arbitraries.ts'
 
 describe('the order of keys', () => {
