@@ -5,12 +5,18 @@
  * C2. Each is in a process group of its own: Ctrl-C reaches the example's first process alone, which then ends them in order.
  */
 import { fork, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const patienceMs = 10_000
 
-/** The root of the package. */
-export const root = fileURLToPath(new URL('../../', import.meta.url))
+/** The root of the package; also for what was compiled into a folder of it. */
+export const root = findRoot(dirname(fileURLToPath(import.meta.url)))
+
+function findRoot(folder: string): string {
+  return existsSync(join(folder, 'package.json')) ? folder : findRoot(dirname(folder))
+}
 
 /** Runs a TypeScript file, with a channel for messages. */
 export function runScript(file: URL, args: readonly string[]): ChildProcess {
@@ -44,6 +50,10 @@ export class Child<M extends { readonly kind: string } = never> {
       child.once('exit', (code, signal) => gone(signal ?? `exit code ${code}`))
       child.once('error', (error) => gone(error.message))
     })
+  }
+
+  get pid(): number {
+    return this.#process.pid!
   }
 
   /** Resolves as `promise` does; rejects if the process ends before. */

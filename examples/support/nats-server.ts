@@ -9,12 +9,32 @@ import type { Teardown } from './teardown.ts'
 
 const deploy = join(root, 'deploy/nats')
 
+export interface NatsServer {
+  readonly url: string
+  readonly pid: number
+}
+
+export interface NatsServerOptions {
+  /** Default: deploy/nats/server.conf. */
+  readonly config?: string
+  /** More of the command line. Default: none. */
+  readonly args?: readonly string[]
+}
+
 /** Resolves to its URL once it is ready. */
-export async function startNatsServer(storeDir: string, teardown: Teardown, troubles: string[]): Promise<string> {
+export const startNatsServer = async (storeDir: string, teardown: Teardown, troubles: string[]): Promise<string> =>
+  (await launchNatsServer(storeDir, teardown, troubles)).url
+
+export async function launchNatsServer(
+  storeDir: string,
+  teardown: Teardown,
+  troubles: string[],
+  { config = join(deploy, 'server.conf'), args = [] }: NatsServerOptions = {},
+): Promise<NatsServer> {
   const { stdout } = await promisify(execFile)(join(deploy, 'get-nats-server'))
   await mkdir(storeDir, { recursive: true })
   // Port -1: one that is free.
-  const server = spawn(stdout.trim(), ['-c', join(deploy, 'server.conf'), '-p', '-1'], {
+  const server = spawn(stdout.trim(), ['-c', config, '-p', '-1', ...args], {
     env: { ...process.env, NATS_STORE_DIR: storeDir },
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
@@ -30,5 +50,5 @@ export async function startNatsServer(storeDir: string, teardown: Teardown, trou
       if (/\[(ERR|FTL)\]/.test(line)) console.error(line)
     })
   })
-  return child.before(ready)
+  return { url: await child.before(ready), pid: server.pid! }
 }
