@@ -9,6 +9,7 @@
  * T4. A handler is called from the transport's own tick, one message after the other. What it throws is reported, and stops nothing.
  * T5. Of the subscribers with one `queue` name exactly one gets each message.
  * T6. After `close` no handler is called any more.
+ * T7. Bytes given to `publish` are the caller's again when it returns.
  */
 export interface Transport {
   /** Bytes that one message may hold at most, headers included. */

@@ -1,5 +1,5 @@
 /**
- * What every adapter of the Transport port keeps (T1–T6).
+ * What every adapter of the Transport port keeps (T1–T7).
  *
  * Call `transportConformance` from the adapter's own test file; each test gets a world of its own from `makeWorld`.
  */
@@ -110,12 +110,15 @@ export function transportConformance(
         await atA.count(1)
       })
 
-      it('hold the bytes of the moment they were published at', async () => {
+      it('hold the bytes of the moment they were published at (T7)', async () => {
         const [one, two] = [await listen(a, 's.x'), await listen(b, 's.x')]
-        const buffer = bytes('before')
-        a.publish('s.x', buffer)
-        buffer.fill(0x21)
-        for (const collector of [one, two]) expect(text((await collector.count(1))[0]!.data)).toBe('before')
+        for (const buffer of [bytes('before'), Buffer.from('before')]) {
+          a.publish('s.x', buffer)
+          buffer.fill(0x21)
+        }
+        for (const collector of [one, two]) {
+          expect((await collector.count(2)).map(({ data }) => text(data))).toEqual(['before', 'before'])
+        }
       })
 
       it('may be as large as the limit says, headers included, and not larger', async () => {

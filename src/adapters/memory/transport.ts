@@ -1,5 +1,5 @@
 /**
- * One connection to a `MemoryHub` (T1–T6 of the Transport port).
+ * One connection to a `MemoryHub` (T1–T7 of the Transport port).
  */
 import type { Observer } from '../../ports/observer.ts'
 import type {
@@ -64,7 +64,7 @@ export class MemoryTransport implements Transport {
     if (!this.connected || link.loses()) return
     const message: Message = {
       subject,
-      data: data.length === 0 ? noBytes : data.slice(),
+      data: data.length === 0 ? noBytes : new Uint8Array(data),
       reply: options?.reply,
       headers: options?.headers && Object.keys(options.headers).length > 0 ? { ...options.headers } : undefined,
       noResponders: false,

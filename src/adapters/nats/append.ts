@@ -1,16 +1,16 @@
 /** One append to a log: what it carries, and what the acknowledgement means for it (C1, C3). */
-import { MsgHdrsImpl, type MsgHdrs } from '@nats-io/transport-node'
 import type { AppendResult } from '../../protocol/log.ts'
 import type { Seq } from '../../protocol/ids.ts'
 import { acknowledgementOf, sentenceOf } from './acknowledgement.ts'
+import { headerBlock } from './outbound.ts'
 import type { Answer } from './requests.ts'
 
 const expectedHeader = 'Nats-Expected-Last-Sequence'
 
 /** Bytes that the header of an append takes at most. */
-export const appendOverhead = `NATS/1.0\r\n${expectedHeader}: ${Number.MAX_SAFE_INTEGER}\r\n\r\n`.length
+export const appendOverhead = headerBlock(`${expectedHeader}: ${Number.MAX_SAFE_INTEGER}\r\n`).length
 
-export const expecting = (expected: Seq): MsgHdrs => MsgHdrsImpl.fromRecord({ [expectedHeader]: [String(expected)] })
+export const expecting = (expected: Seq): string => headerBlock(`${expectedHeader}: ${expected}\r\n`)
 
 export function resultOf(answer: Answer, stream: string): AppendResult {
   const acknowledgement = acknowledgementOf(answer, stream)

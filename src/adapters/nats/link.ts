@@ -12,7 +12,6 @@ import {
   errors,
   NatsConnectionImpl,
   type Msg,
-  type MsgHdrs,
   type NatsConnection,
   type Status,
 } from '@nats-io/transport-node'
@@ -23,9 +22,10 @@ import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { connectError } from './connect-error.ts'
 import { checkSettings, type CheckedSettings } from './connection-options.ts'
+import { Outbound } from './outbound.ts'
 import { checkVersion } from './server-version.ts'
 import type { NatsSettings } from './settings.ts'
-import { backlogOf, useHeldSockets, type HeldOptions } from './socket.ts'
+import { backlogOf, senderOf, useHeldSockets, type HeldOptions } from './socket.ts'
 
 export interface NatsParts {
   readonly clock: Clock
@@ -56,6 +56,7 @@ export class Link {
   /** Subjects under it are this connection's own. */
   readonly inboxRoot: string
   readonly #connection: NatsConnection
+  readonly #outbound: Outbound
   readonly #listeners = new Set<LinkListener>()
   readonly #flushes = new Set<(error: HoldfastError) => void>()
   #up = true
@@ -66,6 +67,7 @@ export class Link {
 
   private constructor(connection: NatsConnection, settings: CheckedSettings, parts: NatsParts) {
     this.#connection = connection
+    this.#outbound = new Outbound(senderOf(connection))
     this.settings = settings
     this.parts = parts
     this.inboxRoot = `${settings.inboxPrefix}.${parts.random.id()}`
@@ -117,29 +119,20 @@ export class Link {
     return this.#connection.getServer()
   }
 
-  /** False: it was not sent, and never will be. The subject, the headers and the size must have been checked. */
-  send(subject: string, data: Uint8Array, reply?: string, headers?: MsgHdrs): boolean {
+  /**
+   * False: it was not sent, and never will be. The subject, the headers and the size must have been checked; `headers` is a block of them
+   * (outbound.ts).
+   */
+  send(subject: string, data: Uint8Array, reply?: string, headers?: string): boolean {
     if (!this.#up) return false
-    if (backlogOf(this.#connection) > this.settings.maxBacklogBytes) {
+    if (backlogOf(this.#connection) + this.#outbound.pending > this.settings.maxBacklogBytes) {
       this.parts.observer.emit({ type: 'message.dropped', subject, reason: 'overflow' })
       return false
     }
-    // nats.js writes at the end of this tick: until then the bytes must stay as they are.
-    const bytes = data.length === 0 ? data : Buffer.from(data)
-    try {
-      if (reply === undefined && headers === undefined) this.#connection.publish(subject, bytes)
-      else {
-        this.#connection.publish(subject, bytes, {
-          ...(reply === undefined ? {} : { reply }),
-          ...(headers === undefined ? {} : { headers }),
-        })
-      }
-      return true
-    } catch (error) {
-      // It closed for good, and `#watch` has not heard yet.
-      if (error instanceof errors.ClosedConnectionError) return false
-      throw error
-    }
+    // It closed for good, and `#watch` has not heard yet.
+    if (this.#connection.isClosed()) return false
+    this.#outbound.publish(subject, data, reply, headers)
+    return true
   }
 
   /** What `handler` throws is reported (T4): to nats.js it would be the end of all reading. */
@@ -147,6 +140,7 @@ export class Link {
     if (this.#closing !== undefined || this.#connection.isClosed()) return { close() {} }
     const { observer } = this.parts
     let open = true
+    this.#outbound.pushOut()
     const subscription = this.#connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
@@ -163,6 +157,7 @@ export class Link {
       close: () => {
         if (!open) return
         open = false
+        this.#outbound.pushOut()
         subscription.unsubscribe()
       },
     }
@@ -170,6 +165,7 @@ export class Link {
 
   flush(): Promise<void> {
     if (!this.#up) return Promise.reject(this.#broken())
+    this.#outbound.pushOut()
     return new Promise((resolve, reject) => {
       this.#flushes.add(reject)
       this.#connection
@@ -239,6 +235,7 @@ export class Link {
   #goDown(): void {
     if (!this.#up) return
     this.#up = false
+    this.#outbound.clear()
     const heard = this.#connected && this.#closing === undefined
     this.#connected = false
     for (const reject of this.#flushes) reject(this.#broken())

@@ -2,9 +2,9 @@
  * What may go on the wire. A malformed subject, queue name or header would be read by the server as another message, and a
  * line of the protocol that is too long ends the connection.
  */
-import { MsgHdrsImpl, type MsgHdrs } from '@nats-io/transport-node'
 import type { Headers } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
+import { headerBlock } from './outbound.ts'
 
 /** A line of the protocol holds at most 4,096 bytes, in it a subject, a reply subject and numbers. */
 const maxSubjectBytes = 1_024
@@ -58,29 +58,24 @@ export function checkQueue(queue: string): void {
   )
 }
 
-/** Headers as nats.js takes them, and how many bytes they are in a message. */
-export interface EncodedHeaders {
-  readonly headers: MsgHdrs
-  readonly bytes: number
-}
+const headerName = /^[!-9;-~]+$/
+const unsendable = /[\r\n]|^\s|\s$/
 
-const blockBytes = 'NATS/1.0\r\n\r\n'.length
-const lineBytes = ': \r\n'.length
-
-export function encodeHeaders(headers: Headers): EncodedHeaders | undefined {
-  const lines: [name: string, values: string[]][] = []
-  let bytes = blockBytes
-  for (const [name, value] of Object.entries(headers)) {
-    if (!/^[!-9;-~]+$/.test(name)) {
+/** Headers as a block of the protocol; '' where there are none. */
+export function encodeHeaders(headers: Headers): string {
+  let lines = ''
+  for (const name in headers) {
+    if (!Object.hasOwn(headers, name)) continue
+    if (!headerName.test(name)) {
       throw invalid(`${shown(name)} is not the name of a header: use printable ASCII without space and ":"`)
     }
-    if (/[\r\n]|^\s|\s$/.test(value)) {
+    const value = headers[name]!
+    if (unsendable.test(value)) {
       throw invalid(`the value of header ${name} has a line break or an outer space, which would not arrive: encode it`)
     }
-    bytes += lineBytes + name.length + Buffer.byteLength(value)
-    lines.push([name, [value]])
+    lines += `${name}: ${value}\r\n`
   }
-  return lines.length === 0 ? undefined : { headers: MsgHdrsImpl.fromRecord(Object.fromEntries(lines)), bytes }
+  return lines === '' ? '' : headerBlock(lines)
 }
 
 const shown = (text: string) => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)

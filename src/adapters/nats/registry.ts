@@ -6,7 +6,6 @@
  * G5. Reads are answered by the stream's leader; a list is read key by key and is no snapshot.
  * G6. A write is sent once. It throws `RETRY` only if nobody can have got it.
  */
-import { MsgHdrsImpl } from '@nats-io/transport-node'
 import type { CasResult, Registry, RegistryChange, RegistryEntry } from '../../ports/registry.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
@@ -15,6 +14,7 @@ import { acknowledgementOf, isWrongExpectation, sentenceOf } from './acknowledge
 import { plainBytes } from './bytes.ts'
 import { JetStream, type StoredMessage } from './jetstream.ts'
 import type { Link } from './link.ts'
+import { encodeHeaders } from './message-check.ts'
 import { createStream } from './provision.ts'
 import { RegistryWatch } from './registry-watch.ts'
 import { Requests } from './requests.ts'
@@ -141,9 +141,9 @@ export class NatsRegistry implements Registry {
         `the value of ${key} has ${value.length} bytes, and the NATS server takes ${this.#link.maxPayload} with headers (max_payload): make it smaller`,
       )
     }
-    const headers = MsgHdrsImpl.fromRecord({
-      ...(expected === undefined ? {} : { [expectedHeader]: [String(expected)] }),
-      ...(deletion ? { 'KV-Operation': ['DEL'] } : {}),
+    const headers = encodeHeaders({
+      ...(expected === undefined ? {} : { [expectedHeader]: String(expected) }),
+      ...(deletion ? { 'KV-Operation': 'DEL' } : {}),
     })
     const answer = await this.#requests.ask({ subject: this.#subject(key), headers }, value)
     const said = acknowledgementOf(answer, this.#stream)

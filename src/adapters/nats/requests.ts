@@ -6,7 +6,7 @@
  * A2. Questions go out in the order of the calls, before `send` returns.
  * A3. At most `maxPending` wait for an answer; one more is not sent.
  */
-import type { Msg, MsgHdrs } from '@nats-io/transport-node'
+import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import type { Link } from './link.ts'
@@ -27,7 +27,8 @@ export interface Question {
   readonly subject: string
   /** Where it differs from the requests' own. */
   readonly timeoutMs?: number
-  readonly headers?: MsgHdrs
+  /** A block of them (outbound.ts). */
+  readonly headers?: string
 }
 
 interface Pending {

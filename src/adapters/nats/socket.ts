@@ -87,3 +87,10 @@ export function backlogOf(connection: NatsConnection): number {
   const { transport } = connection.protocol
   return transport instanceof HeldSocket ? transport.backlog : 0
 }
+
+/** How bytes of the protocol get into a connection, in order with all else that nats.js has to say on it. */
+export function senderOf(connection: NatsConnection): (bytes: Uint8Array) => void {
+  if (!(connection instanceof NatsConnectionImpl)) throw new TypeError('this is not a connection of nats.js')
+  const { protocol } = connection
+  return (bytes) => protocol.sendCommand(bytes)
+}

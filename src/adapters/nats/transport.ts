@@ -1,5 +1,5 @@
 /**
- * The Transport port over a connection to NATS (T1–T6).
+ * The Transport port over a connection to NATS (T1–T7).
  *
  * What the link does not send while it is down, or above its bound, is lost in silence here (T1): the link has reported it.
  */
@@ -43,15 +43,15 @@ export class NatsTransport implements Transport {
     checkSubject(subject, 'subject')
     const reply = options?.reply
     if (reply !== undefined) checkSubject(reply, 'reply subject')
-    const headers = options?.headers === undefined ? undefined : encodeHeaders(options.headers)
-    const size = data.length + (headers?.bytes ?? 0)
+    const headers = options?.headers === undefined ? '' : encodeHeaders(options.headers)
+    const size = data.length + Buffer.byteLength(headers)
     if (size > this.#link.maxPayload) {
       throw new HoldfastError(
         'INVALID',
         `this message has ${size} bytes, headers included, and the NATS server takes at most ${this.#link.maxPayload} (max_payload)`,
       )
     }
-    if (!this.#closed) this.#link.send(subject, data, reply, headers?.headers)
+    if (!this.#closed) this.#link.send(subject, data, reply, headers)
   }
 
   subscribe(subject: string, handler: (message: Message) => void, options?: SubscribeOptions): Subscription {
