@@ -14,9 +14,9 @@
  * F4. An idempotency key is 1 to 256 bytes of well-formed UTF-8; without one its field is nil. A frame with any other is `INVALID`.
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
+import { FieldReader, FieldWriter } from './fields.ts'
 import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
-import { joinPieces, PieceCutter } from './pieces.ts'
-import { readValue, writeValue } from './value-bytes.ts'
+import { PieceCutter } from './pieces.ts'
 
 export const frameVersion = 2
 
@@ -82,147 +82,170 @@ export interface WireError {
   readonly path?: string
 }
 
-export function encodeRequestFrame(frame: RequestFrame): Uint8Array {
-  const inputs = joinPieces(frame.requests.map((r) => r.input))
-  const flat: unknown[] = [frameVersion, frame.partitions, frame.session, frame.low, inputs]
-  for (const r of frame.requests) {
-    flat.push(requestKinds.indexOf(r.kind), r.number, r.type, r.key, r.name, r.input.length, Math.ceil(r.timeoutMs))
-    flat.push(r.idempotencyKey ?? null)
+/** Fields of a frame before those of its requests or replies, and of each of these. */
+const requestHead = 5
+const requestFields = 8
+const replyHead = 3
+const replyFields = 3
+
+const writer = new FieldWriter()
+
+/** Throws `INVALID` for a text that is not well-formed. */
+export function encodeRequestFrame({ partitions, session, low, requests }: RequestFrame): Uint8Array {
+  const frame = writer.begin()
+  frame.list(requestHead + requests.length * requestFields)
+  frame.natural(frameVersion)
+  frame.natural(partitions)
+  frame.text(session)
+  frame.natural(low)
+  let inputBytes = 0
+  for (const { input } of requests) inputBytes += input.length
+  frame.bytesHead(inputBytes)
+  for (const { input } of requests) frame.piece(input)
+  for (const { kind, number, type, key, name, input, timeoutMs, idempotencyKey } of requests) {
+    frame.natural(requestKinds.indexOf(kind))
+    frame.natural(number)
+    frame.text(type)
+    frame.text(key)
+    frame.text(name)
+    frame.natural(input.length)
+    frame.natural(Math.ceil(timeoutMs))
+    if (idempotencyKey === undefined) frame.nil()
+    else frame.text(idempotencyKey)
   }
-  return writeValue(flat)
+  return frame.take()
 }
 
 export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
-  const flat = unpackFlat(bytes)
-  const head = 5
-  const fields = 8
-  const count = (flat.length - head) / fields
-  if (!Number.isInteger(count) || count < 0 || count > maxRequestsInFrame) throw malformed('number of fields')
-  const inputs = new PieceCutter(bytesOf(flat[4]))
+  const frame = new FieldReader(bytes, malformed)
+  const count = countOf(frame.list('shape'), requestHead, requestFields)
+  if (count > maxRequestsInFrame) throw malformed('number of fields')
+  checkVersion(frame)
+  const partitions = frame.natural()
+  const session = sessionId(frame.text())
+  const low = frame.natural()
+  const inputs = new PieceCutter(frame.bytes())
   const requests = new Array<Request>(count)
-  for (let i = 0, at = head; i < count; i++, at += fields) {
-    const kind = requestKinds[natural(flat[at])]
+  let type = ''
+  let name = ''
+  for (let i = 0; i < count; i++) {
+    const kind = requestKinds[frame.natural()]
     if (kind === undefined) throw malformed('kind')
     requests[i] = {
       kind,
-      number: natural(flat[at + 1]),
-      type: text(flat[at + 2]),
-      key: text(flat[at + 3]),
-      name: text(flat[at + 4]),
-      input: pieceOf(inputs, flat[at + 5]),
-      timeoutMs: natural(flat[at + 6]),
-      idempotencyKey: idempotencyKeyOf(flat[at + 7]),
+      number: frame.natural(),
+      // Most requests of a frame are to one type and of one name.
+      type: (type = frame.text(type)),
+      key: frame.text(),
+      name: (name = frame.text(name)),
+      input: pieceOf(inputs, frame.natural()),
+      timeoutMs: frame.natural(),
+      idempotencyKey: frame.nil() ? undefined : idempotencyKeyOf(frame.text()),
     }
   }
   if (!inputs.done) throw malformed('length of inputs')
-  return { partitions: natural(flat[1]), session: sessionId(text(flat[2])), low: natural(flat[3]), requests }
+  if (!frame.done) throw malformed('end')
+  return { partitions, session, low, requests }
 }
 
 const replyKinds = ['value', 'error', 'moved'] as const
 
-export function encodeReplyFrame(frame: ReplyFrame): Uint8Array {
-  const values: Uint8Array[] = []
-  const flat: unknown[] = []
-  for (const r of frame.replies) {
-    if (r.kind === 'value') {
-      values.push(r.value)
-      flat.push(r.number, 0, r.value.length)
-    } else if (r.kind === 'error') {
-      const { code, message, retryAfterMs, path } = r.error
-      const wait = retryAfterMs === undefined ? null : Math.ceil(retryAfterMs)
-      flat.push(r.number, 1, [code, sendable(message), wait, path === undefined ? null : sendable(path)])
-    } else flat.push(r.number, 2, [r.owner, r.epoch])
+export function encodeReplyFrame({ session, replies }: ReplyFrame): Uint8Array {
+  const frame = writer.begin()
+  frame.list(replyHead + replies.length * replyFields)
+  frame.natural(frameVersion)
+  frame.text(session)
+  let valueBytes = 0
+  for (const reply of replies) if (reply.kind === 'value') valueBytes += reply.value.length
+  frame.bytesHead(valueBytes)
+  for (const reply of replies) if (reply.kind === 'value') frame.piece(reply.value)
+  for (const reply of replies) {
+    frame.natural(reply.number)
+    frame.natural(replyKinds.indexOf(reply.kind))
+    if (reply.kind === 'value') frame.natural(reply.value.length)
+    else if (reply.kind === 'error') writeError(frame, reply.error)
+    else {
+      frame.list(2)
+      if (reply.owner === null) frame.nil()
+      else frame.text(reply.owner)
+      frame.natural(reply.epoch)
+    }
   }
-  return writeValue([frameVersion, frame.session, joinPieces(values), ...flat])
+  return frame.take()
+}
+
+function writeError(frame: FieldWriter, { code, message, retryAfterMs, path }: WireError): void {
+  frame.list(4)
+  frame.text(code)
+  frame.text(sendable(message))
+  if (retryAfterMs === undefined) frame.nil()
+  else frame.natural(Math.ceil(retryAfterMs))
+  if (path === undefined) frame.nil()
+  else frame.text(sendable(path))
 }
 
 /** Handlers throw any text; one that is too long or ill-formed must not cost the other replies of its frame. */
 const sendable = (said: string) => said.slice(0, maxErrorTextLength).replace(/\p{Surrogate}/gu, '\uFFFD')
 
 export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
-  const flat = unpackFlat(bytes)
-  const head = 3
-  const fields = 3
-  const count = (flat.length - head) / fields
-  if (!Number.isInteger(count) || count < 0) throw malformed('number of fields')
-  const values = new PieceCutter(bytesOf(flat[2]))
+  const frame = new FieldReader(bytes, malformed)
+  const count = countOf(frame.list('shape'), replyHead, replyFields)
+  checkVersion(frame)
+  const session = sessionId(frame.text())
+  const values = new PieceCutter(frame.bytes())
   const replies = new Array<Reply>(count)
-  for (let i = 0, at = head; i < count; i++, at += fields) {
-    replies[i] = decodeReply(natural(flat[at]), replyKinds[natural(flat[at + 1])], flat[at + 2], values)
+  for (let i = 0; i < count; i++) {
+    const number = frame.natural()
+    const kind = replyKinds[frame.natural()]
+    if (kind === 'value') replies[i] = { number, kind, value: pieceOf(values, frame.natural()) }
+    else if (kind === 'error') replies[i] = { number, kind, error: readError(frame) }
+    else if (kind === 'moved') replies[i] = { number, kind, ...readMove(frame) }
+    else throw malformed('reply kind')
   }
   if (!values.done) throw malformed('length of values')
-  return { session: sessionId(text(flat[1])), replies }
+  if (!frame.done) throw malformed('end')
+  return { session, replies }
 }
 
-function decodeReply(
-  number: number,
-  kind: (typeof replyKinds)[number] | undefined,
-  body: unknown,
-  values: PieceCutter,
-): Reply {
-  if (kind === 'value') return { number, kind, value: pieceOf(values, body) }
-  if (!Array.isArray(body)) throw malformed('reply')
-  if (kind === 'error') {
-    const [code, message, retryAfterMs, path] = body as unknown[]
-    if (!(errorCodes as readonly unknown[]).includes(code)) throw malformed('error code')
-    return {
-      number,
-      kind,
-      error: {
-        code: code as ErrorCode,
-        message: text(message),
-        ...(retryAfterMs == null ? {} : { retryAfterMs: natural(retryAfterMs) }),
-        ...(path == null ? {} : { path: text(path) }),
-      },
-    }
+function readError(frame: FieldReader): WireError {
+  if (frame.list() !== 4) throw malformed('error')
+  const code = frame.text()
+  if (!(errorCodes as readonly string[]).includes(code)) throw malformed('error code')
+  return {
+    code: code as ErrorCode,
+    message: frame.text(),
+    ...(frame.nil() ? {} : { retryAfterMs: frame.natural() }),
+    ...(frame.nil() ? {} : { path: frame.text() }),
   }
-  if (kind === 'moved') {
-    const [owner, ownerEpoch] = body as unknown[]
-    if (owner !== null && (typeof owner !== 'string' || !isNodeId(owner))) throw malformed('owner')
-    return { number, kind, owner, epoch: epoch(natural(ownerEpoch)) }
-  }
-  throw malformed('reply kind')
 }
 
-function unpackFlat(bytes: Uint8Array): unknown[] {
-  let flat: unknown
-  try {
-    flat = readValue(bytes, true)
-  } catch (cause) {
-    throw malformed('msgpack', cause)
-  }
-  if (!Array.isArray(flat)) throw malformed('shape')
-  if (flat[0] !== frameVersion) throw malformed('version')
-  return flat
+function readMove(frame: FieldReader): { readonly owner: NodeId | null; readonly epoch: Epoch } {
+  if (frame.list() !== 2) throw malformed('move')
+  const owner = frame.nil() ? null : frame.text()
+  if (owner !== null && !isNodeId(owner)) throw malformed('owner')
+  return { owner, epoch: epoch(frame.natural()) }
 }
 
-const malformed = (what: string, cause?: unknown) =>
-  new HoldfastError('INVALID', `this is not a frame of version ${frameVersion}: bad ${what}`, { cause })
-
-function natural(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw malformed('number')
-  return value
+function countOf(fields: number, head: number, each: number): number {
+  const count = (fields - head) / each
+  if (!Number.isInteger(count) || count < 0) throw malformed('number of fields')
+  return count
 }
 
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw malformed('text')
-  return value
+function checkVersion(frame: FieldReader): void {
+  if (frame.natural() !== frameVersion) throw malformed('version')
 }
 
-function idempotencyKeyOf(value: unknown): string | undefined {
-  if (value === null) return undefined
-  const key = text(value)
+const malformed = (what: string) =>
+  new HoldfastError('INVALID', `this is not a frame of version ${frameVersion}: bad ${what}`)
+
+function idempotencyKeyOf(key: string): string {
   if (!isIdempotencyKey(key)) throw malformed('idempotency key')
   return key
 }
 
-function bytesOf(value: unknown): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw malformed('bytes')
-  return value
-}
-
-function pieceOf(pieces: PieceCutter, length: unknown): Uint8Array {
-  const piece = pieces.next(natural(length))
+function pieceOf(pieces: PieceCutter, length: number): Uint8Array {
+  const piece = pieces.next(length)
   if (piece === undefined) throw malformed('length of bytes')
   return piece
 }

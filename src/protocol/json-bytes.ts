@@ -132,7 +132,7 @@ function text(length: number): boolean {
     }
   } else {
     const plain = asBuffer(from, end)
-    if (special.test(plain.latin1Slice(0, length))) return escaped(end, begin)
+    if (special.test(plain.toString('latin1'))) return escaped(end, begin)
     target.set(plain, to)
     to += length
   }
@@ -145,7 +145,7 @@ function text(length: number): boolean {
 const special = /["\\\u0000-\u001F]/
 
 function escaped(end: number, begin: number): boolean {
-  to = begin + target.utf8Write(JSON.stringify(asBuffer(from, end).utf8Slice(0, end - from)), begin)
+  to = begin + target.write(JSON.stringify(asBuffer(from, end).toString()), begin)
   from = end
   return true
 }

@@ -22,6 +22,7 @@
  * C2. State, input and reply are opaque value bytes; hashes are over these stored bytes.
  */
 import { HoldfastError } from './errors.ts'
+import { FieldReader, FieldWriter } from './fields.ts'
 import {
   epoch,
   generation,
@@ -40,8 +41,7 @@ import {
   type Seq,
   type SessionId,
 } from './ids.ts'
-import { joinPieces, PieceCutter } from './pieces.ts'
-import { readValue, writeValue } from './value-bytes.ts'
+import { PieceCutter } from './pieces.ts'
 
 export const recordVersion = 1
 
@@ -129,190 +129,239 @@ export interface OutputRecord {
 const kinds = ['genesis', 'claim', 'commit', 'handoff'] as const satisfies readonly RecordKind[]
 const headerFields = 10
 const commitParts = 6
+const sessionFields = 2
 const turnFields = 4
 const mutationFields = 5
 const outputFields = 3
-/** In place of the length of a state. */
-const deleted = null
-const collected = false
+
+const writer = new FieldWriter()
 
 export function encodeRecord(record: LogRecord): Uint8Array {
-  return writeValue([
-    recordVersion,
-    kinds.indexOf(record.kind),
-    record.partition,
-    record.epoch,
-    record.incarnation,
-    record.prev,
-    record.time,
-    record.published,
-    record.stateHash,
-    encodeBody(record),
-  ])
+  const fields = writer.begin()
+  fields.list(headerFields)
+  fields.natural(recordVersion)
+  fields.natural(kinds.indexOf(record.kind))
+  fields.natural(record.partition)
+  fields.natural(record.epoch)
+  fields.text(record.incarnation)
+  fields.bytes(record.prev)
+  fields.natural(record.time)
+  fields.natural(record.published)
+  fields.bytes(record.stateHash)
+  if (record.kind === 'commit') writeCommit(fields, record)
+  else fields.text(record.kind === 'genesis' ? record.generation : record.kind === 'claim' ? record.node : record.to)
+  return fields.take()
 }
 
-function encodeBody(record: LogRecord): unknown {
-  switch (record.kind) {
-    case 'genesis':
-      return record.generation
-    case 'claim':
-      return record.node
-    case 'handoff':
-      return record.to
-    case 'commit': {
-      const sessions: unknown[] = []
-      for (const mark of record.sessions) sessions.push(mark.session, mark.low)
-      const bytes: Uint8Array[] = []
-      const turns: unknown[] = []
-      const mutations: unknown[] = []
-      for (const turn of record.turns) {
-        turns.push(turn.session, turn.number, turn.reply.length, turn.mutations.length)
-        for (const { type, key, rev, state, expiresAt } of turn.mutations) {
-          mutations.push(type, key, rev, state === undefined ? collected : state === null ? deleted : state.length)
-          mutations.push(expiresAt)
-          if (state != null) bytes.push(state)
-        }
-        bytes.push(turn.reply)
-      }
-      const outputs: unknown[] = []
-      for (const { subject, data, headers } of record.outputs) {
-        outputs.push(subject, data.length, Object.entries(headers).flat())
-        bytes.push(data)
-      }
-      return [sessions, record.ended, joinPieces(bytes), turns, mutations, outputs]
+function writeCommit(fields: FieldWriter, { sessions, ended, turns, outputs }: CommitRecord): void {
+  fields.list(commitParts)
+  fields.list(sessions.length * sessionFields)
+  for (const { session, low } of sessions) {
+    fields.text(session)
+    fields.natural(low)
+  }
+  fields.list(ended.length)
+  for (const session of ended) fields.text(session)
+  writePieces(fields, turns, outputs)
+  fields.list(turns.length * turnFields)
+  let mutationCount = 0
+  for (const { session, number, reply, mutations } of turns) {
+    if (session === null) fields.nil()
+    else fields.natural(session)
+    fields.natural(number)
+    fields.natural(reply.length)
+    fields.natural(mutations.length)
+    mutationCount += mutations.length
+  }
+  fields.list(mutationCount * mutationFields)
+  for (const { mutations } of turns) for (const mutation of mutations) writeMutation(fields, mutation)
+  fields.list(outputs.length * outputFields)
+  for (const { subject, data, headers } of outputs) {
+    fields.text(subject)
+    fields.natural(data.length)
+    const entries = Object.entries(headers)
+    fields.list(2 * entries.length)
+    for (const [name, value] of entries) {
+      fields.text(name)
+      fields.text(value)
     }
   }
 }
 
+function writePieces(
+  fields: FieldWriter,
+  turns: readonly TurnRecord[],
+  outputs: readonly OutputRecord[],
+): void {
+  let bytes = 0
+  for (const { reply, mutations } of turns) {
+    bytes += reply.length
+    for (const { state } of mutations) if (state != null) bytes += state.length
+  }
+  for (const { data } of outputs) bytes += data.length
+  fields.bytesHead(bytes)
+  for (const { reply, mutations } of turns) {
+    for (const { state } of mutations) if (state != null) fields.piece(state)
+    fields.piece(reply)
+  }
+  for (const { data } of outputs) fields.piece(data)
+}
+
+function writeMutation(fields: FieldWriter, { type, key, rev, state, expiresAt }: Mutation): void {
+  fields.text(type)
+  fields.text(key)
+  fields.natural(rev)
+  if (state === undefined) fields.no()
+  else if (state === null) fields.nil()
+  else fields.natural(state.length)
+  if (expiresAt === null) fields.nil()
+  else fields.natural(expiresAt)
+}
+
 /** Throws `INTERNAL` for anything that this version did not write (C1). Bytes in the result are views of `bytes`. */
 export function decodeRecord(bytes: Uint8Array): LogRecord {
-  let fields: unknown
-  try {
-    fields = readValue(bytes, true)
-  } catch (cause) {
-    throw undecodable('msgpack', cause)
-  }
-  if (!Array.isArray(fields) || fields.length !== headerFields) throw undecodable('shape')
-  if (fields[0] !== recordVersion) throw undecodable(`version ${natural(fields[0])}`)
+  const fields = new FieldReader(bytes, undecodable)
+  if (fields.list('shape') !== headerFields) throw undecodable('shape')
+  const version = fields.natural()
+  if (version !== recordVersion) throw undecodable(`version ${version}`)
+  const kind = fields.natural()
   const header: RecordHeader = {
-    partition: partitionId(natural(fields[2])),
-    epoch: epoch(natural(fields[3])),
-    incarnation: incarnation(text(fields[4])),
-    prev: bytesOf(fields[5], linkBytes),
-    time: natural(fields[6]),
-    published: seq(natural(fields[7])),
-    stateHash: bytesOf(fields[8], stateHashBytes),
+    partition: partitionId(fields.natural()),
+    epoch: epoch(fields.natural()),
+    incarnation: incarnation(fields.text()),
+    prev: fields.bytes(linkBytes),
+    time: fields.natural(),
+    published: seq(fields.natural()),
+    stateHash: fields.bytes(stateHashBytes),
   }
-  const body: unknown = fields[9]
-  const kind = natural(fields[1])
+  const record = readBody(fields, kind, header)
+  if (!fields.done) throw undecodable('end')
+  return record
+}
+
+function readBody(fields: FieldReader, kind: number, header: RecordHeader): LogRecord {
   switch (kinds[kind]) {
     case 'genesis':
-      return { kind: 'genesis', ...header, generation: generation(text(body)) }
+      return { kind: 'genesis', ...header, generation: generation(fields.text()) }
     case 'claim':
-      return { kind: 'claim', ...header, node: nodeIdOf(body) }
+      return { kind: 'claim', ...header, node: nodeIdOf(fields.text()) }
     case 'handoff':
-      return { kind: 'handoff', ...header, to: nodeIdOf(body) }
+      return { kind: 'handoff', ...header, to: nodeIdOf(fields.text()) }
     case 'commit':
-      return { kind: 'commit', ...header, ...decodeCommit(body) }
+      return { kind: 'commit', ...header, ...readCommit(fields) }
     default:
       throw undecodable(`kind ${kind}`)
   }
 }
 
-function decodeCommit(body: unknown): Pick<CommitRecord, 'sessions' | 'ended' | 'turns' | 'outputs'> {
-  const parts = list(body)
-  if (parts.length !== commitParts) throw undecodable('commit')
-  const [sessionFields, endedFields, bytes, turnFieldsList, mutationFieldsList, outputFieldsList] = parts
+function readCommit(fields: FieldReader): Pick<CommitRecord, 'sessions' | 'ended' | 'turns' | 'outputs'> {
+  if (fields.list() !== commitParts) throw undecodable('commit')
   const sessions: SessionMark[] = []
-  const pairs = groups(sessionFields, 2, 'sessions')
-  for (let i = 0; i < pairs.length; i += 2) {
-    sessions.push({ session: sessionId(text(pairs[i])), low: natural(pairs[i + 1]) })
+  for (let left = groups(fields, sessionFields, 'sessions'); left > 0; left--) {
+    sessions.push({ session: sessionId(fields.text()), low: fields.natural() })
   }
-  const pieces = new PieceCutter(bytesOf(bytes))
-  const flat = groups(turnFieldsList, turnFields, 'turns')
-  const mutations = groups(mutationFieldsList, mutationFields, 'mutations')
-  const turns = new Array<TurnRecord>(flat.length / turnFields)
+  const ended: SessionId[] = []
+  for (let left = fields.list(); left > 0; left--) ended.push(sessionId(fields.text()))
+  const pieces = new PieceCutter(fields.bytes())
+  const heads = readTurnHeads(fields, sessions.length)
+  const mutations = readMutationHeads(fields)
+  const turns = new Array<TurnRecord>(heads.length)
   let mutationAt = 0
-  for (let i = 0, at = 0; i < turns.length; i++, at += turnFields) {
-    const session = flat[at] === null ? null : natural(flat[at])
-    if (session !== null && session >= sessions.length) throw undecodable('session of a turn')
-    const end = mutationAt + natural(flat[at + 3]) * mutationFields
-    if (end > mutations.length) throw undecodable('mutations of a turn')
-    const own: Mutation[] = []
-    for (; mutationAt < end; mutationAt += mutationFields) own.push(decodeMutation(mutations, mutationAt, pieces))
-    turns[i] = { session, number: natural(flat[at + 1]), reply: pieceOf(pieces, flat[at + 2]), mutations: own }
+  for (let i = 0; i < heads.length; i++) {
+    const { session, number, replyBytes, mutationCount } = heads[i]!
+    if (mutationCount > mutations.length - mutationAt) throw undecodable('mutations of a turn')
+    const own = new Array<Mutation>(mutationCount)
+    for (let m = 0; m < mutationCount; m++) own[m] = withState(mutations[mutationAt++]!, pieces)
+    turns[i] = { session, number, reply: pieceOf(pieces, replyBytes), mutations: own }
   }
   if (mutationAt !== mutations.length) throw undecodable('count of mutations')
-  const outputs: OutputRecord[] = []
-  const outputList = groups(outputFieldsList, outputFields, 'outputs')
-  for (let at = 0; at < outputList.length; at += outputFields) {
-    const data = pieceOf(pieces, outputList[at + 1])
-    outputs.push({ subject: text(outputList[at]), data, headers: decodeHeaders(outputList[at + 2]) })
-  }
+  const outputs = readOutputs(fields, pieces)
   if (!pieces.done) throw undecodable('length of turns')
-  return { sessions, ended: list(endedFields).map((s) => sessionId(text(s))), turns, outputs }
+  return { sessions, ended, turns, outputs }
 }
 
-function decodeMutation(fields: readonly unknown[], at: number, pieces: PieceCutter): Mutation {
-  const state = fields[at + 3]
-  const expiresAt = fields[at + 4]
-  return {
-    type: text(fields[at]),
-    key: text(fields[at + 1]),
-    rev: rev(natural(fields[at + 2])),
-    state: state === collected ? undefined : state === deleted ? null : pieceOf(pieces, state),
-    expiresAt: expiresAt === null ? null : natural(expiresAt),
+interface TurnHead {
+  readonly session: number | null
+  readonly number: number
+  readonly replyBytes: number
+  readonly mutationCount: number
+}
+
+function readTurnHeads(fields: FieldReader, sessions: number): readonly TurnHead[] {
+  const heads = new Array<TurnHead>(groups(fields, turnFields, 'turns'))
+  for (let i = 0; i < heads.length; i++) {
+    const session = fields.nil() ? null : fields.natural()
+    if (session !== null && session >= sessions) throw undecodable('session of a turn')
+    heads[i] = {
+      session,
+      number: fields.natural(),
+      replyBytes: fields.natural(),
+      mutationCount: fields.natural(),
+    }
   }
+  return heads
 }
 
-function decodeHeaders(field: unknown): Record<string, string> {
-  const pairs = groups(field, 2, 'headers')
-  const headers: Record<string, string> = {}
-  for (let i = 0; i < pairs.length; i += 2) {
-    const name = text(pairs[i])
-    if (name === '__proto__') throw undecodable('header')
-    headers[name] = text(pairs[i + 1])
+/** With the length of its state in place of the state. */
+type MutationHead = Omit<Mutation, 'state'> & { readonly stateBytes: number | null | undefined }
+
+function readMutationHeads(fields: FieldReader): readonly MutationHead[] {
+  const heads = new Array<MutationHead>(groups(fields, mutationFields, 'mutations'))
+  let like = ''
+  for (let i = 0; i < heads.length; i++) {
+    heads[i] = {
+      // Most are of one type.
+      type: (like = fields.text(like)),
+      key: fields.text(),
+      rev: rev(fields.natural()),
+      stateBytes: fields.no() ? undefined : fields.nil() ? null : fields.natural(),
+      expiresAt: fields.nil() ? null : fields.natural(),
+    }
   }
-  return headers
+  return heads
 }
 
-const undecodable = (what: string, cause?: unknown) =>
-  new HoldfastError('INTERNAL', `a changelog record cannot be decoded: bad ${what}`, { cause })
+const withState = ({ type, key, rev, stateBytes, expiresAt }: MutationHead, pieces: PieceCutter): Mutation => ({
+  type,
+  key,
+  rev,
+  state: stateBytes == null ? stateBytes : pieceOf(pieces, stateBytes),
+  expiresAt,
+})
 
-function natural(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw undecodable('number')
-  return value
+function readOutputs(fields: FieldReader, pieces: PieceCutter): readonly OutputRecord[] {
+  const outputs: OutputRecord[] = []
+  for (let left = groups(fields, outputFields, 'outputs'); left > 0; left--) {
+    const subject = fields.text()
+    const data = pieceOf(pieces, fields.natural())
+    const headers: Record<string, string> = {}
+    for (let pairs = groups(fields, 2, 'headers'); pairs > 0; pairs--) {
+      const name = fields.text()
+      if (name === '__proto__') throw undecodable('header')
+      headers[name] = fields.text()
+    }
+    outputs.push({ subject, data, headers })
+  }
+  return outputs
 }
 
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw undecodable('text')
-  return value
-}
+const undecodable = (what: string) =>
+  new HoldfastError('INTERNAL', `a changelog record cannot be decoded: bad ${what}`)
 
-function bytesOf(value: unknown, length?: number): Uint8Array {
-  if (!(value instanceof Uint8Array) || (length !== undefined && value.length !== length)) throw undecodable('bytes')
-  return value
-}
-
-function pieceOf(pieces: PieceCutter, length: unknown): Uint8Array {
-  const piece = pieces.next(natural(length))
+function pieceOf(pieces: PieceCutter, length: number): Uint8Array {
+  const piece = pieces.next(length)
   if (piece === undefined) throw undecodable('length of bytes')
   return piece
 }
 
-/** A flat list of groups of `size` fields. */
-function groups(value: unknown, size: number, what: string): unknown[] {
-  const fields = list(value)
-  if (fields.length % size !== 0) throw undecodable(what)
-  return fields
+/** How many groups of `size` fields a flat list has. */
+function groups(fields: FieldReader, size: number, what: string): number {
+  const count = fields.list() / size
+  if (!Number.isInteger(count)) throw undecodable(what)
+  return count
 }
 
-function list(value: unknown): unknown[] {
-  if (!Array.isArray(value)) throw undecodable('list')
-  return value
-}
-
-function nodeIdOf(value: unknown): NodeId {
-  if (typeof value !== 'string' || !isNodeId(value)) throw undecodable('node id')
-  return value
+function nodeIdOf(text: string): NodeId {
+  if (!isNodeId(text)) throw undecodable('node id')
+  return text
 }
