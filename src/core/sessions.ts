@@ -7,6 +7,7 @@
  * D2. A session ends `sessionTermMs` of partition time after its last contact; an inherited one counts from the claim. A record that ends
  *     it may have been made while a turn of it was still in flight: who was in contact meanwhile goes on.
  * D3. The numbers of sessions and of replies are bounded. At the bound new commands are refused (`OVERLOADED`); nothing is forgotten early.
+ * D4. What the store has to learn is told when it is asked for: of a reply that came and went meanwhile, as most do, it hears nothing.
  */
 import type { SessionId } from '../protocol/ids.ts'
 import type { CommitRecord } from '../protocol/record.ts'
@@ -17,7 +18,11 @@ export const sessionTermMs = 120_000
 interface Session {
   low: number
   lastContactMs: number
-  readonly replies: Map<number, Uint8Array>
+  /** Replies that are in the store, and those that came since (D4). */
+  readonly stored: Map<number, Uint8Array>
+  readonly fresh: Map<number, Uint8Array>
+  /** Something of it is to be told (D4). */
+  changed: boolean
 }
 
 export interface SessionSnapshot {
@@ -26,17 +31,22 @@ export interface SessionSnapshot {
   readonly lastContactMs: number
 }
 
-/** What a record changed here, to be written to the store along with it. */
+/** What has changed here, to be written to the store: first what is gone, then what is there. */
 export interface SessionChanges {
-  readonly marks: SessionSnapshot[]
   readonly ended: SessionId[]
-  readonly remembered: { readonly session: SessionId; readonly number: number; readonly reply: Uint8Array }[]
   readonly forgotten: { readonly session: SessionId; readonly number: number }[]
+  readonly marks: SessionSnapshot[]
+  readonly remembered: { readonly session: SessionId; readonly number: number; readonly reply: Uint8Array }[]
 }
+
+const noChanges = (): SessionChanges => ({ ended: [], forgotten: [], marks: [], remembered: [] })
 
 export class Sessions {
   readonly #sessions = new Map<SessionId, Session>()
   #replies = 0
+  /** Sessions with something to tell, and what is gone (D4). */
+  #changed: SessionId[] = []
+  #gone: SessionChanges = noChanges()
 
   get count(): number {
     return this.#sessions.size
@@ -47,19 +57,15 @@ export class Sessions {
   }
 
   /** Puts back what a store held. */
-  restore(snapshot: SessionSnapshot): void {
-    this.#sessions.set(snapshot.session, {
-      low: snapshot.low,
-      lastContactMs: snapshot.lastContactMs,
-      replies: new Map(),
-    })
+  restore({ session, low, lastContactMs }: SessionSnapshot): void {
+    this.#sessions.set(session, { low, lastContactMs, stored: new Map(), fresh: new Map(), changed: false })
   }
 
   restoreReply(session: SessionId, number: number, reply: Uint8Array): void {
     const found = this.#sessions.get(session)
     if (found === undefined || number < found.low) return
-    if (!found.replies.has(number)) this.#replies++
-    found.replies.set(number, reply)
+    if (!found.stored.has(number)) this.#replies++
+    found.stored.set(number, reply)
   }
 
   has(session: SessionId): boolean {
@@ -71,41 +77,40 @@ export class Sessions {
     const found = this.#sessions.get(session)
     if (found === undefined) return 'new'
     if (number < found.low) return 'settled'
-    return found.replies.get(number) ?? 'new'
+    return found.fresh.get(number) ?? found.stored.get(number) ?? 'new'
   }
 
   /** Takes in a valid commit record. */
-  apply(record: CommitRecord): SessionChanges {
-    const changes: SessionChanges = { marks: [], ended: [], remembered: [], forgotten: [] }
-    for (const session of record.ended) this.#end(session, record.time, changes)
-    for (const { session, low } of record.sessions) {
-      let found = this.#sessions.get(session)
-      if (found === undefined) {
-        found = { low: 0, lastContactMs: record.time, replies: new Map() }
-        this.#sessions.set(session, found)
-      }
-      found.lastContactMs = record.time
-      if (low > found.low) {
-        for (const number of settledNumbers(found, low)) {
-          if (!found.replies.delete(number)) continue
-          this.#replies--
-          changes.forgotten.push({ session, number })
-        }
-        found.low = low
-      }
-      changes.marks.push({ session, low: found.low, lastContactMs: record.time })
-    }
-    for (const turn of record.turns) {
-      if (turn.session === null) continue
-      const { session } = record.sessions[turn.session]!
-      const found = this.#sessions.get(session)!
-      if (turn.number < found.low) continue
-      if (!found.replies.has(turn.number)) this.#replies++
+  apply(record: CommitRecord): void {
+    for (const session of record.ended) this.#end(session, record.time)
+    for (const { session, low } of record.sessions) this.#contact(session, low, record.time)
+    for (const { session: index, number, reply } of record.turns) {
+      if (index === null) continue
+      const found = this.#sessions.get(record.sessions[index]!.session)!
+      if (number < found.low) continue
+      this.#forget(record.sessions[index]!.session, found, number)
+      this.#replies++
       // A copy: a small reply may be a view of a large block, which would stay as long as it does.
-      const reply = new Uint8Array(turn.reply)
-      found.replies.set(turn.number, reply)
-      changes.remembered.push({ session, number: turn.number, reply })
+      found.fresh.set(number, new Uint8Array(reply))
     }
+  }
+
+  /** What has changed since this was last asked (D4). */
+  takeChanges(): SessionChanges {
+    const changes = this.#gone
+    this.#gone = noChanges()
+    for (const session of this.#changed) {
+      const found = this.#sessions.get(session)
+      if (found?.changed !== true) continue
+      found.changed = false
+      changes.marks.push({ session, low: found.low, lastContactMs: found.lastContactMs })
+      for (const [number, reply] of found.fresh) {
+        changes.remembered.push({ session, number, reply })
+        found.stored.set(number, reply)
+      }
+      found.fresh.clear()
+    }
+    this.#changed = []
     return changes
   }
 
@@ -118,21 +123,45 @@ export class Sessions {
     return ended
   }
 
-  #end(session: SessionId, timeMs: number, changes: SessionChanges): void {
+  #contact(session: SessionId, low: number, timeMs: number): void {
+    let found = this.#sessions.get(session)
+    if (found === undefined) {
+      found = { low: 0, lastContactMs: timeMs, stored: new Map(), fresh: new Map(), changed: false }
+      this.#sessions.set(session, found)
+    }
+    found.lastContactMs = timeMs
+    if (low > found.low) this.#settle(session, found, low)
+    if (found.changed) return
+    found.changed = true
+    this.#changed.push(session)
+  }
+
+  /** Forgets the replies below `low`, by the shorter way: through the numbers that have become settled, or all replies. */
+  #settle(session: SessionId, found: Session, low: number): void {
+    const { fresh, stored } = found
+    if (low - found.low <= fresh.size + stored.size) {
+      for (let number = found.low; number < low; number++) this.#forget(session, found, number)
+    } else {
+      for (const number of fresh.keys()) if (number < low) this.#forget(session, found, number)
+      for (const number of stored.keys()) if (number < low) this.#forget(session, found, number)
+    }
+    found.low = low
+  }
+
+  #forget(session: SessionId, { fresh, stored }: Session, number: number): void {
+    if (fresh.delete(number)) this.#replies--
+    else if (stored.delete(number)) {
+      this.#replies--
+      this.#gone.forgotten.push({ session, number })
+    }
+  }
+
+  #end(session: SessionId, timeMs: number): void {
     const found = this.#sessions.get(session)
     if (found === undefined || timeMs - found.lastContactMs < sessionTermMs) return
-    for (const number of found.replies.keys()) changes.forgotten.push({ session, number })
-    this.#replies -= found.replies.size
+    for (const number of found.stored.keys()) this.#gone.forgotten.push({ session, number })
+    this.#replies -= found.stored.size + found.fresh.size
     this.#sessions.delete(session)
-    changes.ended.push(session)
-  }
-}
-
-/** The numbers below `low` that may have a reply, by the shorter way: through the numbers that have become settled, or all replies. */
-function* settledNumbers(session: Session, low: number): Iterable<number> {
-  if (low - session.low <= session.replies.size) {
-    for (let number = session.low; number < low; number++) yield number
-  } else {
-    for (const number of session.replies.keys()) if (number < low) yield number
+    this.#gone.ended.push(session)
   }
 }

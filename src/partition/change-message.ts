@@ -46,7 +46,8 @@ export function changeMessage(
 }
 
 function withState(head: string, state: Uint8Array | null, tail: string): Uint8Array {
-  const most = 3 * (head.length + tail.length) + member.length + (state === null ? nothing.length : jsonRoom(state.length))
+  const most =
+    3 * (head.length + tail.length) + member.length + (state === null ? nothing.length : jsonRoom(state.length))
   if (most <= scratch.length) {
     const from = scratch.write(head + member)
     const to = state === null ? from + scratch.write(nothing, from) : writeJson(state, scratch, from)

@@ -13,7 +13,7 @@
  */
 import { actorShare, hash64FromBytes, hash64ToText, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
 import { startOfLog, type LogPosition } from '../core/log.ts'
-import { Sessions } from '../core/sessions.ts'
+import { Sessions, type SessionChanges } from '../core/sessions.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Store, StoreOp, StoreView, ViewRange } from '../ports/store.ts'
@@ -22,13 +22,13 @@ import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
 import type { CommitRecord, LogRecord, Mutation } from '../protocol/record.ts'
 import { ActorCache, absent, type CachedActor } from './actor-cache.ts'
 import { actorId, isKeptId, isOwnId } from './names.ts'
-import { StagedWrites } from './staged-writes.ts'
 import {
   actorKey,
   decodePosition,
   decodeSession,
   decodeVersion,
   encodePosition,
+  encodeSession,
   encodeVersion,
   expiryKey,
   expiryRange,
@@ -37,8 +37,11 @@ import {
   parseSessionKey,
   parseVoidKey,
   positionKey,
+  replyKey,
   replyRange,
+  sessionKey,
   sessionRange,
+  voidKey,
   voidRange,
   type StoredPosition,
   type Version,
@@ -47,7 +50,7 @@ import {
 export interface ReplicaOptions {
   readonly clock: Clock
   readonly observer: Observer
-  /** How long staged writes wait for more. Default 5 ms. */
+  /** How long staged writes wait for more. Default 100 ms. */
   readonly applyEveryMs: number
   /** Memory for cached actors. */
   readonly cacheBytes: number
@@ -81,7 +84,7 @@ export class Replica {
   /** Actors that are being read, and what reads them. */
   readonly #loading = new Map<string, Load>()
   readonly #dirty = new Set<CachedActor>()
-  readonly #staged = new StagedWrites()
+  #unwrittenVoids: Seq[] = []
   #position: LogPosition
   #stateHash: Hash64 = noShare
   #revFloor = 0 as Rev
@@ -234,13 +237,13 @@ export class Replica {
         actual: hash64ToText(this.#stateHash),
       })
     }
-    if (this.#dirty.size + this.#staged.size >= maxStaged) await this.flush()
+    if (this.#dirty.size >= maxStaged) await this.flush()
   }
 
   /** Takes note of a void record (L3); `advance` past it is the caller's. */
   noteVoid(at: Seq): void {
     this.voids.add(at)
-    this.#staged.addVoid(at)
+    this.#unwrittenVoids.push(at)
   }
 
   /** One mutation of a committed record: the actor's new version. */
@@ -265,7 +268,7 @@ export class Replica {
 
   /** What a committed record says of sessions. */
   applySessions(record: CommitRecord): void {
-    this.#staged.addSessions(this.sessions.apply(record))
+    this.sessions.apply(record)
   }
 
   /** The record at `position` has been taken in. */
@@ -313,7 +316,9 @@ export class Replica {
   async #write(): Promise<void> {
     if (this.#failed) throw unwritable()
     const actors = [...this.#dirty]
-    const ops = this.#staged.take()
+    const ops: StoreOp[] = this.#unwrittenVoids.map((at) => ({ key: voidKey(at), value: nothing }))
+    this.#unwrittenVoids = []
+    pushSessions(ops, this.sessions.takeChanges())
     for (const actor of actors) {
       const { id, committed } = actor
       ops.push({ key: actorKey(id), value: committed.share === noShare ? null : encodeVersion(committed) })
@@ -380,6 +385,16 @@ export class Replica {
     }
   }
 }
+
+function pushSessions(ops: StoreOp[], { ended, forgotten, marks, remembered }: SessionChanges): void {
+  for (const session of ended) ops.push({ key: sessionKey(session), value: null })
+  for (const { session, number } of forgotten) ops.push({ key: replyKey(session, number), value: null })
+  // After what is gone: a session may end and begin again between two writes.
+  for (const mark of marks) ops.push({ key: sessionKey(mark.session), value: encodeSession(mark) })
+  for (const { session, number, reply } of remembered) ops.push({ key: replyKey(session, number), value: reply })
+}
+
+const nothing = new Uint8Array(0)
 
 /** The row by which the store finds an actor when its time has come. */
 function pushExpiry(ops: StoreOp[], actor: CachedActor): void {

@@ -42,7 +42,7 @@ export const defaultPartitionSettings: PartitionSettings = {
   groupBytes: 32 * 1_024,
   // With the 1 MiB that a server takes by default; a node computes it from what its server takes.
   maxRecordBytes: 512 * 1_024,
-  applyEveryMs: 5,
+  applyEveryMs: 100,
   cacheBytes: 8 * 1_024 * 1_024,
   tailBytes: 1_024 * 1_024,
   mailboxTurns: 16_384,

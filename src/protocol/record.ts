@@ -188,11 +188,7 @@ function writeCommit(fields: FieldWriter, { sessions, ended, turns, outputs }: C
   }
 }
 
-function writePieces(
-  fields: FieldWriter,
-  turns: readonly TurnRecord[],
-  outputs: readonly OutputRecord[],
-): void {
+function writePieces(fields: FieldWriter, turns: readonly TurnRecord[], outputs: readonly OutputRecord[]): void {
   let bytes = 0
   for (const { reply, mutations } of turns) {
     bytes += reply.length
@@ -345,8 +341,7 @@ function readOutputs(fields: FieldReader, pieces: PieceCutter): readonly OutputR
   return outputs
 }
 
-const undecodable = (what: string) =>
-  new HoldfastError('INTERNAL', `a changelog record cannot be decoded: bad ${what}`)
+const undecodable = (what: string) => new HoldfastError('INTERNAL', `a changelog record cannot be decoded: bad ${what}`)
 
 function pieceOf(pieces: PieceCutter, length: number): Uint8Array {
   const piece = pieces.next(length)

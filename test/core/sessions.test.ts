@@ -34,6 +34,12 @@ function commit({ time = 0, turns = [], ended = [] }: Said): CommitRecord {
   }
 }
 
+/** What the store is told where it asks after each record. */
+function applied(sessions: Sessions, record: CommitRecord): SessionChanges {
+  sessions.apply(record)
+  return sessions.takeChanges()
+}
+
 const reply = (number: number) => Uint8Array.of(number & 0xff, (number >> 8) & 0xff)
 
 describe('the replies of a session (R3, D1)', () => {
@@ -62,7 +68,7 @@ describe('the replies of a session (R3, D1)', () => {
   it('stay where a late frame names a lower number than was settled already', () => {
     const sessions = new Sessions()
     sessions.apply(commit({ turns: [[s1, 10, [10]]] }))
-    const changes = sessions.apply(commit({ turns: [[s1, 3, [11]]] }))
+    const changes = applied(sessions, commit({ turns: [[s1, 3, [11]]] }))
     expect(changes.marks).toEqual([{ session: s1, low: 10, lastContactMs: 0 }])
     expect(sessions.find(s1, 5)).toBe('settled')
     expect(sessions.find(s1, 10)).toEqual(reply(10))
@@ -70,7 +76,7 @@ describe('the replies of a session (R3, D1)', () => {
 
   it('are not kept where the session has settled them in the same record', () => {
     const sessions = new Sessions()
-    const changes = sessions.apply(commit({ turns: [[s1, 4, [3, 4]]] }))
+    const changes = applied(sessions, commit({ turns: [[s1, 4, [3, 4]]] }))
     expect(changes.remembered.map(({ number }) => number)).toEqual([4])
     expect(sessions.replies).toBe(1)
   })
@@ -80,7 +86,7 @@ describe('the replies of a session (R3, D1)', () => {
     const record = commit({ turns: [[s1, 0, [1]]] })
     const view = block.subarray(100, 110)
     const sessions = new Sessions()
-    const { remembered } = sessions.apply({ ...record, turns: [{ ...record.turns[0]!, reply: view }] })
+    const { remembered } = applied(sessions, { ...record, turns: [{ ...record.turns[0]!, reply: view }] })
     expect(remembered[0]!.reply).toEqual(view)
     expect(remembered[0]!.reply.buffer.byteLength).toBe(10)
     expect(sessions.find(s1, 1)).toBe(remembered[0]!.reply)
@@ -91,7 +97,7 @@ describe('the replies of a session (R3, D1)', () => {
     let stored = 0
     for (let number = 1; number <= 5_000; number++) {
       const low = Math.max(1, number - 7)
-      const { remembered, forgotten } = sessions.apply(commit({ turns: [[s1, low, [number]]] }))
+      const { remembered, forgotten } = applied(sessions, commit({ turns: [[s1, low, [number]]] }))
       stored += remembered.length - forgotten.length
       expect(sessions.replies).toBeLessThanOrEqual(8)
     }
@@ -100,10 +106,33 @@ describe('the replies of a session (R3, D1)', () => {
 
   it('are forgotten at once where a session leaps ahead, by however much', () => {
     const sessions = new Sessions()
-    sessions.apply(commit({ turns: [[s1, 0, [0, 1, 2]]] }))
-    const { forgotten } = sessions.apply(commit({ turns: [[s1, Number.MAX_SAFE_INTEGER, []]] }))
+    applied(sessions, commit({ turns: [[s1, 0, [0, 1, 2]]] }))
+    const { forgotten } = applied(sessions, commit({ turns: [[s1, Number.MAX_SAFE_INTEGER, []]] }))
     expect(forgotten.map(({ number }) => number).sort()).toEqual([0, 1, 2])
     expect(sessions.replies).toBe(0)
+  })
+})
+
+describe('what the store is told (D4)', () => {
+  it('is the last of each session, and nothing of a reply that came and went meanwhile', () => {
+    const sessions = new Sessions()
+    sessions.apply(commit({ time: 1, turns: [[s1, 1, [1, 2]]] }))
+    sessions.apply(commit({ time: 2, turns: [[s1, 3, [3]]] }))
+    expect(sessions.takeChanges()).toEqual({
+      ended: [],
+      forgotten: [],
+      marks: [{ session: s1, low: 3, lastContactMs: 2 }],
+      remembered: [{ session: s1, number: 3, reply: reply(3) }],
+    })
+    expect(sessions.takeChanges()).toEqual({ ended: [], forgotten: [], marks: [], remembered: [] })
+  })
+
+  it('is that a reply which it has is forgotten, once', () => {
+    const sessions = new Sessions()
+    applied(sessions, commit({ turns: [[s1, 1, [1]]] }))
+    sessions.apply(commit({ turns: [[s1, 2, [2]]] }))
+    expect(sessions.takeChanges().forgotten).toEqual([{ session: s1, number: 1 }])
+    expect(sessions.takeChanges().forgotten).toEqual([])
   })
 })
 
@@ -135,9 +164,9 @@ describe('the end of a session (R3, D2)', () => {
 
   it('takes the session and all its replies away, and is told once', () => {
     const sessions = new Sessions()
-    sessions.apply(commit({ turns: [[s1, 0, [1, 2]]] }))
+    applied(sessions, commit({ turns: [[s1, 0, [1, 2]]] }))
     const over = commit({ time: sessionTermMs, ended: [s1, s2] })
-    expect(sessions.apply(over)).toMatchObject({
+    expect(applied(sessions, over)).toMatchObject({
       ended: [s1],
       forgotten: [
         { session: s1, number: 1 },
@@ -146,7 +175,7 @@ describe('the end of a session (R3, D2)', () => {
     })
     expect([sessions.count, sessions.replies]).toEqual([0, 0])
     expect(sessions.find(s1, 1)).toBe('new')
-    expect(sessions.apply(over)).toMatchObject({ ended: [], forgotten: [] })
+    expect(applied(sessions, over)).toMatchObject({ ended: [], forgotten: [] })
   })
 
   it('does not take what was committed between the record that ends it and its making (no second effect)', () => {
@@ -156,14 +185,14 @@ describe('the end of a session (R3, D2)', () => {
     expect(ended).toEqual([s1])
     // In flight when the next record was made: its command must not be done twice.
     sessions.apply(commit({ time: sessionTermMs + 4, turns: [[s1, 2, [2]]] }))
-    expect(sessions.apply(commit({ time: sessionTermMs + 5, ended })).ended).toEqual([])
+    expect(applied(sessions, commit({ time: sessionTermMs + 5, ended })).ended).toEqual([])
     expect(sessions.find(s1, 2)).toEqual(reply(2))
   })
 
   it('lets the same session begin anew in the record that ends it', () => {
     const sessions = new Sessions()
-    sessions.apply(commit({ time: 0, turns: [[s1, 7, [7]]] }))
-    const changes = sessions.apply(commit({ time: sessionTermMs, ended: [s1], turns: [[s1, 9, [9]]] }))
+    applied(sessions, commit({ time: 0, turns: [[s1, 7, [7]]] }))
+    const changes = applied(sessions, commit({ time: sessionTermMs, ended: [s1], turns: [[s1, 9, [9]]] }))
     expect(changes).toMatchObject({ ended: [s1], forgotten: [{ session: s1, number: 7 }] })
     expect(sessions.find(s1, 9)).toEqual(reply(9))
     expect([sessions.count, sessions.replies]).toEqual([1, 1])
@@ -235,6 +264,7 @@ const said = fc.record({
     maxLength: 3,
     selector: ([name]) => name,
   }),
+  told: fc.boolean(),
   ended: fc.oneof(fc.constant('none' as const), fc.constant('expired' as const), fc.array(session, { maxLength: 3 })),
 })
 
@@ -248,14 +278,17 @@ describe('any sequence of records', () => {
         const model = new Model()
         const mirror = new Mirror()
         let time = 0
-        for (const { elapsed, turns, ended } of script) {
+        for (const { elapsed, turns, ended, told } of script) {
           time += elapsed
           const over = ended === 'none' ? [] : ended === 'expired' ? sessions.expired(time, 0) : ended
           const record = commit({ time, turns, ended: over })
           model.apply(record)
-          mirror.apply(sessions.apply(record))
-          expect(sorted(mirror.rows)).toEqual(sorted(model.rows()))
-          for (const known of [sessions, mirror.restore()]) {
+          sessions.apply(record)
+          if (told) {
+            mirror.apply(sessions.takeChanges())
+            expect(sorted(mirror.rows)).toEqual(sorted(model.rows()))
+          }
+          for (const known of told ? [sessions, mirror.restore()] : [sessions]) {
             expect(known.count).toBe(model.sessions.size)
             expect(known.replies).toBe(model.rows().length - model.sessions.size)
             for (const name of ['a', 'b', 'c']) {

@@ -61,8 +61,15 @@ describe('JSON from the bytes of a value', () => {
     expect(written(bytes)).toBe(whole(bytes))
   })
 
-  it.each<Value>([1n, new Date(0), new Uint8Array([1]), [[{ a: 2n }]], { $bytes: 'a' }, { x: { $object: 1 } }, { $y: 1 }])(
-    'is left to the other way where it has a form of its own: %o',
-    (any) => expect(written(encodeValue(any).slice())).toBeUndefined(),
+  it.each<Value>([
+    1n,
+    new Date(0),
+    new Uint8Array([1]),
+    [[{ a: 2n }]],
+    { $bytes: 'a' },
+    { x: { $object: 1 } },
+    { $y: 1 },
+  ])('is left to the other way where it has a form of its own: %o', (any) =>
+    expect(written(encodeValue(any).slice())).toBeUndefined(),
   )
 })

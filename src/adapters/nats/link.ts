@@ -8,13 +8,7 @@
  * K6. Bytes that the server does not read are bounded: above the bound messages are lost, and each is reported.
  * K7. It never gives up: it reconnects for ever, until the last of those that hold it has closed.
  */
-import {
-  errors,
-  NatsConnectionImpl,
-  type Msg,
-  type NatsConnection,
-  type Status,
-} from '@nats-io/transport-node'
+import { errors, NatsConnectionImpl, type Msg, type NatsConnection, type Status } from '@nats-io/transport-node'
 import type { Clock } from '../../ports/clock.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
