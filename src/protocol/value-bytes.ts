@@ -6,9 +6,10 @@
  *     not change what our bytes mean, and the other way round.
  * M2. It packs only what `checkValue` made and reads only what `scanValue` passed: no code of a caller runs inside it, it never
  *     runs inside itself, and it reads no extension but those for dates and bigints.
- * M3. Small results are views of one block, side by side, as Node's own buffers are: an allocation of its own would cost more than
- *     packing. No byte of a result is ever written again. Who keeps a small one for long should copy it. A result that the block
- *     had no room for has bytes of its own, and no more than it needs.
+ * M3. Up to 64 bytes are an array of their own, which the engine keeps with its objects. Others, up to a block, are views of one, side by side,
+ *     as Node's own buffers are: memory of its own costs an array more than packing does. No byte of a result is ever written again.
+ *     Who keeps a view for long should copy it.
+ * M4. Most inputs and replies are one small number or nothing. These are neither packed nor unpacked by a library, but by their first byte.
  */
 import { Packr, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr/index-no-eval'
 import { checkValue } from './check-value.ts'
@@ -17,7 +18,9 @@ import { mendBytes } from './mend-bytes.ts'
 import { scanValue } from './scan-value.ts'
 import { maxValueBytes, type Value } from './value-format.ts'
 
-const blockBytes = 16 * 1_024
+const blockBytes = 64 * 1_024
+/** Arrays up to this size have no memory outside of the engine's heap. */
+const smallBytes = 64
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, useBigIntExtension: true })
 const sharing = new Unpackr({ useRecords: false })
@@ -29,24 +32,38 @@ interface Packed extends Uint8Array<ArrayBuffer> {
   readonly end: number
 }
 
-let block = Buffer.allocUnsafeSlow(blockBytes)
-/** Where the last result in the block ends. */
+let packing = Buffer.allocUnsafeSlow(blockBytes)
+/** The same memory: of a Buffer `slice` would be a view. */
+let block = new Uint8Array(packing.buffer)
+/** Where the last view in the block ends. */
 let blockEnd = 0
-packr.useBuffer(block)
+packr.useBuffer(packing)
+
+/** Fresh bytes would each need a view and a DataView to be read by: it costs less to copy them to where these are. */
+const unpacking = new Uint8Array(blockBytes)
 
 /** The bytes of a value. Throws `INVALID` with a path for anything that is not one. */
 export function writeValue(value: unknown): Uint8Array {
-  const packed = packr.pack(checkValue(value), REUSE_BUFFER_MODE)
-  const { buffer, start, end } = packed as unknown as Packed
-  if (packed.length <= blockBytes) {
-    block = packed as typeof block
-    blockEnd = end
-    return new Uint8Array(buffer, start, end - start)
-  }
-  packr.useBuffer(block)
+  if (typeof value === 'number' && (value & 0xffff) === value) return writeSmall(value)
+  const checked = checkValue(value)
   packr.position = blockEnd
+  const result = packr.pack(checked, REUSE_BUFFER_MODE) as unknown as Packed
+  const { start, end } = result
+  if (end - start <= smallBytes && (result as Uint8Array) === packing) return block.slice(start, end)
+  if (result.length <= blockBytes) {
+    // It may have gone on to another block.
+    if ((result as Uint8Array) !== packing) useBlock(result as unknown as typeof packing)
+    blockEnd = end
+    return new Uint8Array(block.buffer, start, end - start)
+  }
+  packr.useBuffer(packing)
   if (end - start > maxValueBytes) throw tooLong()
-  return new Uint8Array(packed.subarray(start, end))
+  return new Uint8Array(result.subarray(start, end))
+}
+
+function useBlock(buffer: typeof packing): void {
+  packing = buffer
+  block = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
 }
 
 /**
@@ -54,13 +71,29 @@ export function writeValue(value: unknown): Uint8Array {
  * it: then Uint8Arrays in it are views of `source`, for who uses them at once or owns it.
  */
 export function readValue(source: Uint8Array, views = false): Value {
+  const { length } = source
+  if (length === 1) {
+    const head = source[0]!
+    if (head < 0x80) return head
+    if (head === nil) return null
+  }
   const oddities = scanValue(source)
-  // A view: msgpackr leaves a property behind on what it reads, and gives Buffers for a Buffer.
-  const bytes =
-    oddities === undefined
-      ? new Uint8Array(source.buffer, source.byteOffset, source.length)
-      : mendBytes(source, oddities)
-  return (views ? sharing : copying).unpack(bytes) as Value
+  if (oddities !== undefined) return (views ? sharing : copying).unpack(mendBytes(source, oddities)) as Value
+  if (views || length > blockBytes) {
+    // A view: msgpackr leaves a property behind on what it reads, and gives Buffers for a Buffer.
+    const bytes = new Uint8Array(source.buffer, source.byteOffset, length)
+    return (views ? sharing : copying).unpack(bytes) as Value
+  }
+  unpacking.set(source)
+  return copying.unpack(unpacking, length) as Value
+}
+
+const nil = 0xc0
+
+/** A whole number of 16 bits at most, as the library writes it. */
+function writeSmall(n: number): Uint8Array {
+  if (n < 0x80) return Uint8Array.of(n)
+  return n < 0x100 ? Uint8Array.of(0xcc, n) : Uint8Array.of(0xcd, n >> 8, n & 0xff)
 }
 
 const tooLong = () =>
