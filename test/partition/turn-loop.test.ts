@@ -3,10 +3,12 @@ import { actor, type CommandContext } from '../../src/behaviour/index.ts'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { forgotten, inDoubt, notExecuted } from '../../src/partition/answers.ts'
 import { actorId } from '../../src/partition/names.ts'
+import { NodeMemory } from '../../src/partition/node-memory.ts'
 import { Replica } from '../../src/partition/replica.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
 import { TurnLoop, type TurnLoopOptions } from '../../src/partition/turn-loop.ts'
 import type { Answer, FinishedTurn, Turn } from '../../src/partition/turn.ts'
+import type { Clock, Timer } from '../../src/ports/clock.ts'
 import type { Store } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { sessionId } from '../../src/protocol/ids.ts'
@@ -30,6 +32,36 @@ class Gates {
 
   fail(name: string, error: unknown): void {
     this.#open.get(name)!.fail(error)
+  }
+}
+
+/** The clock of a process whose handlers take their time: they move it while they run. */
+class BusyClock implements Clock {
+  readonly #clock: Clock
+  spentMs = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  now(): number {
+    return this.#clock.now() + this.spentMs
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic() + this.spentMs
+  }
+
+  setTimeout(run: () => void, delayMs: number): Timer {
+    return this.#clock.setTimeout(run, delayMs)
+  }
+
+  clearTimeout(timer: Timer | undefined): void {
+    this.#clock.clearTimeout(timer)
+  }
+
+  defer(run: () => void): void {
+    this.#clock.defer(run)
   }
 }
 
@@ -96,6 +128,7 @@ const thingOf = (gates: Gates): ActorDefinition =>
 class Bench {
   readonly world: PartitionWorld
   readonly node: TestNode
+  readonly clock: BusyClock
   readonly gates = new Gates()
   readonly definition = thingOf(this.gates)
   readonly finished: FinishedTurn[] = []
@@ -103,11 +136,13 @@ class Bench {
   readonly waitingForCommits: ((certain: boolean) => void)[] = []
   replica!: Replica
   loop!: TurnLoop
+  uncommittedBytes = 0
   #now = 1_000
 
   constructor(seed: string) {
     this.world = new PartitionWorld(seed)
     this.node = this.world.start('n1')
+    this.clock = new BusyClock(this.node.process.clock)
   }
 
   async open(changes: Partial<TurnLoopOptions> = {}, store?: Store): Promise<this> {
@@ -115,12 +150,19 @@ class Bench {
     const options = { ...replicaOptions(this.node), onStoreFailure: () => {} }
     this.replica = await this.world.settle(Replica.open(opened, p0, g1, options))
     this.loop = new TurnLoop({
-      clock: this.node.process.clock,
+      clock: this.clock,
       replica: this.replica,
       mailboxTurns: 1_000,
+      keyTurns: 1_000,
+      memory: new NodeMemory(),
+      maxWaitMs: 500,
+      sliceMs: 2,
+      uncommittedBytes: () => this.uncommittedBytes,
+      maxUncommittedBytes: () => 1_000,
       mailboxBytes: 1_000_000,
       maxSessions: 1_000,
       maxReplies: 10_000,
+      maxReplyBytes: 1_000_000,
       maxKeptKeys: 100,
       maxKeptKeyBytes: 10_000,
       tombstoneMs: 1_000,
@@ -159,9 +201,11 @@ class Bench {
       name,
       input: encodeValue(input).slice(),
       keptId: undefined,
+      sinceMs: this.clock.monotonic(),
       deadlineMs: Number.POSITIVE_INFINITY,
       respond: [],
       finished: false,
+      actor: undefined,
       ...changes,
     }
     const answers = this.of(number, session)
