@@ -17,6 +17,7 @@ import {
   type Status,
 } from '@nats-io/transport-node'
 import type { Clock } from '../../ports/clock.ts'
+import { counter, gauge, type Metric } from '../../ports/metrics.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Subscription } from '../../ports/transport.ts'
@@ -62,6 +63,7 @@ export class Link {
   #connected = true
   #closing: Promise<void> | undefined
   #holders = 0
+  #dropped = 0
   #maxPayload: number
 
   private constructor(connection: NatsConnection, settings: CheckedSettings, parts: NatsParts) {
@@ -117,10 +119,18 @@ export class Link {
     return this.#connection.getServer()
   }
 
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_nats_backlog_bytes', backlogOf(this.#connection), this.settings.maxBacklogBytes),
+      counter('holdfast_nats_dropped_total', this.#dropped),
+    ]
+  }
+
   /** False: it was not sent, and never will be. The subject, the headers and the size must have been checked. */
   send(subject: string, data: Uint8Array, reply?: string, headers?: MsgHdrs): boolean {
     if (!this.#up) return false
     if (backlogOf(this.#connection) > this.settings.maxBacklogBytes) {
+      this.#dropped++
       this.parts.observer.emit({ type: 'message.dropped', subject, reason: 'overflow' })
       return false
     }

@@ -8,6 +8,7 @@
  */
 import { MsgHdrsImpl } from '@nats-io/transport-node'
 import type { CasResult, Registry, RegistryChange, RegistryEntry } from '../../ports/registry.ts'
+import type { Metric } from '../../ports/metrics.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { subjectsOf } from '../../protocol/subjects.ts'
@@ -124,6 +125,10 @@ export class NatsRegistry implements Registry {
         watch.close()
       },
     }
+  }
+
+  metrics(): readonly Metric[] {
+    return this.#requests.metrics()
   }
 
   async close(): Promise<void> {
