@@ -8,7 +8,7 @@
  *     at once.
  * Z2. It speaks only to subjects under the inbox prefixes. A request with another reply subject, or none, is dropped and told to the observer
  *     before anything is done for it: this node's permissions are not the asker's.
- * Z3. At most `maxInFlight` requests are on their way at a time; one more is `OVERLOADED`.
+ * Z3. At most `maxInFlight` requests are on their way at a time, and as many bytes as its session has room for; one more is `OVERLOADED`.
  * Z4. It keeps nothing of a request once it is answered. Its session is the session of those who have none (R3); a request with `Hf-Id` is
  *     command 1 of a session of its own, so that repeating it by any node takes effect once.
  * Z5. Draining takes no new requests, and ends when those on their way are answered. After `close` nothing is sent.
@@ -18,6 +18,7 @@ import { parseCommandId } from '../src/client/command-id.ts'
 import { addressOf, type RequestOptions, type Session } from '../src/client/session.ts'
 import { encodeView, type PlacementView } from '../src/core/table.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import { gauge, Refusals, type Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Headers, Message, Subscription, Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
@@ -49,6 +50,7 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
+  metrics(): readonly Metric[]
   readonly state: 'open' | 'draining' | 'closed'
   /** Takes nothing new; resolves when everything is answered, at the latest at the deadline of the last, or when it is closed. */
   drain(): Promise<void>
@@ -82,6 +84,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const actor = createActor(machine, { clock: options.clock })
   actor.start()
   return {
+    metrics: () => calls.metrics(),
     get state() {
       return actor.getSnapshot().value
     },
@@ -102,6 +105,7 @@ class Calls {
   readonly #onIdle: () => void
   readonly #maxInFlight: number
   readonly #subjects
+  readonly #refusals = new Refusals<'requests'>('gateway', ['requests'])
   #subscriptions: Subscription[] = []
   #ended = false
 
@@ -110,6 +114,10 @@ class Calls {
     this.#onIdle = onIdle
     this.#maxInFlight = options.maxInFlight ?? 4_096
     this.#subjects = subjectsOf(options.cluster)
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_gateway_requests', this.inFlight, this.#maxInFlight), ...this.#refusals.metrics()]
   }
 
   listen(): void {
@@ -140,6 +148,7 @@ class Calls {
     const { subject, reply } = message
     if (!this.#mayAnswer(reply, subject)) return
     if (this.inFlight >= this.#maxInFlight) {
+      this.#refusals.count('requests')
       const sentence =
         'this node has as many requests on their way as it may; nothing happened, try again a little later'
       return this.#publish(

@@ -4,6 +4,7 @@
  * I1. Everything begins in `start` and ends in `end` or `crash`; an incarnation never begins again (O1).
  * I2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
  * I3. It answers only to subjects under the inbox prefixes.
+ * I4. Orders to the node are carried out a bounded number at a time; one more is answered that it is not done, and is given again.
  */
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import { Session } from '../src/client/session.ts'
@@ -11,6 +12,7 @@ import type { MemberDetails } from '../src/core/membership.ts'
 import { viewOf, type PlacementTable } from '../src/core/table.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
+import { NodeMemory } from '../src/partition/node-memory.ts'
 import { provision, type Cluster } from '../src/partition/provision.ts'
 import { ReplyBatches } from '../src/partition/reply-batches.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../src/partition/settings.ts'
@@ -24,6 +26,7 @@ import {
 import { encodeReport, reportOf } from '../src/placement/status-report.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import { noStreams } from '../src/ports/inputs.ts'
+import { gauge, labelled, type Metric } from '../src/ports/metrics.ts'
 import type { Message, Subscription } from '../src/ports/transport.ts'
 import {
   incarnation,
@@ -48,6 +51,10 @@ const drainPollMs = 50
 const loadWindowMs = 1_000
 /** How long an orderly end waits for what is on its way. */
 const partingMs = 2_000
+/** I4. */
+const maxOrders = 64
+/** What requests of plain clients may hold together, bytes. */
+const gatewayBytes = 64 * 1_024 * 1_024
 
 export class Incarnation {
   readonly self: NodeRef
@@ -55,6 +62,7 @@ export class Incarnation {
   readonly #options: NodeOptions
   readonly #settings: NodeSettings
   readonly #onLost: (how: 'dead' | 'replaced', reason: string) => void
+  readonly #memory: NodeMemory
   #membership: Membership | undefined
   #placement: Placement | undefined
   #partitions: readonly Partition[] = []
@@ -68,6 +76,7 @@ export class Incarnation {
   #turnsBefore = 0
   #load = 0
   #loadAtMs = 0
+  #orders = 0
   #ended = false
 
   constructor(
@@ -80,6 +89,7 @@ export class Incarnation {
     this.#options = options
     this.#settings = settings
     this.#onLost = onLost
+    this.#memory = new NodeMemory(settings.memory)
     this.self = { id: options.id, incarnation: incarnation(ports.random.id()) }
   }
 
@@ -130,7 +140,7 @@ export class Incarnation {
     })
     await this.#membership.join()
     if (this.#ended) return
-    this.#session = new Session(this.#ports, { cluster: name })
+    this.#session = new Session(this.#ports, { cluster: name, maxOutstandingBytes: gatewayBytes })
     this.#placement = createPlacement({
       ...this.#ports,
       subjects,
@@ -162,6 +172,21 @@ export class Incarnation {
 
   members(): readonly SeenMember[] {
     return this.#membership?.members() ?? []
+  }
+
+  /** What every part has to say of how full it is. */
+  metrics(): readonly Metric[] {
+    return [
+      ...this.#memory.metrics(),
+      ...this.#partitions.flatMap((partition) => partition.metrics()),
+      ...(this.#replies?.metrics() ?? []),
+      ...(this.#membership?.metrics() ?? []),
+      ...(this.#placement?.metrics() ?? []),
+      ...labelled({ of: 'gateway' }, this.#session?.metrics() ?? []),
+      ...(this.#gateway?.metrics() ?? []),
+      ...(this.#lister?.metrics() ?? []),
+      gauge('holdfast_orders', this.#orders, maxOrders),
+    ]
   }
 
   get leading(): boolean {
@@ -237,6 +262,7 @@ export class Incarnation {
         subjects,
         definitions: byType,
         settings: partitionSettings,
+        memory: this.#memory,
         openTenant: (owned) => this.#tasks!.begin(owned),
         knownOwner: () => this.#knownOwner(id),
         onEpochSpent: (epoch) => this.#report({ op: 'epoch-spent', node: this.self, partition: id, epoch }),
@@ -275,7 +301,10 @@ export class Incarnation {
       observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
       return
     }
+    if (this.#orders >= maxOrders) return transport.publish(reply, encodeControl({ done: false }))
+    this.#orders++
     void this.#obey(request).then((answer) => {
+      this.#orders--
       if (!this.#ended) transport.publish(reply, encodeControl(answer))
     })
   }

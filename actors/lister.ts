@@ -13,6 +13,7 @@ import { createActor, setup } from 'xstate'
 import { ScanAsks } from '../src/client/scan-asks.ts'
 import { Scanner, type RowsOptions } from '../src/client/scanner.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import { gauge, labelled, Refusals, type Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Message, Subscription, Transport } from '../src/ports/transport.ts'
@@ -34,6 +35,7 @@ export interface ListerOptions {
 }
 
 export interface Lister {
+  metrics(): readonly Metric[]
   /** Ends at once. Idempotent. */
   close(): void
 }
@@ -57,6 +59,7 @@ export function createLister(options: ListerOptions): Lister {
   const actor = createActor(machine, { clock: options.clock })
   actor.start()
   return {
+    metrics: () => lists.metrics(),
     close() {
       if (actor.getSnapshot().status === 'active') actor.send({ type: 'close' })
     },
@@ -68,6 +71,7 @@ class Lists {
   readonly #asks: ScanAsks
   readonly #prefix: string
   #subscription: Subscription | undefined
+  readonly #refusals = new Refusals<'lists'>('lister', ['lists'])
   #listing = 0
   #ended = false
 
@@ -76,6 +80,14 @@ class Lists {
     this.#options = options
     this.#asks = new ScanAsks({ ...options, subjects })
     this.#prefix = subjects.allLists.slice(0, -1)
+  }
+
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_lists', this.#listing, maxListing),
+      ...this.#refusals.metrics(),
+      ...labelled({ of: 'lister' }, this.#asks.metrics()),
+    ]
   }
 
   listen(): void {
@@ -111,6 +123,7 @@ class Lists {
 
   async #answer({ subject, headers, data }: Message): Promise<Uint8Array> {
     if (this.#listing >= maxListing) {
+      this.#refusals.count('lists')
       const sentence = 'this node works on as many lists as it may: try again a little later'
       throw new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })
     }

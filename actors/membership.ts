@@ -14,6 +14,7 @@ import { LeaseKeeper } from '../src/membership/lease-keeper.ts'
 import { LeaseWatch } from '../src/membership/lease-watch.ts'
 import type { NodeLease } from '../src/membership/lease.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import type { Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
@@ -58,6 +59,7 @@ export interface Membership {
   join(): Promise<void>
   alive(): readonly NodeLease[]
   members(): readonly SeenMember[]
+  metrics(): readonly Metric[]
   /** Asks for all partitions to be moved away. */
   drain(): Promise<void>
   /** Gives the lease back. */
@@ -162,6 +164,7 @@ export function createMembership(options: MembershipOptions): Membership {
     },
     alive: () => watch.alive(),
     members: () => gossiper?.members() ?? [],
+    metrics: () => [...watch.metrics(), ...(gossiper?.metrics() ?? [])],
     drain: () => keeper.drain(),
     async leave() {
       if (!actor.getSnapshot().matches('member')) return

@@ -19,6 +19,8 @@ import type { PartitionSettings } from '../src/partition/settings.ts'
 import type { Changelog } from '../src/ports/changelog.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Inputs } from '../src/ports/inputs.ts'
+import { defaultNodeMemory, type NodeMemorySettings } from '../src/partition/node-memory.ts'
+import type { Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
@@ -67,6 +69,8 @@ export interface NodeSettings {
   readonly membership: MembershipSettings
   readonly placement: PlacementSettings
   readonly gossip: GossipSettings
+  /** What all partitions of the node may use together. */
+  readonly memory: NodeMemorySettings
   /** Replies go only to subjects under one of them. Default `_INBOX` and `_INBOX_<cluster>`. */
   readonly inboxPrefixes: readonly string[]
 }
@@ -77,6 +81,7 @@ export interface NodeSettingsInput {
   readonly membership?: Partial<MembershipSettings>
   readonly placement?: Partial<PlacementSettings>
   readonly gossip?: Partial<GossipSettings>
+  readonly memory?: Partial<NodeMemorySettings>
   readonly inboxPrefixes?: readonly string[]
 }
 
@@ -93,6 +98,8 @@ export interface Node {
   /** Resolves when it is a member. Rejects with what makes that impossible. */
   start(): Promise<void>
   status(): NodeStatus
+  /** How full its parts are, and what they have refused. */
+  metrics(): readonly Metric[]
   /** Moves every partition away, as far as there is another node to take it; resolves when it owns none. */
   drain(): Promise<void>
   /** Ends its ownerships, gives its lease back and ends everything. */
@@ -230,6 +237,7 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
       partitions: lives.current?.partitions() ?? [],
       members: lives.current?.members() ?? [],
     }),
+    metrics: () => lives.current?.metrics() ?? [],
     async drain() {
       await lives.current?.drain()
     },
@@ -250,6 +258,7 @@ function settingsFrom(given: NodeSettingsInput = {}, cluster: string): NodeSetti
     membership: { ...defaultMembershipSettings, ...given.membership },
     placement: { ...defaultPlacementSettings, ...given.placement },
     gossip: { ...defaultGossipSettings, ...given.gossip },
+    memory: { ...defaultNodeMemory, ...given.memory },
     inboxPrefixes: given.inboxPrefixes ?? defaultInboxPrefixes(cluster),
   }
 }

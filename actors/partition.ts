@@ -16,6 +16,7 @@ import { BrokenLog } from '../src/core/log.ts'
 import { PartitionHost, type HostOptions, type PartitionProgress } from '../src/partition/host.ts'
 import type { Incoming } from '../src/partition/owner.ts'
 import type { ClaimResult } from '../src/partition/takeover.ts'
+import { labelled, type Metric } from '../src/ports/metrics.ts'
 import type { Subscription } from '../src/ports/transport.ts'
 import { isHoldfastError, messageOf, type ErrorCode } from '../src/protocol/errors.ts'
 import type { Epoch, NodeId, PartitionId, Seq } from '../src/protocol/ids.ts'
@@ -50,6 +51,7 @@ export interface Partition {
   /** `true` when the hand-off record is committed, or when there is nothing to hand off because the partition is stopped. */
   handOff(to: NodeId): Promise<boolean>
   reconnected(): void
+  metrics(): readonly Metric[]
   status(): PartitionStatus
   /** Ends the ownership if there is one, with a hand-off record if that can be had within `partingMs`, and closes the store. */
   close(partingMs: number): Promise<void>
@@ -291,6 +293,7 @@ export function createPartition(options: PartitionOptions): Partition {
     watch: (request, inbox) => host.watch(request, inbox),
     scan: (request, inbox) => host.scan(request, inbox),
     reconnected: () => host.reconnected(),
+    metrics: () => labelled({ partition: String(options.partition) }, host.metrics()),
     handOff,
     status() {
       const { context } = actor.getSnapshot()

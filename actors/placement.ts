@@ -11,9 +11,10 @@
 import { createActor, fromCallback, fromPromise, setup } from 'xstate'
 import type { PlacementTable } from '../src/core/table.ts'
 import type { NodeLease } from '../src/membership/lease.ts'
-import { Leader } from '../src/placement/leader.ts'
+import { Leader, maxAvoided, maxReports, type LeaderLoad } from '../src/placement/leader.ts'
 import { TableKeeper } from '../src/placement/table-keeper.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import { gauge, type Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Registry } from '../src/ports/registry.ts'
 import type { Transport } from '../src/ports/transport.ts'
@@ -61,16 +62,19 @@ export interface Placement {
   readonly leader: NodeRef | null
   /** Members have changed. */
   hurry(): void
+  metrics(): readonly Metric[]
   close(): void
 }
 
 type Event = { readonly type: 'vacant' } | { readonly type: 'deposed' } | { readonly type: 'hurry' }
 
 const key = 'leader'
+const followersLoad: LeaderLoad = { moves: 0, reports: 0, avoided: 0 }
 
 export function createPlacement(options: PlacementOptions): Placement {
   const { self, registry, clock, observer, transport, subjects, settings } = options
   let seen: { readonly leader: NodeRef | null; readonly revision: number } = { leader: null, revision: 0 }
+  let leader: Leader | undefined
   const tables = new TableKeeper({
     registry,
     clock,
@@ -127,12 +131,16 @@ export function createPlacement(options: PlacementOptions): Placement {
       lead: fromCallback<Event>(({ receive }) => {
         observer.emit({ type: 'placement.elected', node: self.id })
         const { alive } = options
-        const leader = new Leader({ transport, clock, observer, subjects, tables, alive, ...settings })
-        leader.start()
+        const leading = new Leader({ transport, clock, observer, subjects, tables, alive, ...settings })
+        leader = leading
+        leading.start()
         receive((event) => {
-          if (event.type === 'hurry') leader.hurry()
+          if (event.type === 'hurry') leading.hurry()
         })
-        return () => leader.stop()
+        return () => {
+          leading.stop()
+          leader = undefined
+        }
       }),
     },
     delays: { pause: settings.pollLeaderEveryMs },
@@ -177,6 +185,14 @@ export function createPlacement(options: PlacementOptions): Placement {
     },
     hurry() {
       if (actor.getSnapshot().status === 'active') actor.send({ type: 'hurry' })
+    },
+    metrics() {
+      const { moves, reports, avoided } = leader?.load ?? followersLoad
+      return [
+        gauge('holdfast_placement_moves', moves, settings.maxMoves),
+        gauge('holdfast_placement_reports', reports, maxReports),
+        gauge('holdfast_placement_avoided', avoided, maxAvoided),
+      ]
     },
     close() {
       actor.stop()

@@ -58,7 +58,13 @@ export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
   }
   const transport = await openNatsTransport({ ...options, servers }, { ...parts, observer: listening })
   return connectOver(
-    { ...parts, transport, onDenied: (listener) => (onDenied = listener), release: () => transport.close() },
+    {
+      ...parts,
+      transport,
+      onDenied: (listener) => (onDenied = listener),
+      metrics: () => transport.metrics(),
+      release: () => transport.close(),
+    },
     { ...options, cluster },
   )
 }

@@ -2,6 +2,7 @@
  * Connects a client over given ports. Which adapters those are is for the composition root to say.
  */
 import { HoldfastError } from '../protocol/errors.ts'
+import type { Metric } from '../ports/metrics.ts'
 import { subjectsOf } from '../protocol/subjects.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { Holdfast } from './holdfast.ts'
@@ -16,6 +17,8 @@ export interface ClientOptions {
   readonly connectTimeout?: Duration
   /** Most calls that may have no answer yet; those beyond are `OVERLOADED`. Default 65,536. */
   readonly maxOutstanding?: number
+  /** Most bytes of their inputs, likewise. Default 256 MiB. */
+  readonly maxOutstandingBytes?: number
 }
 
 export interface Denial {
@@ -24,6 +27,8 @@ export interface Denial {
 }
 
 export interface ClientPorts extends SessionPorts {
+  /** What the adapters of these ports have to say of how full they are. Default: nothing. */
+  readonly metrics?: () => readonly Metric[]
   /** Called at `close`, and when connecting fails: closes what was opened for this client. Default: nothing. */
   readonly release?: () => Promise<void>
   /** Has the listener called with each thing that the server does not let this user do, and why. Default: nobody can tell. */
@@ -43,9 +48,10 @@ export async function connectOver(ports: ClientPorts, options: ClientOptions): P
 }
 
 async function connected(ports: ClientPorts, options: ClientOptions): Promise<Holdfast> {
-  const { cluster, timeout = '10s', connectTimeout = '10s', maxOutstanding } = options
-  if (maxOutstanding !== undefined && (!Number.isSafeInteger(maxOutstanding) || maxOutstanding < 1)) {
-    throw new HoldfastError('INVALID', 'maxOutstanding is a whole number from 1')
+  const { cluster, timeout = '10s', connectTimeout = '10s', maxOutstanding, maxOutstandingBytes } = options
+  for (const [name, limit] of Object.entries({ maxOutstanding, maxOutstandingBytes })) {
+    if (limit === undefined || (Number.isSafeInteger(limit) && limit >= 1)) continue
+    throw new HoldfastError('INVALID', `${name} is a whole number from 1`)
   }
   const timeoutMs = durationMs(timeout, 'timeout')
   const connectTimeoutMs = durationMs(connectTimeout, 'connectTimeout')
@@ -54,6 +60,7 @@ async function connected(ports: ClientPorts, options: ClientOptions): Promise<Ho
     cluster,
     timeoutMs,
     ...(maxOutstanding === undefined ? {} : { maxOutstanding }),
+    ...(maxOutstandingBytes === undefined ? {} : { maxOutstandingBytes }),
   })
   const refused = new Promise<HoldfastError>((resolve) => {
     ports.onDenied?.(({ operation, subject }, reason) => {

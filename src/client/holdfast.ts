@@ -4,26 +4,35 @@
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import type { StateOf } from '../behaviour/actor.ts'
 import { kv, type KvDefinition } from '../behaviour/kv.ts'
+import { counter, gauge, labelled, type Metric } from '../ports/metrics.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { checkName, type Subjects } from '../protocol/subjects.ts'
 import { Kv, type KvHost } from './kv.ts'
+import { mostPages, mostUnheeded } from './page-places.ts'
 import { namedReference, referenceTo, type Reference, type ReferenceHost } from './reference.ts'
 import { ScanAsks } from './scan-asks.ts'
 import { addressOf, type Session, type SessionPorts } from './session.ts'
-import { ChangeWatch, type TypeWatchOptions, type Watch } from './watch.ts'
+import { ChangeWatch, type TypeWatchOptions, type Watch, type WatchLoad } from './watch.ts'
 
 export interface HoldfastParts extends SessionPorts {
   readonly session: Session
   readonly subjects: Subjects
+  /** What the adapters of these ports have to say of how full they are. Default: nothing. */
+  readonly metrics?: () => readonly Metric[]
   /** What else ends with the client, e.g. its own transport. Default: nothing. */
   readonly release?: () => Promise<void>
 }
+
+/** Each has a subscription, and a timer for each partition. */
+const mostWatches = 1_024
 
 export class Holdfast {
   readonly #parts: HoldfastParts
   readonly #host: ReferenceHost
   readonly #kvHost: KvHost
   readonly #watches = new Set<ChangeWatch<unknown>>()
+  /** Of watches that have ended. */
+  #endedCuts = 0
   #closing: Promise<void> | undefined = undefined
 
   constructor(parts: HoldfastParts) {
@@ -66,6 +75,29 @@ export class Holdfast {
     return this.#watch(typeOf(of), undefined, options) as Watch<StateOf<A>>
   }
 
+  /** How full the parts of this client are, each with its limit, and how often they have refused something (docs/limits.md). */
+  metrics(): readonly Metric[] {
+    const loads = [...this.#watches].map(({ load }) => load)
+    const fullest = (of: (load: WatchLoad) => number) => loads.reduce((most, load) => Math.max(most, of(load)), 0)
+    const cuts = loads.reduce((sum, load) => sum + load.cuts, this.#endedCuts)
+    return [
+      ...labelled({ of: 'client' }, [...this.#parts.session.metrics(), ...this.#kvHost.asks.metrics()]),
+      gauge('holdfast_client_watches', loads.length, mostWatches),
+      gauge(
+        'holdfast_client_watch_pages',
+        fullest(({ pages }) => pages),
+        mostPages,
+      ),
+      gauge(
+        'holdfast_client_watch_unheeded_messages',
+        fullest(({ unheeded }) => unheeded),
+        mostUnheeded,
+      ),
+      counter('holdfast_client_watch_cut_offs_total', cuts),
+      ...(this.#parts.metrics?.() ?? []),
+    ]
+  }
+
   /** A key-value store, by its name or what `kv()` returned. Nothing is sent. Throws `INVALID` for a name that cannot be. */
   kv<V = unknown>(store: string | KvDefinition<V>): Kv<V> {
     if (typeof store === 'string') return new Kv(this.#kvHost, kv<V>(store))
@@ -97,11 +129,19 @@ export class Holdfast {
 
   #watch(type: string, key: string | undefined, options: TypeWatchOptions = {}): Watch<unknown> {
     if (this.#closing !== undefined) throw new HoldfastError('INVALID', 'this client is closed: connect again')
-    const { transport, clock, random, subjects } = this.#parts
+    if (this.#watches.size >= mostWatches) {
+      throw new HoldfastError(
+        'OVERLOADED',
+        `this client has ${mostWatches} watches already: close some, or watch a prefix`,
+      )
+    }
+    const { transport, clock, random, observer, subjects } = this.#parts
     const partitions = () => this.#partitions()
-    const onClose = (closed: ChangeWatch<unknown>) => this.#watches.delete(closed)
+    const onClose = (closed: ChangeWatch<unknown>) => {
+      if (this.#watches.delete(closed)) this.#endedCuts += closed.load.cuts
+    }
     const watch = new ChangeWatch<unknown>(
-      { transport, clock, random, subjects, partitions, onClose },
+      { transport, clock, random, observer, subjects, partitions, onClose },
       type,
       key,
       options,

@@ -5,6 +5,7 @@
  * O2. While there is no connection or no placement a request is held: it is not sent, and does not count as sent.
  * O3. A request that is past its deadline, or whose id is too old to be repeated, is handed back instead of sent.
  */
+import type { Metric } from '../ports/metrics.ts'
 import type { Message } from '../ports/transport.ts'
 import { encodeRequestFrame } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
@@ -42,6 +43,10 @@ export class Outbox {
     this.#ports = ports
     this.#options = options
     this.#maxFrameBytes = Math.floor(ports.transport.maxPayload / 2)
+  }
+
+  metrics(): readonly Metric[] {
+    return this.#frames.metrics()
   }
 
   /** Bytes that one request may take in a frame. */

@@ -6,19 +6,22 @@
  *     `UNKNOWN` and can still be repeated. Queries do not hold it. It never goes back.
  * N3. An `UNKNOWN` number is kept until its repeat term is over; the oldest go earlier when there are too many or when they alone
  *     would hold `low` too far back. From then on repeating it is refused here, since the owners may have forgotten it.
- * N4. Requests outstanding are at most `limit`; the span of numbers that owners must remember is at most `spanLimit`. At either bound
- *     there is no room for another.
+ * N4. Requests outstanding are at most `limit`, and their inputs have at most `byteLimit` bytes; the span of numbers that owners must
+ *     remember is at most `spanLimit`. At each bound there is no room for another.
  */
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { RequestKind } from '../protocol/frames.ts'
 import { repeatTermMs, type Pending } from './pending.ts'
 
-/** Requests outstanding, default. */
+/** Requests outstanding, default; and bytes of their inputs. */
 export const defaultOutstanding = 65_536
+export const defaultOutstandingBytes = 256 * 1_024 * 1_024
 
 const spanLimit = 1_048_576
 
 export class Outstanding {
   readonly #limit: number
+  readonly #byteLimit: number
   /** Commands and tells. */
   readonly #commands = new Map<number, Pending>()
   readonly #queries = new Map<number, Pending>()
@@ -26,11 +29,22 @@ export class Outstanding {
   readonly #foreign = new Map<string, Pending>()
   /** When the first attempt of each `UNKNOWN` number was sent (N3). */
   readonly #unknown = new Map<number, number>()
+  #bytes = 0
   #next = 1
   #low = 1
 
-  constructor(limit: number) {
+  constructor(limit: number, byteLimit = defaultOutstandingBytes) {
     this.#limit = limit
+    this.#byteLimit = byteLimit
+  }
+
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_client_requests', this.size, this.#limit),
+      gauge('holdfast_client_request_bytes', this.#bytes, this.#byteLimit),
+      gauge('holdfast_client_unknown_commands', this.#unknown.size, this.#limit),
+      gauge('holdfast_client_number_span', this.#next - this.#low, spanLimit),
+    ]
   }
 
   get size(): number {
@@ -38,9 +52,10 @@ export class Outstanding {
   }
 
   /** Whether one more request of this kind may begin (N4). */
-  hasRoom(kind: RequestKind): boolean {
+  hasRoom(kind: RequestKind, bytes = 0): boolean {
     return (
       this.size < this.#limit &&
+      this.#bytes + bytes <= this.#byteLimit &&
       (kind === 'query' || this.#next - this.#low < spanLimit || this.#next - this.low() < spanLimit)
     )
   }
@@ -61,11 +76,13 @@ export class Outstanding {
   }
 
   add(pending: Pending): void {
+    this.#bytes += pending.input.length
     if (pending.kind === 'query') this.#queries.set(pending.number, pending)
     else this.#commands.set(pending.number, pending)
   }
 
   addForeign(id: string, pending: Pending): void {
+    this.#bytes += pending.input.length
     this.#foreign.set(id, pending)
   }
 
@@ -78,12 +95,12 @@ export class Outstanding {
   }
 
   remove(pending: Pending): void {
-    if (pending.kind === 'query') this.#queries.delete(pending.number)
-    else this.#commands.delete(pending.number)
+    const found = pending.kind === 'query' ? this.#queries : this.#commands
+    if (found.delete(pending.number)) this.#bytes -= pending.input.length
   }
 
-  removeForeign(id: string): void {
-    this.#foreign.delete(id)
+  removeForeign(id: string, pending: Pending): void {
+    if (this.#foreign.delete(id)) this.#bytes -= pending.input.length
   }
 
   /** Keeps the number of a command that has ended `UNKNOWN`, so that it can be repeated (N3). */

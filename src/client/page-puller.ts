@@ -12,6 +12,8 @@
  * G7. Where the log does not go back to the position (`EXPIRED`), a puller that may `reset` asks for what is there now instead, page by page,
  *     all as of one record. Its position moves with the last of these pages, right behind that record. An owner that does not have them
  *     any more is asked for the first page anew; while one is being delivered it is reminded of them every 10 s.
+ * G8. A pull that may bring changes needs a place among the pages of the watch (page-places.ts); the question where a log ends now does not.
+ *     A pull that brings more than a page may have is given up.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Random } from '../ports/random.ts'
@@ -22,6 +24,7 @@ import type { PartitionId } from '../protocol/ids.ts'
 import {
   decodePageMessage,
   encodeWatchRequest,
+  maxPageChanges,
   type PageChange,
   type PageEnd,
   type PageError,
@@ -29,6 +32,7 @@ import {
   type WatchRequest,
 } from '../protocol/watch.ts'
 import { backOffMs, transientCodes } from './ask-again.ts'
+import type { PagePlaces, Placed } from './page-places.ts'
 
 export interface Page {
   readonly partition: PartitionId
@@ -62,6 +66,7 @@ export interface PullerOptions {
   readonly onExpired: 'reset' | 'fail'
   /** A page that is whole; `resume` says that it was taken. */
   readonly onPage: (page: Page) => void
+  readonly places: PagePlaces
   readonly onError: (error: HoldfastError) => void
 }
 
@@ -81,7 +86,7 @@ interface Reading {
   readonly next?: string
 }
 
-export class PagePuller {
+export class PagePuller implements Placed {
   readonly #options: PullerOptions
   #position: string
   #state: 'idle' | 'pulling' | 'handed-over' | 'closed' = 'idle'
@@ -93,6 +98,8 @@ export class PagePuller {
   #more = false
   /** The last ring since this pull began. */
   #rung: string | undefined = undefined
+  /** Rings may have been missed since this pull began. */
+  #missed = false
   #failures = 0
   /** Of states (G7). */
   #reading: Reading | undefined = undefined
@@ -107,15 +114,33 @@ export class PagePuller {
     this.#begin()
   }
 
-  /** Somebody says that there is a change at `cursor`. It may be late, repeated or wrong; it costs a pull at most. */
-  ring(cursor: string): void {
-    if (this.#state === 'closed' || this.#isBehind(cursor)) return
+  /**
+   * Somebody says that there is a change at `cursor`. It may be late, repeated or wrong; it costs a pull at most. False where nothing can be
+   * asked for before the consumer has taken a page.
+   */
+  ring(cursor: string): boolean {
+    if (this.#state === 'closed' || this.#isBehind(cursor)) return true
     // The page that is being pulled may have been cut before that change.
     if (this.#state === 'pulling') this.#rung = cursor
-    else if (!this.#more) {
-      this.#more = true
-      if (this.#state === 'idle') this.#beginPaced()
-    }
+    else this.#want()
+    return this.#state !== 'handed-over' && !this.#options.places.isWaiting(this)
+  }
+
+  /** Rings may have been missed. */
+  missedRings(): void {
+    if (this.#state === 'pulling') this.#missed = true
+    else this.#want()
+  }
+
+  onPlace(): void {
+    if (this.#state === 'idle') this.#begin()
+    else this.#options.places.release(this)
+  }
+
+  #want(): void {
+    if (this.#more) return
+    this.#more = true
+    if (this.#state === 'idle') this.#beginPaced()
   }
 
   /** The connection is new: what was under way is lost. */
@@ -128,6 +153,7 @@ export class PagePuller {
   resume(): void {
     if (this.#state !== 'handed-over') return
     this.#state = 'idle'
+    this.#options.places.release(this)
     if (this.#more) this.#beginPaced()
     else this.#wait(pollEveryMs)
   }
@@ -136,6 +162,7 @@ export class PagePuller {
     this.#letGo()
     this.#reading = undefined
     this.#state = 'closed'
+    this.#options.places.release(this)
     this.#options.clock.clearTimeout(this.#timer)
     this.#changes = []
   }
@@ -151,8 +178,9 @@ export class PagePuller {
     } catch {
       return this.#failed()
     }
-    if (part.kind === 'change') this.#changes.push(part)
-    else if (part.kind === 'end') this.#onEnd(part)
+    if (part.kind === 'change') {
+      if (this.#changes.push(part) > maxPageChanges) this.#failed()
+    } else if (part.kind === 'end') this.#onEnd(part)
     else this.#onRefusal(part)
   }
 
@@ -181,7 +209,7 @@ export class PagePuller {
     if (reading !== undefined) return this.#onStates(changes, end, reading)
     const moved = end.next !== this.#position
     this.#position = end.next
-    this.#more = end.more || this.#hasRung
+    this.#more = end.more || this.#hasRung || this.#missed
     if (moved) onPage({ partition, changes, next: end.next })
     else this.resume()
   }
@@ -194,7 +222,7 @@ export class PagePuller {
       this.#letGo()
       this.#reading = undefined
       this.#position = next
-      this.#more = end.more || this.#hasRung
+      this.#more = end.more || this.#hasRung || this.#missed
     } else {
       this.#reading = { snapshot, after, next }
       this.#more = true
@@ -250,10 +278,15 @@ export class PagePuller {
   }
 
   #begin(): void {
-    const { transport, clock } = this.#options
+    const { transport, clock, places } = this.#options
     if (!transport.connected) {
       this.#state = 'idle'
+      places.release(this)
       return this.#wait(pollEveryMs)
+    }
+    if (this.#position !== 'now' && !places.take(this)) {
+      this.#state = 'idle'
+      return clock.clearTimeout(this.#timer)
     }
     this.#state = 'pulling'
     this.#pull++
@@ -261,6 +294,7 @@ export class PagePuller {
     this.#changes = []
     this.#more = false
     this.#rung = undefined
+    this.#missed = false
     this.#wait(silenceMs)
     if (this.#reading === undefined) return this.#ask({ from: this.#position }, this.#pull)
     const { snapshot, after } = this.#reading
@@ -287,6 +321,7 @@ export class PagePuller {
 
   #failed(): void {
     this.#state = 'idle'
+    this.#options.places.release(this)
     this.#changes = []
     this.#more = true
     this.#wait(backOffMs(this.#failures++, this.#options.random.next()))

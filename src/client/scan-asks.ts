@@ -8,6 +8,7 @@
  * Q4. At most `maxAsks` questions wait at a time; one more is `OVERLOADED`.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
@@ -55,11 +56,16 @@ export class ScanAsks {
   /** Opened with the first question. */
   #inbox: string | undefined
   #subscriptions: Subscription[] = []
+  readonly #refusals = new Refusals<'pages'>('scan-asks', ['pages'])
   #asked = 0
   #closed = false
 
   constructor(ports: ScanAsksPorts) {
     this.#ports = ports
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_scan_asks', this.#asks.size, maxAsks), ...this.#refusals.metrics()]
   }
 
   /** The page of one partition. Rejects with a `HoldfastError`. */
@@ -68,6 +74,7 @@ export class ScanAsks {
       if (this.#closed) throw closedError()
       if (signal?.aborted === true) throw abortedError(signal)
       if (this.#asks.size >= maxAsks) {
+        this.#refusals.count('pages')
         const message = `${maxAsks} pages have been asked for and not come yet: read fewer ranges at a time`
         throw new HoldfastError('OVERLOADED', message)
       }

@@ -4,6 +4,7 @@
  * Of an unanswered frame the last 16,384 requests are remembered: the server's word comes within a round trip. A frame that is
  * forgotten earlier is not refused but merely unanswered, and its requests are repeated when their attempt times out.
  */
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Pending } from './pending.ts'
 
 const maxRequests = 16_384
@@ -14,6 +15,10 @@ export class SentFrames {
   readonly #frames = new Map<number, readonly Pending[]>()
   #requests = 0
   #last = 0
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_client_sent_requests', this.#requests, maxRequests)]
+  }
 
   /** The number of a new frame. */
   add(requests: readonly Pending[]): number {

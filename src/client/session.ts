@@ -15,6 +15,7 @@
  */
 import type { PlacementView } from '../core/table.ts'
 import type { Clock } from '../ports/clock.ts'
+import { Refusals, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
@@ -48,6 +49,8 @@ export interface SessionOptions {
   readonly attemptTimeoutMs?: number
   /** Most requests outstanding; `OVERLOADED` beyond. Default 65,536. */
   readonly maxOutstanding?: number
+  /** Most bytes of their inputs; likewise. Default 256 MiB. */
+  readonly maxOutstandingBytes?: number
 }
 
 export interface RequestOptions {
@@ -61,6 +64,8 @@ export interface RequestOptions {
 }
 
 const overloadedForMs = 100
+/** Calls that wait for the answer to one command besides its first. */
+const mostJoined = 256
 
 export const addressOf = (type: string, key: string): Address => ({ type, key, hash: fnv1a32(encodeToken(key)) })
 
@@ -74,6 +79,7 @@ export class Session {
   readonly #outbox: Outbox
   readonly #alarm: Alarm
   readonly #signals = new Signals()
+  readonly #refusals = new Refusals<'requests' | 'joined'>('client', ['requests', 'joined'])
   readonly #viewInbox: string
   readonly #subscriptions: readonly Subscription[]
   #sweptMs = Number.NEGATIVE_INFINITY
@@ -81,6 +87,7 @@ export class Session {
 
   constructor(ports: SessionPorts, options: SessionOptions) {
     const { cluster, timeoutMs = 10_000, attemptTimeoutMs = 1_000, maxOutstanding = defaultOutstanding } = options
+    const { maxOutstandingBytes } = options
     const { transport } = ports
     const subjects = subjectsOf(cluster)
     const inbox = transport.inbox()
@@ -89,7 +96,7 @@ export class Session {
     this.timeoutMs = timeoutMs
     this.#viewInbox = `${inbox}.view`
     this.#alarm = new Alarm(ports.clock, () => this.#sweep())
-    this.#outstanding = new Outstanding(maxOutstanding)
+    this.#outstanding = new Outstanding(maxOutstanding, maxOutstandingBytes)
     this.#routing = new Routing(subjects)
     this.#outbox = new Outbox(ports, {
       session: this.id,
@@ -113,6 +120,10 @@ export class Session {
       inbox: this.#viewInbox,
       onLearned: () => this.#onPlacement(),
     })
+  }
+
+  metrics(): readonly Metric[] {
+    return [...this.#outstanding.metrics(), ...this.#outbox.metrics(), ...this.#refusals.metrics()]
   }
 
   /** Requests that have no answer yet. */
@@ -181,7 +192,8 @@ export class Session {
     const id = kind === 'query' ? undefined : options?.id
     const earlier = id && this.#find(id)
     if (earlier !== undefined) return this.#join(earlier, kind, address, name, options, waiter)
-    if (!this.#outstanding.hasRoom(kind)) {
+    if (!this.#outstanding.hasRoom(kind, input.length)) {
+      this.#refusals.count('requests')
       const message = `nothing was sent of the ${kind} ${name}: ${this.outstanding} requests of this client have no answer yet, send fewer at a time`
       throw new HoldfastError('OVERLOADED', message, { retryAfterMs: overloadedForMs })
     }
@@ -233,6 +245,11 @@ export class Session {
     ) {
       const owner = `the ${pending.kind} ${pending.name} of ${pending.type}/${pending.key}`
       throw new HoldfastError('INVALID', `the id ${formatCommandId(pending)} is that of ${owner}: take another`)
+    }
+    if ((pending.joined?.length ?? 0) >= mostJoined) {
+      this.#refusals.count('joined')
+      const sentence = `${mostJoined} calls wait for the answer to ${formatCommandId(pending)} already: wait for it, too`
+      throw new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })
     }
     ;(pending.joined ??= []).push(waiter)
     pending.extend(this.#nowMs() + (options?.timeoutMs ?? this.timeoutMs))
@@ -411,7 +428,7 @@ export class Session {
   #settle(pending: Pending): void {
     pending.state = 'settled'
     if (pending.session === this.id) this.#outstanding.remove(pending)
-    else this.#outstanding.removeForeign(formatCommandId(pending))
+    else this.#outstanding.removeForeign(formatCommandId(pending), pending)
     pending.release?.()
   }
 }

@@ -14,15 +14,19 @@
  *     delivered, and to the page's end when all of the page is.
  * W4. A watch `from: 'now'` begins at one position in each partition, and delivers nothing before it knows all of them, so that each of
  *     its cursors covers every partition.
- * W5. A slow consumer keeps at most one page for each partition, the one that it works on included: a partition is asked again when its page
- *     is delivered. Live messages are never kept.
+ * W5. A slow consumer keeps at most one page for each partition, the one that it works on included, and `mostPages` in all: a partition is
+ *     asked again when its page is delivered and a place is free (page-places.ts). Live messages are never kept.
  * W6. Owners that are away are asked again without end, over every connection and every owner that comes (G6).
  * W7. Where a partition's log does not go back to the cursor any more, what is there of that partition is delivered instead, marked as a
  *     reset, and the changes right behind it (G7). Until the last of it is delivered the partition's part of a cursor stays where it was,
  *     so that who comes back with such a cursor gets the whole reset.
+ * W8. Live messages are of no use to a consumer that does not keep up. After `mostUnheeded` of them that could only be passed over the watch
+ *     cuts itself off from them, and says so; when its pages are delivered it listens again, says so, and asks every partition from where it
+ *     is. Meanwhile pages go on as ever, so nothing is lost.
  */
 import { type Random } from '../ports/random.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { parseCursor } from '../protocol/cursor.ts'
 import { HoldfastError } from '../protocol/errors.ts'
@@ -30,6 +34,7 @@ import { partitionId } from '../protocol/ids.ts'
 import { partitionOf } from '../protocol/partitioning.ts'
 import { checkName, headerNames, resolveName, type Subjects } from '../protocol/subjects.ts'
 import { fromJson } from '../protocol/values.ts'
+import { mostUnheeded, PagePlaces } from './page-places.ts'
 import { PagePuller, type Page, type Selection } from './page-puller.ts'
 import { formatVector, parseVector } from './watch-cursor.ts'
 
@@ -106,7 +111,16 @@ export interface WatchPorts {
   readonly subjects: Subjects
   /** Resolves to the count of partitions. */
   readonly partitions: () => Promise<number>
+  readonly observer: Observer
   readonly onClose: (watch: ChangeWatch<unknown>) => void
+}
+
+/** How far a watch is behind its consumer. */
+export interface WatchLoad {
+  readonly pages: number
+  readonly unheeded: number
+  readonly cutOff: boolean
+  readonly cuts: number
 }
 
 export class ChangeWatch<State> implements Watch<State> {
@@ -127,7 +141,13 @@ export class ChangeWatch<State> implements Watch<State> {
   readonly #resets = new Map<number, WatchReset>()
   /** To be delivered; nothing else of their partitions is on its way (W5). */
   #pages: Page[] = []
+  readonly #places = new PagePlaces()
   #subscriptions: Subscription[] = []
+  /** Of live messages; undefined while it is cut off (W8). */
+  #live: Subscription | undefined
+  /** Live messages that were passed over since a page was last delivered. */
+  #unheeded = 0
+  #cuts = 0
   #state: 'starting' | 'running' | 'closed' = 'starting'
   #failure: HoldfastError | undefined = undefined
   #iterated = false
@@ -157,6 +177,12 @@ export class ChangeWatch<State> implements Watch<State> {
     )
   }
 
+  /** Pages kept or on their way, live messages passed over, whether it is cut off, and how often it was (W5, W8). */
+  get load(): WatchLoad {
+    const cutOff = this.#state === 'running' && this.#live === undefined
+    return { pages: this.#places.taken, unheeded: this.#unheeded, cutOff, cuts: this.#cuts }
+  }
+
   get cursor(): string {
     if (this.#positions.length === 0 || this.#positions.includes('now')) return this.#from
     return this.#key === undefined ? formatVector(this.#positions) : this.#positions[0]!
@@ -180,7 +206,10 @@ export class ChangeWatch<State> implements Watch<State> {
         for (let at = 0; at < changes.length && !this.#isClosed; at++) yield this.#deliver(page, at)
         if (reset?.last === true && !this.#isClosed) await this.#options.onResetEnd?.(this.#endReset(partition))
         // What was not delivered is not covered (W3).
-        if (!this.#isClosed) this.#finish(page)
+        if (this.#isClosed) return
+        this.#finish(page)
+        this.#unheeded = 0
+        if (this.#live === undefined && this.#pages.length === 0) this.#resume()
       }
     } finally {
       this.close()
@@ -192,6 +221,9 @@ export class ChangeWatch<State> implements Watch<State> {
     this.#state = 'closed'
     this.#options.signal?.removeEventListener('abort', this.#abort)
     for (const subscription of this.#subscriptions) subscription.close()
+    this.#live?.close()
+    this.#live = undefined
+    this.#places.close()
     for (const puller of this.#pullers.values()) puller.close()
     this.#pages = []
     for (const { reject } of this.#onReady.splice(0)) reject(this.#failure ?? closedError())
@@ -229,22 +261,28 @@ export class ChangeWatch<State> implements Watch<State> {
         subject: subjects.watch(partition),
         from: positions[at]!,
         onExpired: this.#options.onExpired ?? 'reset',
+        places: this.#places,
         onPage: (page) => this.#onPage(page),
         onError: (error) => this.#fail(error),
       })
       this.#pullers.set(p, puller)
       this.#unanswered.add(p)
     })
-    const { type } = selection
-    const live = key === undefined ? subjects.changesOf(type) : subjects.changes(type, key)
+    this.#listen()
     this.#subscriptions = [
       transport.subscribe(`${inbox}.*`, (message) => this.#onPageMessage(message)),
-      transport.subscribe(live, (message) => this.#onLive(message)),
       transport.onStatus((status) => {
         if (status === 'connected') for (const puller of this.#pullers.values()) puller.reconnected()
       }),
     ]
     for (const puller of this.#pullers.values()) puller.start()
+  }
+
+  #listen(): void {
+    const { transport, subjects } = this.#ports
+    const { type, key } = this.#selection
+    const live = key === undefined ? subjects.changesOf(type) : subjects.changes(type, key)
+    this.#live = transport.subscribe(live, (message) => this.#onLive(message))
   }
 
   #firstPositions(partitions: readonly number[]): string[] | undefined {
@@ -264,7 +302,28 @@ export class ChangeWatch<State> implements Watch<State> {
   #onLive(message: Message): void {
     if (!this.#mayMatch(message)) return
     const cursor = message.headers?.[headerNames.cursor] ?? ''
-    this.#pullers.get(Number.parseInt(cursor, 10))?.ring(cursor)
+    const puller = this.#pullers.get(Number.parseInt(cursor, 10))
+    if (puller?.ring(cursor) === false && ++this.#unheeded >= mostUnheeded) this.#cutOff()
+  }
+
+  /** W8 */
+  #cutOff(): void {
+    if (this.#live === undefined) return
+    this.#live.close()
+    this.#live = undefined
+    this.#cuts++
+    this.#tell('watch.cut-off')
+  }
+
+  #resume(): void {
+    this.#listen()
+    for (const puller of this.#pullers.values()) puller.missedRings()
+    this.#tell('watch.resumed')
+  }
+
+  #tell(type: 'watch.cut-off' | 'watch.resumed'): void {
+    const { type: of, key, prefix } = this.#selection
+    this.#ports.observer.emit({ type, of, key: key ?? null, prefix: prefix ?? null, cursor: this.cursor })
   }
 
   #mayMatch({ subject, headers }: Message): boolean {

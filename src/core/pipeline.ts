@@ -66,6 +66,13 @@ export class Pipeline<T> {
     return this.#sent.length
   }
 
+  /** Of their records; there are few. */
+  get bytesInFlight(): number {
+    let total = 0
+    for (const { bytes } of this.#sent) total += bytes.length
+    return total
+  }
+
   get inTrouble(): boolean {
     return this.#trouble
   }

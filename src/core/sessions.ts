@@ -6,7 +6,8 @@
  *     is in flight.
  * D2. A session ends `sessionTermMs` of partition time after its last contact; an inherited one counts from the claim. A record that ends
  *     it may have been made while a turn of it was still in flight: who was in contact meanwhile goes on.
- * D3. The numbers of sessions and of replies are bounded. At the bound new commands are refused (`OVERLOADED`); nothing is forgotten early.
+ * D3. The numbers of sessions and of replies, and the bytes of these, are bounded. At a bound new commands are refused (`OVERLOADED`);
+ *     nothing is forgotten early.
  * D4. What the store has to learn is told when it is asked for: of a reply that came and went meanwhile, as most do, it hears nothing.
  */
 import type { SessionId } from '../protocol/ids.ts'
@@ -44,6 +45,7 @@ const noChanges = (): SessionChanges => ({ ended: [], forgotten: [], marks: [], 
 export class Sessions {
   readonly #sessions = new Map<SessionId, Session>()
   #replies = 0
+  #replyBytes = 0
   /** Sessions with something to tell, and what is gone (D4). */
   #changed: SessionId[] = []
   #gone: SessionChanges = noChanges()
@@ -56,6 +58,10 @@ export class Sessions {
     return this.#replies
   }
 
+  get replyBytes(): number {
+    return this.#replyBytes
+  }
+
   /** Puts back what a store held. */
   restore({ session, low, lastContactMs }: SessionSnapshot): void {
     this.#sessions.set(session, { low, lastContactMs, stored: new Map(), fresh: new Map(), changed: false })
@@ -63,9 +69,7 @@ export class Sessions {
 
   restoreReply(session: SessionId, number: number, reply: Uint8Array): void {
     const found = this.#sessions.get(session)
-    if (found === undefined || number < found.low) return
-    if (!found.stored.has(number)) this.#replies++
-    found.stored.set(number, reply)
+    if (found !== undefined && number >= found.low) this.#remember(found.stored, number, reply)
   }
 
   has(session: SessionId): boolean {
@@ -86,12 +90,12 @@ export class Sessions {
     for (const { session, low } of record.sessions) this.#contact(session, low, record.time)
     for (const { session: index, number, reply } of record.turns) {
       if (index === null) continue
-      const found = this.#sessions.get(record.sessions[index]!.session)!
+      const { session } = record.sessions[index]!
+      const found = this.#sessions.get(session)!
       if (number < found.low) continue
-      this.#forget(record.sessions[index]!.session, found, number)
-      this.#replies++
-      // A copy: a small reply may be a view of a large block, which would stay as long as it does.
-      found.fresh.set(number, new Uint8Array(reply))
+      this.#forget(session, found, number)
+      // A copy: a reply may be a view of a large block, which would stay as long as it does.
+      this.#remember(found.fresh, number, new Uint8Array(reply))
     }
   }
 
@@ -148,19 +152,32 @@ export class Sessions {
     found.low = low
   }
 
+  /** A number has at most one reply: a new one takes the place of what there was. */
+  #remember(replies: Map<number, Uint8Array>, number: number, reply: Uint8Array): void {
+    const former = replies.get(number)
+    replies.set(number, reply)
+    if (former === undefined) this.#replies++
+    this.#replyBytes += reply.length - (former?.length ?? 0)
+  }
+
   #forget(session: SessionId, { fresh, stored }: Session, number: number): void {
-    if (fresh.delete(number)) this.#replies--
-    else if (stored.delete(number)) {
-      this.#replies--
+    let reply = fresh.get(number)
+    if (reply !== undefined) fresh.delete(number)
+    else {
+      reply = stored.get(number)
+      if (reply === undefined) return
+      stored.delete(number)
       this.#gone.forgotten.push({ session, number })
     }
+    this.#replies--
+    this.#replyBytes -= reply.length
   }
 
   #end(session: SessionId, timeMs: number): void {
     const found = this.#sessions.get(session)
     if (found === undefined || timeMs - found.lastContactMs < sessionTermMs) return
-    for (const number of found.stored.keys()) this.#gone.forgotten.push({ session, number })
-    this.#replies -= found.stored.size + found.fresh.size
+    for (const number of found.fresh.keys()) this.#forget(session, found, number)
+    for (const number of found.stored.keys()) this.#forget(session, found, number)
     this.#sessions.delete(session)
     this.#gone.ended.push(session)
   }

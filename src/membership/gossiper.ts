@@ -10,6 +10,7 @@ import {
   beginMembership,
   digestOf,
   forgetSilent,
+  maxMembers,
   mergeNews,
   newsOf,
   peersOf,
@@ -19,6 +20,7 @@ import {
   type Membership,
 } from '../core/membership.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
@@ -98,6 +100,11 @@ export class Gossiper {
       const value = member.id === this.#options.self.id ? 0 : this.#phi(member.id, nowMs)
       return { member, phi: value, suspected: value >= suspectPhi }
     })
+  }
+
+  metrics(): readonly Metric[] {
+    const { members, forgotten } = this.#membership
+    return [gauge('holdfast_members', members.size + forgotten.size, maxMembers)]
   }
 
   #tick(): void {

@@ -3,6 +3,9 @@
  * against the revision that was judged, so that a node that has renewed meanwhile lives (O5).
  *
  * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts.
+ *
+ * The lease of a node that is gone stays for a while, so that everybody sees it; then who may declare deaths deletes it, by a CAS as well, for
+ * its id may never come again. Sooner where there are very many.
  */
 import {
   beginLeaseWatch,
@@ -15,7 +18,9 @@ import {
   type LeaseWatch as Observations,
   type Verdict,
 } from '../core/leases.ts'
+import { maxMembers } from '../core/membership.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Registry } from '../ports/registry.ts'
 import type { Subscription, Transport } from '../ports/transport.ts'
@@ -44,7 +49,13 @@ export interface LeaseWatchOptions {
 interface Seen {
   readonly lease: NodeLease
   readonly revision: number
+  /** Since when it says what it says, monotonic ms. */
+  readonly sinceMs: number
 }
+
+const goneForMs = 600_000
+/** Leases, at most, before those of nodes that are gone are deleted at once. */
+const mostLeases = maxMembers
 
 export class LeaseWatch {
   readonly #options: LeaseWatchOptions
@@ -81,6 +92,10 @@ export class LeaseWatch {
   alive(): readonly NodeLease[] {
     const alive = [...this.#leases.values()].map(({ lease }) => lease).filter(({ state }) => state === 'alive')
     return alive.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_leases', this.#leases.size, mostLeases)]
   }
 
   /** Reads all leases now. Rejects with `RETRY` while the registry is away. */
@@ -122,8 +137,21 @@ export class LeaseWatch {
     this.#declaring = true
     try {
       for (const verdict of verdicts) await this.#declare(verdict)
+      await this.#deleteOne()
     } finally {
       this.#declaring = false
+    }
+  }
+
+  /** One at a time: there is no hurry. */
+  async #deleteOne(): Promise<void> {
+    const { registry, clock, mayDeclare } = this.#options
+    const spareMs = this.#leases.size < mostLeases ? goneForMs : 0
+    const untilMs = clock.monotonic() - spareMs
+    for (const [key, { lease, revision, sinceMs }] of this.#leases) {
+      if (lease.state === 'alive' || sinceMs > untilMs || !mayDeclare(lease)) continue
+      const result = await registry.delete(key, revision)
+      return result.kind === 'conflict' ? undefined : this.#take(key, null, result.revision)
     }
   }
 
@@ -148,7 +176,7 @@ export class LeaseWatch {
       return
     }
     const lease = decodeLease(value)
-    this.#leases.set(key, { lease, revision })
+    this.#leases.set(key, { lease, revision, sinceMs: this.#options.clock.monotonic() })
     this.#observations =
       lease.state === 'alive'
         ? observeLease(this.#observations, key, revision, this.#options.clock.monotonic())

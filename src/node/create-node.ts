@@ -7,6 +7,7 @@ import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
 import { knownSettings } from '../partition/provision.ts'
+import type { Metric } from '../ports/metrics.ts'
 import { silent } from '../ports/observer.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
@@ -28,6 +29,8 @@ export interface HoldfastNode {
   /** The local server that this node runs on, for further nodes and clients of the process; `undefined` on NATS. */
   readonly embedded: EmbeddedServer | undefined
   status(): NodeStatus
+  /** How full its parts are, each with its limit, and how often they have refused something (docs/limits.md). */
+  metrics(): readonly Metric[]
   /** Moves every partition to other nodes, as far as there are any; resolves when this one owns none. It can still be closed only. */
   drain(): Promise<void>
   /** Ends what it owns, leaves the cluster, and releases everything. Idempotent. */
@@ -82,6 +85,7 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
     id: node.status().id,
     embedded: world.embedded,
     status: () => node.status(),
+    metrics: () => [...node.metrics(), ...world.metrics()],
     drain: () => node.drain(),
     close: () => end(() => node.close()),
     crash: () =>
@@ -94,6 +98,7 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
 
 interface World {
   readonly ports: NodePorts
+  readonly metrics: () => readonly Metric[]
   readonly embedded: EmbeddedServer | undefined
   readonly close: () => Promise<void>
 }
@@ -112,6 +117,7 @@ async function openWorld(options: CheckedNodeOptions): Promise<World> {
     return {
       ports: { ...parts, ...server.ports, stores },
       embedded: server.embedded,
+      metrics: server.metrics,
       close: async () => {
         await Promise.all([stores.close(), server.close()])
       },
@@ -127,6 +133,7 @@ type Parts = Pick<NodePorts, 'clock' | 'random' | 'observer'>
 interface Server {
   readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'inputs'>
   readonly embedded: EmbeddedServer | undefined
+  readonly metrics: () => readonly Metric[]
   close(): Promise<void>
 }
 
@@ -140,7 +147,12 @@ async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, par
     throw error
   }
   const { transport, changelog, registry, inputs } = nats
-  return { ports: { transport, changelog, registry, inputs }, embedded: undefined, close: () => nats.close() }
+  return {
+    ports: { transport, changelog, registry, inputs },
+    embedded: undefined,
+    metrics: () => nats.metrics(),
+    close: () => nats.close(),
+  }
 }
 
 /** How many nodes of this process run on a local server; the last one closes it. */
@@ -154,6 +166,7 @@ async function openEmbedded(options: CheckedNodeOptions & EmbeddedNodeOptions, p
   return {
     ports,
     embedded,
+    metrics: () => [],
     async close() {
       await Promise.all([ports.transport.close(), ports.changelog.close(), ports.registry.close()])
       const left = nodesOn.get(embedded)! - 1

@@ -1,6 +1,9 @@
 /**
  * The keyed actors of one partition that are in memory. Bounded by bytes: past the budget the least lately used ones that nobody
  * holds leave (second chance); they are read from the store when next wanted.
+ *
+ * Y1. The budget is looked at whenever something comes in or grows. A few actors are looked at for each, so that one that finds all of
+ *     them held costs no more than another.
  */
 import { noShare } from '../core/hashing.ts'
 import type { Rev } from '../protocol/ids.ts'
@@ -18,6 +21,8 @@ export interface CachedActor {
   tip: Version
   /** Loads, turns and store writes under way; while there are any, the actor stays. */
   holds: number
+  /** Turns that have begun and are not answered. */
+  turns: number
   used: boolean
   /** By when the store has it to expire. */
   storedExpiry: number | null
@@ -26,19 +31,30 @@ export interface CachedActor {
 }
 
 /** What one cached actor weighs beside its state and id. */
-const overheadBytes = 240
+const overheadBytes = 248
+/** Actors that are looked at each time, at most (Y1). */
+const mostChances = 64
 
 export class ActorCache {
-  readonly #budgetBytes: number
+  readonly #budgetBytes: () => number
   readonly #actors = new Map<string, CachedActor>()
   #bytes = 0
 
-  constructor(budgetBytes: number) {
+  /** `budgetBytes`: as of now. */
+  constructor(budgetBytes: () => number) {
     this.#budgetBytes = budgetBytes
   }
 
   get size(): number {
     return this.#actors.size
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get budgetBytes(): number {
+    return this.#budgetBytes()
   }
 
   get(id: string): CachedActor | undefined {
@@ -54,25 +70,29 @@ export class ActorCache {
       committed: version,
       tip: version,
       holds,
+      turns: 0,
       used: true,
       storedExpiry: version.expiresAt,
       type: undefined,
     }
     this.#actors.set(id, actor)
     this.#bytes += weight(id, version)
-    if (this.#bytes > this.#budgetBytes) this.#evict(actor)
+    this.#keepBudget(actor)
     return actor
   }
 
   commit(actor: CachedActor, version: Version): void {
     this.#bytes += (version.state?.length ?? 0) - (actor.committed.state?.length ?? 0)
     actor.committed = version
+    this.#keepBudget(actor)
   }
 
-  #evict(keep: CachedActor): void {
-    let chances = this.#actors.size
+  #keepBudget(keep: CachedActor): void {
+    const budgetBytes = this.#budgetBytes()
+    if (this.#bytes <= budgetBytes) return
+    let chances = Math.min(this.#actors.size, mostChances)
     for (const actor of this.#actors.values()) {
-      if (this.#bytes <= this.#budgetBytes || chances-- <= 0) return
+      if (this.#bytes <= budgetBytes || chances-- <= 0) return
       if (actor === keep || actor.holds > 0 || actor.used) {
         actor.used = false
         this.#actors.delete(actor.id)

@@ -1,9 +1,6 @@
 import type { WireError } from '../protocol/frames.ts'
 import type { Answer } from './turn.ts'
 
-/** What an overloaded caller is asked to wait. */
-const retryAfterMs = 100
-
 /** Nothing happened here; whoever owns the partition now may be asked. */
 export const notExecuted: Answer = {
   kind: 'error',
@@ -25,15 +22,39 @@ export const forgotten: Answer = {
   error: { code: 'CONFLICT', message: 'this command was answered before, and its session has let go of the reply' },
 }
 
-/** A bound of the partition is reached; nothing happened. */
-export const overloaded: Answer = {
+/** The bounds of a partition (docs/limits.md), and what is said of each that is reached. */
+const bounds = {
+  turns: 'the partition has as many commands waiting as it may',
+  key: 'this key has as many commands waiting as one may',
+  bytes: 'the partition has as many bytes of inputs waiting as it may',
+  node: 'this node has as many bytes of inputs waiting as it may',
+  processor: 'commands have waited too long for their turn at this node',
+  uncommitted: 'the log of the partition does not keep up with its commands',
+  store: 'the store of the partition does not keep up with its commands',
+  sessions: 'the partition remembers as many clients as it may',
+  replies: 'the partition remembers as many replies as it may',
+  repetitions: 'as many repetitions of commands wait for the partition as may',
+  queries: 'the partition has as many queries waiting as it may',
+  held: 'as many requests wait for the partition to be taken over as may',
+} as const
+
+export type Bound = keyof typeof bounds
+
+/** All but that of the host, which is reached where there is no ownership yet. */
+export const ownersBounds = (Object.keys(bounds) as readonly Bound[]).filter((bound) => bound !== 'held')
+
+/** Where nothing is known of how long it will take. */
+const usualWaitMs = 100
+
+/** A bound of the partition is reached; nothing happened. `retryAfterMs`: when there is likely to be room. */
+export const overloadedBy = (bound: Bound, retryAfterMs = usualWaitMs): Answer => ({
   kind: 'error',
   error: {
     code: 'OVERLOADED',
-    message: 'the partition has as many requests waiting as it may; nothing happened, try again a little later',
+    message: `${bounds[bound]}; nothing happened, try again a little later`,
     retryAfterMs,
   },
-}
+})
 
 /** As many idempotency keys are kept as may be (kept-reply.ts, I3). */
 export const keysFull: WireError = {

@@ -14,6 +14,7 @@ import { BrokenLog, type LogPosition } from '../core/log.ts'
 import { Pipeline, type Committed, type Ticket } from '../core/pipeline.ts'
 import type { LogEntry, PartitionLog } from '../ports/changelog.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
 import { nextSeq, type NodeId, type Seq, type SessionId } from '../protocol/ids.ts'
@@ -106,6 +107,15 @@ export class Committer {
   /** True while anything is gathered or in flight. */
   get busy(): boolean {
     return this.#open.length > 0 || this.#renewal || this.#handoff !== undefined || this.#pipeline.inFlight > 0
+  }
+
+  /** Bytes of turns that are gathered, and of records in flight. */
+  get uncommittedBytes(): number {
+    return this.#openBytes + this.#pipeline.bytesInFlight
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_appends_in_flight', this.#pipeline.inFlight, this.#options.window)]
   }
 
   add(finished: FinishedTurn): void {

@@ -5,8 +5,10 @@
  * note of them (L3).
  */
 import type { PartitionLog } from '../ports/changelog.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { nextSeq, seq as seqOf, type Rev, type Seq } from '../protocol/ids.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeRecord, type LogRecord, type OutputRecord } from '../protocol/record.ts'
 import { isOwnType } from './names.ts'
 
@@ -25,8 +27,8 @@ export interface Change {
 export interface HistoryOptions {
   readonly log: PartitionLog
   readonly voids: ReadonlySet<Seq>
-  /** Default 1 MiB. */
-  readonly tailBytes: number
+  /** As of now. Default 1 MiB. */
+  readonly tailBytes: () => number
 }
 
 /** As the log has it: decoded when it is wanted, which for most records is never. */
@@ -64,16 +66,20 @@ export class History {
   }
 
   add(seq: Seq, bytes: Uint8Array): void {
-    // A small record is a view of a block, which must not stay as long as the record does.
-    const record = bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
+    const record = ownBytes(bytes)
     this.#tail.push({ seq, record })
     this.#tailBytes += record.length
     this.#head = seq
-    while (this.#tailBytes > this.#options.tailBytes && this.#tail.length > 1) {
+    const tailBytes = this.#options.tailBytes()
+    while (this.#tailBytes > tailBytes && this.#tail.length > 1) {
       const oldest = this.#tail.shift()!
       this.#tailBytes -= oldest.record.length
       this.#tailAfter = oldest.seq
     }
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_history_bytes', this.#tailBytes, this.#options.tailBytes())]
   }
 
   /**

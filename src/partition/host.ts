@@ -5,6 +5,7 @@
  * X1. One replica at a time; it is closed before another is opened.
  * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6), with what is
  *     left of their patience. Where it does not come to that they are answered `moved`.
+ * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
  * X3. A crash drops everything without a flush or a word.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
@@ -13,19 +14,22 @@ import type { LogPosition } from '../core/log.ts'
 import type { BrokenLog } from '../core/log.ts'
 import type { Changelog, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
+import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
+import { NodeMemory } from './node-memory.ts'
 import { Owner, type Incoming } from './owner.ts'
 import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
 import type { OpenTenant } from './tenant.ts'
 import { claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
-import { inDoubt, notExecuted, overloaded, stopped } from './answers.ts'
+import { inDoubt, notExecuted, overloadedBy, stopped, type Bound } from './answers.ts'
 import type { Answer } from './turn.ts'
 import { sendPage } from './watch-pages.ts'
 
@@ -41,6 +45,8 @@ export interface HostOptions {
   readonly subjects: Subjects
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly settings: PartitionSettings
+  /** What it shares with the other partitions of its node. Default: a node of its own. */
+  readonly memory?: NodeMemory
   /** Begins what lives with an ownership. Default: nothing. */
   readonly openTenant?: OpenTenant | undefined
   /** Whom to ask instead, as far as this node knows. */
@@ -77,6 +83,12 @@ export class PartitionHost {
   #held: Held[] | undefined
   /** Of the inputs that are held. */
   #heldBytes = 0
+  #watching = 0
+  readonly #memory: NodeMemory
+  readonly #refusals = new Refusals<Bound>('partition', ['held'])
+  readonly #watchRefusals = new Refusals<'watch-requests'>('watch', ['watch-requests'])
+  /** Gives its share of the node's memory back. */
+  #part: (() => void) | undefined
   #crashed = false
   /** Set once the partition has stopped. */
   #stopped: Answer | undefined
@@ -87,6 +99,7 @@ export class PartitionHost {
   constructor(options: HostOptions) {
     this.#options = options
     this.#log = options.changelog.log(options.partition)
+    this.#memory = options.memory ?? new NodeMemory()
   }
 
   get progress(): PartitionProgress | undefined {
@@ -126,9 +139,10 @@ export class PartitionHost {
       signal,
       leaseMs: settings.leaseMs,
       applyEveryMs: settings.applyEveryMs,
-      cacheBytes: settings.cacheBytes,
+      cacheBytes: () => this.#memory.share('cacheBytes', settings.cacheBytes),
       onStoreFailure: this.#options.onStoreFailure,
     }
+    this.#part ??= this.#memory.join()
     this.#replica ??= await openReplica(options)
     signal.throwIfAborted()
     return claim(this.#replica, epoch, options)
@@ -148,6 +162,7 @@ export class PartitionHost {
       subjects,
       definitions,
       settings,
+      memory: this.#memory,
       log: this.#log,
       replica,
       onFenced,
@@ -165,21 +180,52 @@ export class PartitionHost {
     if (this.#owner !== undefined) return this.#owner.submit(incoming)
     if (this.#held === undefined) return incoming.respond(this.#elsewhere())
     const { clock, settings } = this.#options
-    const bytes = this.#heldBytes + incoming.request.input.length
-    if (this.#held.length >= settings.mailboxTurns || bytes > settings.mailboxBytes) return incoming.respond(overloaded)
-    this.#heldBytes = bytes
-    this.#held.push({ incoming, sinceMs: clock.monotonic() })
+    const { request } = incoming
+    const { length } = request.input
+    const full = this.#held.length >= settings.mailboxTurns || this.#heldBytes + length > settings.mailboxBytes
+    if (full || !this.#memory.hasRoom(length)) {
+      this.#refusals.count('held')
+      return incoming.respond(overloadedBy('held'))
+    }
+    this.#hold(length)
+    const held = { ...incoming, request: { ...request, input: ownBytes(request.input) } }
+    this.#held.push({ incoming: held, sinceMs: clock.monotonic() })
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes
+    this.#memory.waitingBytes += bytes
+  }
+
+  metrics(): readonly Metric[] {
+    const { mailboxTurns, mailboxBytes, maxWatchRequests } = this.#options.settings
+    return [
+      gauge('holdfast_held_requests', this.#held?.length ?? 0, mailboxTurns),
+      gauge('holdfast_held_bytes', this.#heldBytes, mailboxBytes),
+      gauge('holdfast_watch_requests', this.#watching, maxWatchRequests),
+      ...this.#refusals.metrics(),
+      ...this.#watchRefusals.metrics(),
+      ...(this.#replica?.metrics() ?? []),
+      ...(this.#owner?.metrics() ?? []),
+    ]
   }
 
   /** Answers a watcher with one page, where this node is the owner. */
   async watch(request: Uint8Array, inbox: string): Promise<void> {
-    const { partition, generation, transport } = this.#options
+    const { partition, generation, transport, settings } = this.#options
     const owner = this.#owner
     if (owner === undefined) {
       transport.publish(inbox, encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again'))
       return
     }
+    if (this.#watching >= settings.maxWatchRequests) {
+      this.#watchRefusals.count('watch-requests')
+      const sentence = `this owner answers ${this.#watching} watchers already; ask again a little later`
+      return transport.publish(inbox, encodePageError('OVERLOADED', sentence))
+    }
+    this.#watching++
     await sendPage({ partition, generation, history: owner.history, states: owner, transport }, request, inbox)
+    this.#watching--
   }
 
   /** Answers a scan, where this node is the owner. */
@@ -224,6 +270,7 @@ export class PartitionHost {
     await this.#taking
     const replica = this.#replica
     this.#replica = undefined
+    this.#leaveMemory()
     await replica?.close({ flush: !this.#crashed && why !== 'damaged' })
     if (why !== 'damaged' || this.#crashed) return
     const { stores, observer, partition } = this.#options
@@ -234,7 +281,7 @@ export class PartitionHost {
   #takeHeld(): readonly Held[] {
     const held = this.#held ?? []
     this.#held = undefined
-    this.#heldBytes = 0
+    this.#hold(-this.#heldBytes)
     return held
   }
 
@@ -252,7 +299,13 @@ export class PartitionHost {
     await this.#taking
     const replica = this.#replica
     this.#replica = undefined
+    this.#leaveMemory()
     await replica?.close({ flush: false })
+  }
+
+  #leaveMemory(): void {
+    this.#part?.()
+    this.#part = undefined
   }
 }
 

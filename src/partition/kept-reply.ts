@@ -11,6 +11,7 @@
  */
 import { createHash } from 'node:crypto'
 import { sameBytes } from '../core/hashing.ts'
+import { counter, gauge, type Metric } from '../ports/metrics.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
 import { encodeToken } from '../protocol/subjects.ts'
@@ -76,6 +77,7 @@ export class KeptReplies {
   readonly #options: KeptRepliesOptions
   #keysInFlight = 0
   #bytesInFlight = 0
+  #refused = 0
 
   constructor(options: KeptRepliesOptions) {
     this.#options = options
@@ -84,7 +86,11 @@ export class KeptReplies {
   /** `kept`: what is there under the turn's key. */
   judge({ name, input }: Turn, kept: Version): Verdict {
     const { state } = unexpired(kept, this.#options.now)
-    if (state === null) return this.#hasRoom() ? { kind: 'new' } : { kind: 'refused', error: keysFull }
+    if (state === null) {
+      if (this.#hasRoom()) return { kind: 'new' }
+      this.#refused++
+      return { kind: 'refused', error: keysFull }
+    }
     let known: KeptReply
     try {
       known = decodeKept(state)
@@ -106,6 +112,15 @@ export class KeptReplies {
   committed(reply: Uint8Array): void {
     this.#keysInFlight--
     this.#bytesInFlight -= reply.length
+  }
+
+  metrics(): readonly Metric[] {
+    const { replica, maxKeptKeys, maxKeptKeyBytes } = this.#options
+    return [
+      gauge('holdfast_idempotency_keys', replica.keptKeys + this.#keysInFlight, maxKeptKeys),
+      gauge('holdfast_idempotency_key_bytes', replica.keptKeyBytes + this.#bytesInFlight, maxKeptKeyBytes),
+      counter('holdfast_overloaded_total', this.#refused, { where: 'partition', reason: 'idempotency-keys' }),
+    ]
   }
 
   #hasRoom(): boolean {

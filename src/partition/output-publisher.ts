@@ -12,6 +12,7 @@
  * P5. When the connection was lost, everything after `confirmed` is sent again.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { messageOf } from '../protocol/errors.ts'
@@ -78,6 +79,10 @@ export class OutputPublisher {
 
   get confirmed(): Seq {
     return this.#confirmed
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_outputs_unacknowledged', this.#open.size, window)]
   }
 
   /** A record is committed and in the history. The common case, nothing owed before it, is sent at once. */

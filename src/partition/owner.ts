@@ -15,21 +15,24 @@ import type { BrokenLog, LogPosition } from '../core/log.ts'
 import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
 import type { PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
 import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { CachedActor } from './actor-cache.ts'
-import { inDoubt, notExecuted, notFound, overloaded } from './answers.ts'
+import { inDoubt, notExecuted, notFound, overloadedBy } from './answers.ts'
 import { Committer, type CommittedRecord } from './committer.ts'
 import { ExpirySweep } from './expiry-sweep.ts'
 import { changesOf, History } from './history.ts'
 import { keptId, keptKey } from './kept-reply.ts'
 import { LeaseGuard } from './lease-guard.ts'
+import type { NodeMemory } from './node-memory.ts'
 import { OutputPublisher } from './output-publisher.ts'
 import { Publisher } from './publisher.ts'
 import { actorId } from './names.ts'
@@ -51,6 +54,8 @@ export interface OwnerOptions {
   readonly replica: Replica
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly settings: PartitionSettings
+  /** What it shares with the other partitions of its node. */
+  readonly memory: NodeMemory
   /** Default: none. */
   readonly openTenant?: OpenTenant | undefined
   readonly onFenced: (by: LogPosition) => void
@@ -96,15 +101,18 @@ export class Owner {
   #movedTo: NodeId | null = null
   #handedOff: ((done: boolean) => void) | undefined
   #queries = 0
+  /** Of their inputs and replies. */
+  #queryBytes = 0
 
   /** The replica stands right at the claim that this ownership begins with. */
   constructor(options: OwnerOptions) {
     this.#options = options
-    const { clock, observer, log, replica, settings, transport, subjects } = options
+    const { clock, observer, log, replica, settings, memory, transport, subjects } = options
     const { position } = replica
     this.#time = beginTime(position.time, clock.now(), clock.monotonic())
     this.#claimedAtMs = position.time
-    this.history = new History(position.seq, { log, voids: replica.voids, tailBytes: settings.tailBytes })
+    const tailBytes = () => memory.share('tailBytes', settings.tailBytes)
+    this.history = new History(position.seq, { log, voids: replica.voids, tailBytes })
     this.#publisher = new Publisher({
       partition: position.partition,
       generation: position.generation,
@@ -150,16 +158,12 @@ export class Owner {
     this.#turns = new TurnLoop({
       clock,
       replica,
-      mailboxTurns: settings.mailboxTurns,
-      mailboxBytes: settings.mailboxBytes,
-      maxSessions: settings.maxSessions,
-      maxReplies: settings.maxReplies,
-      maxKeptKeys: settings.maxKeptKeys,
-      maxKeptKeyBytes: settings.maxKeptKeyBytes,
-      tombstoneMs: settings.tombstoneMs,
+      memory,
+      ...settings,
+      uncommittedBytes: () => this.#committer.uncommittedBytes,
+      maxUncommittedBytes: () => memory.share('uncommittedBytes', settings.maxUncommittedBytes),
       maxTurnBytes: settings.maxRecordBytes - recordOverhead,
       reserved: this.#reserved,
-      handlerTimeoutMs: settings.handlerTimeoutMs,
       now: () => this.#now(),
       signal: this.#abort.signal,
       finish: (finished) => this.#finish(finished),
@@ -184,6 +188,20 @@ export class Owner {
       expire: (expiring) => this.#turns.expire(expiring),
     })
     this.#tenant = options.openTenant?.(this.#lent())
+  }
+
+  metrics(): readonly Metric[] {
+    const { settings } = this.#options
+    return [
+      ...this.#turns.metrics(),
+      ...this.#committer.metrics(),
+      ...this.history.metrics(),
+      ...this.#outputs.metrics(),
+      ...this.scans.metrics(),
+      gauge('holdfast_queries', this.#queries, settings.mailboxTurns),
+      gauge('holdfast_query_bytes', this.#queryBytes, settings.mailboxBytes),
+      ...(this.#tenant?.metrics() ?? []),
+    ]
   }
 
   get epoch(): Epoch {
@@ -223,6 +241,7 @@ export class Owner {
     if (handler === undefined) return respond(notFound(`${request.type} has no command "${request.name}"`))
     const refusal = this.#tenant?.refusal(request.type)
     if (refusal !== undefined) return respond({ kind: 'error', error: { code: 'INVALID', message: refusal } })
+    const sinceMs = this.#options.clock.monotonic()
     const turn: Turn = {
       session,
       number: request.number,
@@ -235,9 +254,11 @@ export class Owner {
       name: request.name,
       input: request.input,
       keptId: keptIdOf(request),
-      deadlineMs: this.#options.clock.monotonic() + request.timeoutMs,
+      sinceMs,
+      deadlineMs: sinceMs + request.timeoutMs,
       respond: [],
       finished: false,
+      actor: undefined,
     }
     this.#turns.submit(turn, respond)
   }
@@ -386,23 +407,41 @@ export class Owner {
     const handler = definition.queries[request.name]
     if (handler === undefined) return respond(notFound(`${request.type} has no query "${request.name}"`))
     const { replica, settings } = this.#options
-    if (this.#queries >= settings.mailboxTurns) return respond(overloaded)
+    let bytes = 0
+    /** Its input, and then its reply, count while it waits: for its state, and for the lease. */
+    const hasRoom = (more: number) => {
+      if (this.#queryBytes > bytes && this.#queryBytes + more > settings.mailboxBytes) return false
+      bytes += more
+      this.#queryBytes += more
+      return true
+    }
+    if (this.#queries >= settings.mailboxTurns || !hasRoom(request.input.length)) return respond(this.#tooMany())
     this.#queries++
     const done = (answer: Answer) => {
       this.#queries--
+      this.#queryBytes -= bytes
       respond(answer)
     }
-    const read = (actor: CachedActor) => {
+    const read = (actor: CachedActor, asked = request) => {
       const version = unexpired(actor.committed, () => this.#now())
-      const tell = (answer: Answer) => this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
-      const answer = answerQuery(definition, handler, version, request, settings)
+      const tell = (answer: Answer) => {
+        if (answer.kind === 'value' && !hasRoom(answer.value.length)) return done(this.#tooMany())
+        this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
+      }
+      const answer = answerQuery(definition, handler, version, asked, settings)
       if (answer instanceof Promise) void answer.then(tell)
       else tell(answer)
     }
     const id = actorId(request.type, request.key)
     const actor = replica.peek(id)
     if (actor !== undefined) return read(actor)
-    void this.#loadThen(id, read, done)
+    const asked = { ...request, input: ownBytes(request.input) }
+    void this.#loadThen(id, (loaded) => read(loaded, asked), done)
+  }
+
+  #tooMany(): Answer {
+    this.#turns.refusals.count('queries')
+    return overloadedBy('queries')
   }
 
   async #loadThen(id: string, read: (actor: CachedActor) => void, failed: (answer: Answer) => void): Promise<void> {

@@ -4,21 +4,24 @@
  * M1. Nothing enters but by a record that the log holds as valid: the store never knows more than the log.
  * M2. Position, state hash and data go to the store in one batch; the store is behind the log by what is staged, never torn.
  * M3. Of many records only the last value of each key is written ("apply behind the log"). What is staged is bounded: beyond
- *     `maxStaged` keys it is written at once.
+ *     `maxStaged` keys it is written at once, and while the store does not keep up `isBehind` says so.
  * M4. A state hash that differs from the record's is reported and not believed: mutations are the truth (L9).
  * M5. Once a write to the store has failed nothing more is written: its position stays behind, and the replica says so.
  * M6. An actor that is loaded is read once, however many wait for it, and stays in memory until they have let go of it: two copies of
  *     one actor, or an old one after it was written, would lose a turn.
  * M7. A view shows the actors as of one position: it is asked for in the same moment in which the last of them is given to the store.
+ * M8. Void records that are remembered are bounded: a log with more of them than any number of quarrels could leave is broken.
  */
 import { actorShare, hash64FromBytes, hash64ToText, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
-import { startOfLog, type LogPosition } from '../core/log.ts'
+import { BrokenLog, startOfLog, type LogPosition } from '../core/log.ts'
 import { Sessions, type SessionChanges } from '../core/sessions.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Store, StoreOp, StoreView, ViewRange } from '../ports/store.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import type { CommitRecord, LogRecord, Mutation } from '../protocol/record.ts'
 import { ActorCache, absent, type CachedActor } from './actor-cache.ts'
 import { actorId, isKeptId, isOwnId } from './names.ts'
@@ -52,13 +55,14 @@ export interface ReplicaOptions {
   readonly observer: Observer
   /** How long staged writes wait for more. Default 100 ms. */
   readonly applyEveryMs: number
-  /** Memory for cached actors. */
-  readonly cacheBytes: number
+  /** Memory for cached actors, as of now. */
+  readonly cacheBytes: () => number
   /** The store can no longer be read (`INTERNAL`) or written (M5). */
   readonly onStoreFailure: (error: unknown) => void
 }
 
 const maxStaged = 50_000
+export const maxVoids = 1_048_576
 
 /** One read of the store, and how many wait for each of its actors. */
 interface Load {
@@ -159,6 +163,24 @@ export class Replica {
     return this.#keptKeyBytes
   }
 
+  /** Rows to be written, beside those of sessions, which have bounds of their own. */
+  get #staged(): number {
+    return this.#dirty.size + this.#unwrittenVoids.length
+  }
+
+  /** More is staged than may be: nothing new should begin (M3). */
+  get isBehind(): boolean {
+    return this.#staged >= maxStaged
+  }
+
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_cached_actor_bytes', this.#cache.bytes, this.#cache.budgetBytes),
+      gauge('holdfast_staged_writes', this.#staged, maxStaged),
+      gauge('holdfast_void_records', this.voids.size, maxVoids),
+    ]
+  }
+
   /** An actor of which nothing is left, the last being of `rev`: what is created in its place begins above that (E1). */
   absent(id: string, rev: Rev): Version {
     return absent(isOwnId(id) ? (0 as Rev) : rev > this.#revFloor ? rev : this.#revFloor)
@@ -237,11 +259,14 @@ export class Replica {
         actual: hash64ToText(this.#stateHash),
       })
     }
-    if (this.#dirty.size >= maxStaged) await this.flush()
+    if (this.#staged >= maxStaged) await this.flush()
   }
 
   /** Takes note of a void record (L3); `advance` past it is the caller's. */
   noteVoid(at: Seq): void {
+    if (this.voids.size >= maxVoids) {
+      throw new BrokenLog(this.#position.partition, `it has more than ${maxVoids} void records`)
+    }
     this.voids.add(at)
     this.#unwrittenVoids.push(at)
   }
@@ -408,7 +433,7 @@ function pushExpiry(ops: StoreOp[], actor: CachedActor): void {
 function keepOwnState(actor: CachedActor): void {
   const { committed, tip } = actor
   if (committed.state === null || committed.state.buffer.byteLength === committed.state.length) return
-  actor.committed = { ...committed, state: new Uint8Array(committed.state) }
+  actor.committed = { ...committed, state: ownBytes(committed.state) }
   if (tip === committed) actor.tip = actor.committed
 }
 

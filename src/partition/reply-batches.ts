@@ -7,6 +7,7 @@
  *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
  */
 import type { Clock } from '../ports/clock.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { encodeReplyFrame, maxErrorTextLength, type Reply } from '../protocol/frames.ts'
@@ -46,6 +47,10 @@ export class ReplyBatches {
     this.#clock = clock
     this.#observer = observer
     this.#prefixes = inboxPrefixes
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_reply_inboxes', this.#batches.size, maxInboxes)]
   }
 
   /** Whether this node may answer there; says so to the observer if not. */

@@ -13,6 +13,7 @@
  */
 import type { LogPosition } from '../core/log.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { StoreView, ViewRange } from '../ports/store.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Epoch } from '../protocol/ids.ts'
@@ -55,6 +56,7 @@ const rowOverhead = 24
 const idleMs = 30_000
 export const maxSnapshots = 16
 const maxReading = 32
+type Bound = 'scans' | 'snapshots'
 
 interface Snapshot {
   readonly view: StoreView
@@ -72,10 +74,19 @@ export class ScanPages {
   #opening = 0
   #opened = 0
   #reading = 0
+  readonly #refusals = new Refusals<Bound>('scan', ['scans', 'snapshots'])
   #ended = false
 
   constructor(options: ScanPagesOptions) {
     this.#options = options
+  }
+
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_scans', this.#reading, maxReading),
+      gauge('holdfast_snapshots', this.#snapshots.size + this.#opening, maxSnapshots),
+      ...this.#refusals.metrics(),
+    ]
   }
 
   /** The reply to a request. Rejects never: what goes wrong is in the reply. */
@@ -96,6 +107,7 @@ export class ScanPages {
     if (isOwnType(request.type)) throw new HoldfastError('INVALID', 'types that begin with a dot are not for scans')
     if (this.#ended) throw elsewhere()
     if (this.#reading >= maxReading) {
+      this.#refusals.count('scans')
       throw new HoldfastError('OVERLOADED', `this owner answers ${maxReading} scans already; ask again a little later`)
     }
     this.#reading++
@@ -142,6 +154,7 @@ export class ScanPages {
 
   async #open(request: ScanRequest): Promise<Omit<ScanPage, 'kind'>> {
     if (this.#snapshots.size + this.#opening >= maxSnapshots) {
+      this.#refusals.count('snapshots')
       throw new HoldfastError('OVERLOADED', `this owner keeps ${maxSnapshots} snapshots already: close some, or wait`)
     }
     this.#opening++

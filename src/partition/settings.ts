@@ -14,18 +14,30 @@ export interface PartitionSettings {
   readonly cacheBytes: number
   /** Memory for the newest changes, bytes of their records for each partition. */
   readonly tailBytes: number
-  /** Commands accepted and not answered, at most; beyond it `OVERLOADED`. */
+  /** Commands accepted and not answered, at most, and as many queries; beyond it `OVERLOADED`, as at all bounds of a partition. */
   readonly mailboxTurns: number
-  /** Bytes of their inputs, at most. */
+  /** Those of one key, at most: well below `mailboxTurns`, so that a key that is flooded leaves room for the others. */
+  readonly keyTurns: number
+  /** Bytes of inputs of commands whose handlers have not returned, at most; as many of queries and their replies. */
   readonly mailboxBytes: number
+  /** How long turns may wait for the processor, ms: while the next one has waited for longer, new ones are `OVERLOADED`. */
+  readonly maxWaitMs: number
+  /** How long turns run before others, and what arrives, get their chance, ms. */
+  readonly sliceMs: number
+  /** Bytes of turns whose handlers have returned and that are not in the log yet, at most; beyond it no turn begins. */
+  readonly maxUncommittedBytes: number
   /** Client sessions remembered at most; beyond it `OVERLOADED` for new ones. */
   readonly maxSessions: number
   /** Replies remembered at most, of all sessions. */
   readonly maxReplies: number
+  /** Bytes of these, at most. */
+  readonly maxReplyBytes: number
   /** Idempotency keys kept at most; beyond it `OVERLOADED` for new ones. */
   readonly maxKeptKeys: number
   /** Bytes of their replies, at most. */
   readonly maxKeptKeyBytes: number
+  /** Requests of watchers that are answered at a time, at most. */
+  readonly maxWatchRequests: number
   /** How long the tombstone of a deleted actor is kept, ms of partition time; then its rev is part of the floor for new ones (E1). */
   readonly tombstoneMs: number
   /** Between two looks for what has expired, ms. */
@@ -46,11 +58,17 @@ export const defaultPartitionSettings: PartitionSettings = {
   cacheBytes: 8 * 1_024 * 1_024,
   tailBytes: 1_024 * 1_024,
   mailboxTurns: 16_384,
+  keyTurns: 4_096,
   mailboxBytes: 32 * 1_024 * 1_024,
+  maxWaitMs: 500,
+  sliceMs: 2,
+  maxUncommittedBytes: 16 * 1_024 * 1_024,
   maxSessions: 100_000,
   maxReplies: 1_000_000,
+  maxReplyBytes: 64 * 1_024 * 1_024,
   maxKeptKeys: 1_000_000,
   maxKeptKeyBytes: 1_024 * 1_024 * 1_024,
+  maxWatchRequests: 64,
   tombstoneMs: 24 * 3_600_000,
   expireEveryMs: 1_000,
   handlerTimeoutMs: 30_000,

@@ -5,6 +5,7 @@
  * H2. After `rest` has resolved it makes no unit any more: the hand-off record can follow.
  */
 import type { Clock } from '../ports/clock.ts'
+import type { Metric } from '../ports/metrics.ts'
 import type { Epoch, PartitionId } from '../protocol/ids.ts'
 import type { ScanPage, ScanRequest } from '../protocol/scan.ts'
 import type { Unit } from './unit.ts'
@@ -27,6 +28,8 @@ export interface Tenant {
   refusal(type: string): string | undefined
   /** Begins nothing any more; resolves once what has begun has come to its end. Rejects never. */
   rest(): Promise<void>
+  /** How full it is. */
+  metrics(): readonly Metric[]
   /** The ownership has ended. */
   end(): void
 }

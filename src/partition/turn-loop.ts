@@ -6,23 +6,30 @@
  *     has returned. No reply before the commit (R1): the caller sees neither.
  * N3. A handler that throws leaves no trace. Its failure is told when everything it can have seen is committed.
  * N4. One id is one turn: a repetition joins the turn that runs, or gets the reply that was remembered (R1, R3).
- * N5. The mailbox is bounded in turns and bytes: beyond it `OVERLOADED`, at once.
+ * N5. The mailbox is bounded in turns, of all keys and of each, and in bytes; so are the outcomes that no log has yet, and how long turns
+ *     wait for the processor. Beyond a bound it is `OVERLOADED`, at once, with the time by which there is likely to be room.
  * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
  * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
+ * N8. Turns run for a slice of time at most before what has arrived meanwhile is taken in, or refused. Keys that wait for the next slice
+ *     take turns: one with many waiting does not keep another one from its first.
  */
 import { parseInput } from '../behaviour/input.ts'
 import { entryDefinition } from '../behaviour/kv.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
+import { beginDrain, drainMs, lookAtDrain, withinReason } from '../core/drain.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { CachedActor } from './actor-cache.ts'
-import { forgotten, notExecuted, overloaded } from './answers.ts'
+import { forgotten, notExecuted, overloadedBy, ownersBounds, type Bound } from './answers.ts'
 import { KeptReplies, type KeptRepliesOptions } from './kept-reply.ts'
 import { versionAfter, type Outcome } from './outcome.ts'
 import { actorId, isKeptId, isOwnType, keptType, keyOf } from './names.ts'
+import type { NodeMemory } from './node-memory.ts'
 import type { Expiring, Replica } from './replica.ts'
 import { unexpired } from './store-layout.ts'
 import type { Answer, FinishedTurn, Respond, StateChange, Turn } from './turn.ts'
@@ -33,12 +40,25 @@ export interface TurnLoopOptions extends KeptRepliesOptions {
   readonly replica: Replica
   /** Turns accepted and not answered yet, at most. Default 16,384. */
   readonly mailboxTurns: number
-  /** Bytes of their inputs, at most. Default 32 MiB. */
+  /** Those of one key, at most. Default 4,096. */
+  readonly keyTurns: number
+  /** Bytes of inputs of those that have not run, at most. Default 32 MiB. */
   readonly mailboxBytes: number
+  /** What it shares with the other partitions of its node. */
+  readonly memory: Pick<NodeMemory, 'hasRoom' | 'waitingBytes'>
+  /** How long turns may wait for the processor, ms. Default 500. */
+  readonly maxWaitMs: number
+  /** N8. Default 2 ms. */
+  readonly sliceMs: number
+  /** Bytes that finished turns have on their way to the log, and how many they may have at most. */
+  readonly uncommittedBytes: () => number
+  readonly maxUncommittedBytes: () => number
   /** Sessions remembered at most. Default 100,000. */
   readonly maxSessions: number
   /** Replies remembered at most. Default 1,000,000. */
   readonly maxReplies: number
+  /** Bytes of these, at most. Default 64 MiB. */
+  readonly maxReplyBytes: number
   /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
   readonly tombstoneMs: number
   /** Bytes of state and reply of one turn, at most: they have to fit into one record. */
@@ -63,8 +83,18 @@ export class TurnLoop {
   /** Keys with a turn that runs or is being loaded, and what waits behind it. */
   readonly #busy = new Map<string, Turn[]>()
   #toLoad: string[] = []
+  /** Keys with turns that wait for the next slice; each is held (N8). */
+  #ready: CachedActor[] = []
+  /** Until when turns may run in this tick, monotonic ms; undefined where none has. */
+  #sliceEndsMs: number | undefined
   #count = 0
   #bytes = 0
+  /** Turns that have been answered. */
+  #answered = 0
+  /** Repetitions of commands whose replies are remembered, and that wait for the log. */
+  #repetitions = 0
+  #drain = beginDrain
+  readonly refusals = new Refusals<Bound>('partition', ownersBounds)
   #stopped = false
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
@@ -89,24 +119,62 @@ export class TurnLoop {
     }
     const remembered = replica.sessions.find(turn.session, turn.number)
     if (remembered === 'settled') return respond(forgotten)
-    if (remembered !== 'new') {
-      this.#options.afterCommits((certain) => respond(certain ? { kind: 'value', value: remembered } : notExecuted))
-      return
-    }
-    if (!this.#hasRoom(turn)) {
-      return respond(overloaded)
-    }
-    turn.respond.push(respond)
-    this.#enter(turn)
+    if (remembered !== 'new') return this.#repeat(remembered, respond)
     const id = actorId(turn.type, turn.key)
     const queue = this.#busy.get(id)
-    if (queue !== undefined) {
-      queue.push(turn)
-      return
-    }
     const actor = replica.peek(id)
-    if (actor !== undefined) this.#run(turn, actor)
-    else this.#loadFirst(id, turn)
+    const bound = this.#boundOf(turn, queue, actor)
+    if (bound !== undefined) return respond(this.#overloaded(bound, turn.sinceMs, queue))
+    turn.respond.push(respond)
+    this.#enter(turn)
+    if (queue !== undefined) return this.#wait(turn, queue)
+    if (actor === undefined) return this.#loadFirst(id, turn)
+    if (this.#ready.length === 0 && this.#hasTime(turn.sinceMs)) return void this.#run(turn, actor, turn.sinceMs)
+    this.#busy.set(id, [])
+    this.#wait(turn, this.#busy.get(id)!)
+    this.#runLater(actor)
+  }
+
+  metrics(): readonly Metric[] {
+    const { mailboxTurns, keyTurns, mailboxBytes, maxSessions, maxReplies, maxReplyBytes, replica } = this.#options
+    const { count, replies, replyBytes } = replica.sessions
+    return [
+      gauge('holdfast_mailbox_turns', this.#count, mailboxTurns),
+      gauge('holdfast_mailbox_key_turns', this.#longest(), keyTurns),
+      gauge('holdfast_mailbox_bytes', this.#bytes, mailboxBytes),
+      gauge('holdfast_repetitions', this.#repetitions, mailboxTurns),
+      gauge('holdfast_uncommitted_bytes', this.#options.uncommittedBytes(), this.#options.maxUncommittedBytes()),
+      gauge('holdfast_sessions', count, maxSessions),
+      gauge('holdfast_replies', replies, maxReplies),
+      gauge('holdfast_reply_bytes', replyBytes, maxReplyBytes),
+      ...this.#keptReplies.metrics(),
+      ...this.refusals.metrics(),
+    ]
+  }
+
+  /** Turns of the key that has the most. */
+  #longest(): number {
+    let most = 0
+    for (const turns of this.#turns.values()) {
+      for (const { actor } of turns.values()) {
+        if (actor !== undefined) most = Math.max(most, actor.turns + (this.#busy.get(actor.id)?.length ?? 0))
+      }
+    }
+    for (const { length } of this.#busy.values()) most = Math.max(most, length)
+    return most
+  }
+
+  /** Its first reply, once all that it could have seen is committed (R1). */
+  #repeat(reply: Uint8Array, respond: Respond): void {
+    if (this.#repetitions >= this.#options.mailboxTurns) {
+      this.refusals.count('repetitions')
+      return respond(overloadedBy('repetitions'))
+    }
+    this.#repetitions++
+    this.#options.afterCommits((certain) => {
+      this.#repetitions--
+      respond(certain ? { kind: 'value', value: reply } : notExecuted)
+    })
   }
 
   /** The record of a turn is committed, and so is all that it changed: it may be told. */
@@ -152,6 +220,7 @@ export class TurnLoop {
   /** No handler that has not returned will count any more; whoever waits for one hears `answer`. */
   abandonUnfinished(answer: Answer): void {
     this.#stopped = true
+    this.#ready = []
     for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
     this.#timers.clear()
     this.#answerAll(answer, (turn) => !turn.finished)
@@ -171,15 +240,35 @@ export class TurnLoop {
     }
   }
 
-  #hasRoom(turn: Turn): boolean {
-    const { mailboxTurns, mailboxBytes, maxSessions, maxReplies, replica } = this.#options
+  /** The bound that keeps a turn from coming in (N5), if one does. */
+  #boundOf(turn: Turn, queue: readonly Turn[] | undefined, actor: CachedActor | undefined): Bound | undefined {
+    const { mailboxTurns, keyTurns, mailboxBytes, maxSessions, maxReplies, maxReplyBytes, replica } = this.#options
     const { sessions } = replica
-    return (
-      this.#count < mailboxTurns &&
-      this.#bytes + turn.input.length <= mailboxBytes &&
-      sessions.replies + this.#count < maxReplies &&
-      (sessions.count < maxSessions || sessions.has(turn.session))
-    )
+    const bytes = turn.input.length
+    if (this.#count >= mailboxTurns) return 'turns'
+    if ((queue?.length ?? 0) + (actor?.turns ?? 0) >= keyTurns) return 'key'
+    if (this.#bytes + bytes > mailboxBytes) return 'bytes'
+    if (!this.#options.memory.hasRoom(bytes)) return 'node'
+    if (turn.sinceMs - this.#waitingSinceMs(turn.sinceMs) > this.#options.maxWaitMs) return 'processor'
+    if (sessions.replies + this.#count >= maxReplies || sessions.replyBytes >= maxReplyBytes) return 'replies'
+    if (sessions.count >= maxSessions && !sessions.has(turn.session)) return 'sessions'
+    return replica.isBehind ? 'store' : undefined
+  }
+
+  /** When the turn came that gets the next slice first. */
+  #waitingSinceMs(nowMs: number): number {
+    const [first] = this.#ready
+    return first === undefined ? nowMs : (this.#busy.get(first.id)?.[0]?.sinceMs ?? nowMs)
+  }
+
+  /** A key that waits takes about as long as the next of its turns has waited; else it goes as fast as the mailbox drains. */
+  #overloaded(bound: Bound, nowMs: number, queue: readonly Turn[] | undefined): Answer {
+    this.refusals.count(bound)
+    this.#drain = lookAtDrain(this.#drain, nowMs, this.#answered)
+    const [next] = bound === 'key' ? (queue ?? []) : []
+    if (next !== undefined) return overloadedBy(bound, withinReason(nowMs - next.sinceMs))
+    if (bound === 'sessions' || bound === 'replies') return overloadedBy(bound, sessionsWaitMs)
+    return overloadedBy(bound, drainMs(this.#drain, this.#count))
   }
 
   #enter(turn: Turn): void {
@@ -191,7 +280,25 @@ export class TurnLoop {
     turns.set(turn.number, turn)
     this.#count++
     this.#unfinished++
-    this.#bytes += turn.input.length
+    this.#hold(turn.input.length)
+  }
+
+  /** Bytes of inputs that wait. */
+  #hold(bytes: number): void {
+    this.#bytes += bytes
+    this.#options.memory.waitingBytes += bytes
+  }
+
+  /** It has run, or never will. */
+  #letGoOfInput(turn: Turn): void {
+    this.#hold(-turn.input.length)
+    turn.input = noInput
+  }
+
+  /** Behind others of its key. */
+  #wait(turn: Turn, queue: Turn[]): void {
+    turn.input = ownBytes(turn.input)
+    queue.push(turn)
   }
 
   #answer(turn: Turn, answer: Answer): void {
@@ -199,12 +306,16 @@ export class TurnLoop {
     if (turns?.delete(turn.number) !== true) return
     if (turns.size === 0) this.#turns.delete(turn.session)
     this.#count--
-    this.#bytes -= turn.input.length
+    this.#answered++
+    if (turn.actor !== undefined) turn.actor.turns--
+    this.#letGoOfInput(turn)
     for (const respond of turn.respond) respond(answer)
   }
 
   #loadFirst(id: string, turn: Turn): void {
-    this.#busy.set(id, [turn])
+    const queue: Turn[] = []
+    this.#busy.set(id, queue)
+    this.#wait(turn, queue)
     if (this.#toLoad.push(id) > 1) return
     this.#options.clock.defer(() => {
       const ids = this.#toLoad
@@ -233,20 +344,57 @@ export class TurnLoop {
     }
   }
 
-  /** Runs what waits behind a key, until a handler is asynchronous or none is left. */
+  /** Runs what waits behind a key, until a handler is asynchronous, none is left, or it is another key's turn (N8). */
   #next(actor: CachedActor): void {
     const queue = this.#busy.get(actor.id)
     while (queue !== undefined && queue.length > 0) {
-      if (this.#run(queue.shift()!, actor) === 'asynchronous') return
+      const nowMs = this.#options.clock.monotonic()
+      if (!this.#hasTime(nowMs)) return this.#runLater(actor)
+      if (this.#run(queue.shift()!, actor, nowMs) === 'asynchronous') return
     }
     this.#busy.delete(actor.id)
   }
 
-  #run(turn: Turn, actor: CachedActor): 'done' | 'asynchronous' {
-    if (this.#options.clock.monotonic() > turn.deadlineMs) {
+  /** Whether turns may run in this tick still; the first one always may. */
+  #hasTime(nowMs: number): boolean {
+    if (this.#sliceEndsMs !== undefined) return nowMs < this.#sliceEndsMs
+    this.#sliceEndsMs = nowMs + this.#options.sliceMs
+    this.#options.clock.defer(this.#nextSlice)
+    return true
+  }
+
+  #runLater(actor: CachedActor): void {
+    actor.holds++
+    this.#ready.push(actor)
+  }
+
+  readonly #nextSlice = () => {
+    this.#sliceEndsMs = undefined
+    const ready = this.#ready
+    if (ready.length === 0 || this.#stopped) return
+    this.#ready = []
+    let at = 0
+    while (at < ready.length && this.#hasTime(this.#options.clock.monotonic())) {
+      const actor = ready[at++]!
+      this.#next(actor)
+      actor.holds--
+    }
+    // Those that have had their turn, and want another one, come behind those that have not.
+    this.#ready = [...ready.slice(at), ...this.#ready]
+  }
+
+  #run(turn: Turn, actor: CachedActor, nowMs: number): 'done' | 'asynchronous' {
+    if (nowMs > turn.deadlineMs) {
       this.#fail(turn, { code: 'RETRY', message: 'its deadline passed while it waited; nothing happened' })
       return 'done'
     }
+    if (this.#options.uncommittedBytes() >= this.#options.maxUncommittedBytes()) {
+      this.#returned()
+      this.#answer(turn, this.#overloaded('uncommitted', nowMs, undefined))
+      return 'done'
+    }
+    turn.actor = actor
+    actor.turns++
     actor.holds++
     if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined })
     const kept = this.#options.replica.peek(turn.keptId)
@@ -368,6 +516,7 @@ export class TurnLoop {
 
   #complete(turn: Turn, changes: readonly StateChange[], reply: Uint8Array): void {
     turn.finished = true
+    this.#letGoOfInput(turn)
     this.#returned()
     this.#options.finish({ turn, changes, reply })
   }
@@ -419,6 +568,9 @@ async function runLater(
 
 const nothing = encodeValue(null)
 const noReply = new Uint8Array(0)
+const noInput = new Uint8Array(0)
+/** Sessions, and what they have not settled, are let go of after two minutes at the latest (R3). */
+const sessionsWaitMs = 5_000
 const tombstone: Outcome = { state: null, expiresAt: null }
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>

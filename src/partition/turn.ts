@@ -22,15 +22,20 @@ export interface Turn {
   readonly key: string
   /** Of the command. */
   readonly name: string
-  readonly input: Uint8Array
+  /** Its own copy where it waits: as it came it is a view of a whole frame, which must not stay as long as it does. Empty once it has run. */
+  input: Uint8Array
   /** Where it has an idempotency key: the id of what is kept under it (partition/kept-reply.ts). */
   readonly keptId: string | undefined
+  /** When it arrived, monotonic ms. */
+  readonly sinceMs: number
   /** Monotonic ms; it does not begin after that. */
   readonly deadlineMs: number
   /** Everyone who waits for the reply: the first sender, and repetitions that arrived meanwhile (R1). */
   readonly respond: Respond[]
   /** Its handler has returned, and its outcome is on the way to the log. */
   finished: boolean
+  /** Whom it counts for, from its beginning until it is answered. */
+  actor: CachedActor | undefined
 }
 
 /** A turn whose handler has returned. */

@@ -7,6 +7,8 @@
  *     answer in time, the target is named all the same and fences it (O6). If it says that it cannot, the note is taken back.
  * PL3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
+ * PL5. What waits to be dealt with is bounded: one plan, however many ask for it, and so many reports; one more is dropped, and comes
+ *     again, since nodes repeat them. So are the pairs that are avoided; beyond it the oldest is tried again.
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
@@ -41,11 +43,21 @@ export interface LeaderOptions {
 const firstBackOffMs = 2_000
 const longestBackOffMs = 60_000
 
+export const maxReports = 1_024
+export const maxAvoided = 4_096
+
 interface Avoided {
   readonly node: NodeRef
   readonly partition: PartitionId
   readonly backOffMs: number
   readonly untilMs: number
+}
+
+/** How many there are now of what is bounded. */
+export interface LeaderLoad {
+  readonly moves: number
+  readonly reports: number
+  readonly avoided: number
 }
 
 export class Leader {
@@ -55,6 +67,8 @@ export class Leader {
   #reports: Subscription | undefined
   #timer: Timer | undefined
   #turn: Promise<void> = Promise.resolve()
+  #reporting = 0
+  #hurrying = false
   #stopped = false
 
   constructor(options: LeaderOptions) {
@@ -75,7 +89,17 @@ export class Leader {
 
   /** Members have changed: plans now, not at the next tick. */
   hurry(): void {
-    if (!this.#stopped) void this.#exclusively(() => this.#plan())
+    if (this.#stopped || this.#hurrying) return
+    this.#hurrying = true
+    void this.#exclusively(() => {
+      this.#hurrying = false
+      return this.#plan()
+    })
+  }
+
+  /** PL5 */
+  get load(): LeaderLoad {
+    return { moves: this.#moving.size, reports: this.#reporting, avoided: this.#avoided.length }
   }
 
   #tick(): void {
@@ -173,6 +197,8 @@ export class Leader {
       return
     }
     const { partition, node, epoch } = report
+    if (this.#reporting >= maxReports) return
+    this.#reporting++
     void this.#exclusively(async () => {
       await this.#options.tables.refresh()
       const about = (entry: PlacementEntry, p: number) =>
@@ -184,7 +210,7 @@ export class Leader {
       this.#avoid(node, partition)
       await this.#change((entry, p) => (about(entry, p) ? { ...entry, owner: null, moving: null } : entry))
       await this.#plan()
-    })
+    }).finally(() => this.#reporting--)
   }
 
   /** PL4 */
@@ -192,6 +218,7 @@ export class Leader {
     const former = this.#avoided.find((pair) => pair.partition === partition && sameNode(pair.node, node))
     const backOffMs = former === undefined ? firstBackOffMs : Math.min(former.backOffMs * 2, longestBackOffMs)
     this.#avoided = this.#avoided.filter((pair) => pair !== former)
+    if (this.#avoided.length >= maxAvoided) this.#avoided.shift()
     this.#avoided.push({ node, partition, backOffMs, untilMs: this.#options.clock.monotonic() + backOffMs })
   }
 

@@ -103,6 +103,13 @@ export type HoldfastEvent =
       readonly subject: string
       readonly reason: string
     }
+  // clients
+  /**
+   * A watch of this client, of all keys (`null`), one, or those that begin so, is not read fast enough: it has stopped listening to what is
+   * published, and goes on by pages from `cursor`. When its reader has caught up with its buffer it listens again.
+   */
+  | ({ readonly type: 'watch.cut-off' } & WatchPlace)
+  | ({ readonly type: 'watch.resumed' } & WatchPlace)
   // wire
   | { readonly type: 'message.dropped'; readonly subject: string; readonly reason: DropReason }
   | { readonly type: 'handler.threw'; readonly where: string; readonly error: unknown }
@@ -116,6 +123,14 @@ export type HoldfastEvent =
     }
   /** A variable HOLDFAST_… that means nothing, and the known one that is most like it. */
   | { readonly type: 'environment.unknown'; readonly variable: string; readonly nearest: string }
+
+/** Which watch, and how far it has delivered. */
+export interface WatchPlace {
+  readonly of: string
+  readonly key: string | null
+  readonly prefix: string | null
+  readonly cursor: string
+}
 
 export type DropReason = 'reply-subject' | 'malformed' | 'no-reply' | 'settled' | 'expired' | 'overflow'
 

@@ -18,6 +18,7 @@ import type { TaskDefinition } from '../behaviour/task.ts'
 import type { OwnedPartition } from '../partition/tenant.ts'
 import type { Unit } from '../partition/unit.ts'
 import type { InputInfo } from '../ports/inputs.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Timer } from '../ports/clock.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
@@ -101,6 +102,14 @@ export class Lane {
 
   get full(): boolean {
     return this.#waiting.length >= mostWaiting || this.#waitingBytes >= mostWaitingBytes
+  }
+
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_task_messages', this.#waiting.length, mostWaiting),
+      gauge('holdfast_task_message_bytes', this.#waitingBytes, mostWaitingBytes),
+      ...this.#open.metrics(),
+    ]
   }
 
   /** Resolves once the instance is closed, or is not to be. */

@@ -1,5 +1,6 @@
 /** The units of a lane that are on their way to the log: bounded in number and bytes. */
 import type { Unit } from '../partition/unit.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Signal } from './signal.ts'
 
 const mostUnits = 256
@@ -21,6 +22,13 @@ export class OpenUnits {
 
   get full(): boolean {
     return this.#units >= mostUnits || this.#bytes >= mostBytes
+  }
+
+  metrics(): readonly Metric[] {
+    return [
+      gauge('holdfast_task_units', this.#units, mostUnits),
+      gauge('holdfast_task_unit_bytes', this.#bytes, mostBytes),
+    ]
   }
 
   commit(unit: Unit): void {

@@ -8,6 +8,7 @@ import type { TaskDefinition } from '../behaviour/task.ts'
 import type { OwnedPartition, Tenant } from '../partition/tenant.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Inputs } from '../ports/inputs.ts'
+import { labelled } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { Lane, type Source } from './lane.ts'
@@ -57,6 +58,8 @@ export class Tasks {
       rest: async () => {
         await Promise.all(lanes.map((lane) => lane.rest()))
       },
+      metrics: () =>
+        this.#running.flatMap(({ definition }, i) => labelled({ task: definition.name }, lanes[i]!.metrics())),
       end: () => {
         for (const lane of lanes) lane.end()
       },

@@ -129,7 +129,7 @@ export class FakeWatchOwner {
       .filter((c) => c.seq > from.seq || (c.seq === from.seq && c.index > from.index))
       .filter((c) => c.type === request.type && (request.key === undefined || c.key === request.key))
       .filter((c) => c.key.startsWith(request.prefix ?? ''))
-    const page = all.slice(0, Math.min(this.limit, request.limit ?? 1_000))
+    const page = all.slice(0, Math.min(this.limit, request.limit ?? this.limit))
     const more = page.length < all.length
     const text = (at: { seq: number; index: number }) => this.#text(partition, at)
     this.beforeSending()

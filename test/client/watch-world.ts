@@ -2,10 +2,10 @@
 import { actor } from '../../src/behaviour/actor.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
 import type { Change, TypeWatchOptions, Watch } from '../../src/client/watch.ts'
-import { silent } from '../../src/ports/observer.ts'
 import { partitionId, seq } from '../../src/protocol/ids.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
+import { Events } from '../partition/world.ts'
 import { clusterName, SimCluster } from '../sim/cluster.ts'
 
 export const subjects = subjectsOf(clusterName)
@@ -52,10 +52,11 @@ export class WatchWorld {
   async client() {
     const { session, process } = this.cluster.client(`client-${this.#clients.length}`, 20_000)
     const { transport, clock, random } = process
-    const hf = new Holdfast({ transport, clock, random, observer: silent, session, subjects })
+    const events = new Events()
+    const hf = new Holdfast({ transport, clock, random, observer: events, session, subjects })
     this.#clients.push(hf)
     await this.settle(session.whenPlaced())
-    return { hf, process }
+    return { hf, process, events }
   }
 
   settle<T>(promise: Promise<T>): Promise<T> {

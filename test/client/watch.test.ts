@@ -301,6 +301,55 @@ describe('a watch of one keyed actor', () => {
   })
 })
 
+describe('a watch of very many partitions', () => {
+  it('keeps sixteen pages at most for a slow consumer, and brings all of them in the end (W5)', async () => {
+    const partitions = 64
+    const { hf, clock, owner, log } = await start('many', partitions)
+    const keys = Array.from({ length: 1_000 }, (_, i) => `k${i}`)
+    for (const key of keys) log.commit({ key, state: { n: 1 } })
+    const watch = hf.watch(Cart, { from: 'start' })
+    await clock.advance(30_000)
+    expect(owner.requests).toHaveLength(16)
+    const pages = () => hf.metrics().find(({ name }) => name === 'holdfast_client_watch_pages')
+    expect(pages()).toMatchObject({ value: 16, limit: 16 })
+    const got = collect(watch)
+    await clock.advance(1_000)
+    expect(got.changes.map(({ key }) => key).toSorted()).toEqual(keys.toSorted())
+    await clock.advance(3_000)
+    expect(pages()).toMatchObject({ value: 0 })
+  })
+
+  it('from now is ready also where more of them have changes than there are places, and one answers late (W4)', async () => {
+    const { hf, clock, owner, log, change } = await start('late', 64)
+    owner.mood = (_, partition) => (partition === 63 ? 'silence' : undefined)
+    const watch = hf.watch(Cart)
+    const got = collect(watch)
+    await clock.advance(500)
+    const keys = Array.from({ length: 500 }, (_, i) => `k${i}`)
+    change(...keys.map((key) => ({ key, state: { n: 1 } })))
+    await clock.advance(5_000)
+    expect(got.changes).toEqual([])
+    owner.mood = () => undefined
+    await clock.settle(watch.ready(), 10_000)
+    await clock.advance(5_000)
+    const inLate = new Set(log.changes(63).map(({ key }) => key))
+    const others = keys.filter((key) => !inLate.has(key)).toSorted()
+    expect(got.changes.map(({ key }) => key).toSorted()).toEqual(others)
+  })
+
+  it('gives up an owner who sends more than a page may have (G8)', async () => {
+    const { hf, clock, owner, log } = await start('flood', 1)
+    for (let i = 0; i < 2_000; i++) log.commit(n(i))
+    owner.limit = 1_500
+    const got = collect(hf.actor(Cart, 'a').watch({ from: 'start' }))
+    await clock.advance(300)
+    expect(got.changes).toEqual([])
+    owner.limit = 1_000
+    await clock.advance(1_000)
+    expect(got.changes.map(({ rev }) => rev)).toEqual(Array.from({ length: 2_000 }, (_, i) => i + 1))
+  })
+})
+
 describe('a watch of a type', () => {
   const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
 

@@ -24,7 +24,7 @@ export class HistoryBench {
   /** An ownership begins here: what is in the log by now is read from it when it is wanted. */
   begin(tailBytes = 1_000_000): this {
     const log = this.node.process.changelog.log(p0)
-    this.history = new History(this.writer.position.seq, { log, voids: this.voids, tailBytes })
+    this.history = new History(this.writer.position.seq, { log, voids: this.voids, tailBytes: () => tailBytes })
     return this
   }
 

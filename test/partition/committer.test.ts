@@ -102,12 +102,14 @@ class Bench {
       name: 'turn',
       input: new Uint8Array(0),
       keptId: undefined,
+      sinceMs: 0,
       deadlineMs: 0,
       respond: [],
       finished: true,
+      actor: undefined,
     }
     const tip = after ?? before
-    const actor = { id, committed: before, tip, holds: 1, used: true, storedExpiry: null, type: undefined }
+    const actor = { id, committed: before, tip, holds: 1, turns: 1, used: true, storedExpiry: null, type: undefined }
     const changes = after === undefined ? [] : [{ actor, type: 'thing', key, before, after }]
     const finished = { turn, changes, reply: encodeValue(number).slice() }
     this.added.push(finished)

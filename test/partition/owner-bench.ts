@@ -3,6 +3,7 @@ import { expect } from 'vitest'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { actor, type CommandContext } from '../../src/behaviour/index.ts'
 import type { BrokenLog, LogPosition } from '../../src/core/log.ts'
+import { NodeMemory } from '../../src/partition/node-memory.ts'
 import { Owner } from '../../src/partition/owner.ts'
 import type { Replica } from '../../src/partition/replica.ts'
 import type { PartitionSettings } from '../../src/partition/settings.ts'
@@ -139,6 +140,7 @@ export class Owned {
       replica,
       definitions: new Map([['counter', definition]]),
       settings: bench.settings,
+      memory: new NodeMemory(),
       onFenced: (by) => this.fenced.push(by),
       onStoreFailure: (error) => {
         throw error

@@ -160,7 +160,7 @@ describe('a store that is opened again (M2)', () => {
 })
 
 describe('actors in memory (M6)', () => {
-  const tiny = { cacheBytes: 2_000 }
+  const tiny = { cacheBytes: () => 2_000 }
   const many = Array.from({ length: 60 }, (_, i) => ({ key: `k${i}`, state: { i, text: 'x'.repeat(100) } }))
 
   const stored = async (seed: string, turns: readonly WrittenTurn[] = many) => {

@@ -3,10 +3,13 @@ import { actor, type CommandContext } from '../../src/behaviour/index.ts'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { forgotten, inDoubt, notExecuted } from '../../src/partition/answers.ts'
 import { actorId } from '../../src/partition/names.ts'
+import { defaultNodeMemory, NodeMemory } from '../../src/partition/node-memory.ts'
 import { Replica } from '../../src/partition/replica.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
 import { TurnLoop, type TurnLoopOptions } from '../../src/partition/turn-loop.ts'
 import type { Answer, FinishedTurn, Turn } from '../../src/partition/turn.ts'
+import type { Clock, Timer } from '../../src/ports/clock.ts'
+import type { Metric } from '../../src/ports/metrics.ts'
 import type { Store } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { sessionId } from '../../src/protocol/ids.ts'
@@ -33,14 +36,45 @@ class Gates {
   }
 }
 
+/** The clock of a process whose handlers take their time: they move it while they run. */
+class BusyClock implements Clock {
+  readonly #clock: Clock
+  spentMs = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  now(): number {
+    return this.#clock.now() + this.spentMs
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic() + this.spentMs
+  }
+
+  setTimeout(run: () => void, delayMs: number): Timer {
+    return this.#clock.setTimeout(run, delayMs)
+  }
+
+  clearTimeout(timer: Timer | undefined): void {
+    this.#clock.clearTimeout(timer)
+  }
+
+  defer(run: () => void): void {
+    this.#clock.defer(run)
+  }
+}
+
 type State = { readonly log: string[] }
 
-const thingOf = (gates: Gates): ActorDefinition =>
+const thingOf = (gates: Gates, onAdd: () => void): ActorDefinition =>
   actor('thing', {
     version: 1,
     state: (): State => ({ log: [] }),
     commands: {
       add(ctx: CommandContext<State>, what: string) {
+        onAdd()
         ctx.state.log.push(what)
         return [...ctx.state.log]
       },
@@ -96,18 +130,22 @@ const thingOf = (gates: Gates): ActorDefinition =>
 class Bench {
   readonly world: PartitionWorld
   readonly node: TestNode
+  readonly clock: BusyClock
   readonly gates = new Gates()
-  readonly definition = thingOf(this.gates)
+  onAdd: () => void = () => {}
+  readonly definition = thingOf(this.gates, () => this.onAdd())
   readonly finished: FinishedTurn[] = []
   readonly answers = new Map<string, Answer[]>()
   readonly waitingForCommits: ((certain: boolean) => void)[] = []
   replica!: Replica
   loop!: TurnLoop
+  uncommittedBytes = 0
   #now = 1_000
 
   constructor(seed: string) {
     this.world = new PartitionWorld(seed)
     this.node = this.world.start('n1')
+    this.clock = new BusyClock(this.node.process.clock)
   }
 
   async open(changes: Partial<TurnLoopOptions> = {}, store?: Store): Promise<this> {
@@ -115,12 +153,19 @@ class Bench {
     const options = { ...replicaOptions(this.node), onStoreFailure: () => {} }
     this.replica = await this.world.settle(Replica.open(opened, p0, g1, options))
     this.loop = new TurnLoop({
-      clock: this.node.process.clock,
+      clock: this.clock,
       replica: this.replica,
       mailboxTurns: 1_000,
+      keyTurns: 1_000,
+      memory: new NodeMemory(),
+      maxWaitMs: 500,
+      sliceMs: 2,
+      uncommittedBytes: () => this.uncommittedBytes,
+      maxUncommittedBytes: () => 1_000,
       mailboxBytes: 1_000_000,
       maxSessions: 1_000,
       maxReplies: 10_000,
+      maxReplyBytes: 1_000_000,
       maxKeptKeys: 100,
       maxKeptKeyBytes: 10_000,
       tombstoneMs: 1_000,
@@ -138,6 +183,10 @@ class Bench {
   /** The answers to `session` and `number` so far. */
   of(number: number, session = 's'): Answer[] {
     return this.answers.get(`${session} ${number}`) ?? []
+  }
+
+  gauge(name: string): Metric | undefined {
+    return this.loop.metrics().find((metric) => metric.name === name)
   }
 
   valueOf(number: number, session = 's'): unknown {
@@ -159,9 +208,11 @@ class Bench {
       name,
       input: encodeValue(input).slice(),
       keptId: undefined,
+      sinceMs: this.clock.monotonic(),
       deadlineMs: Number.POSITIVE_INFINITY,
       respond: [],
       finished: false,
+      actor: undefined,
       ...changes,
     }
     const answers = this.of(number, session)
@@ -576,6 +627,117 @@ describe('the bounds of the mailbox (N5)', () => {
     expect(bench.of(1)).toMatchObject([{ kind: 'value' }, { kind: 'value' }])
   })
 
+  it('hold turns of one key, that run, wait, or are on their way to the log, and leave room for others', async () => {
+    const bench = await new Bench('key').open({ keyTurns: 3 })
+    bench.submit(1, 'slow', 'a')
+    await bench.pass()
+    for (const n of [2, 3, 4]) bench.submit(n, 'nothing')
+    bench.submit(5, 'nothing', null, { key: 'other' })
+    expect([1, 2, 3, 4, 5].map((n) => bench.of(n).length)).toEqual([0, 0, 0, 1, 0])
+    expect(bench.of(4)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    expect(bench.gauge('holdfast_mailbox_key_turns')).toMatchObject({ value: 3, limit: 3 })
+    bench.gates.go('a')
+    await bench.pass()
+    bench.submit(6, 'nothing')
+    expect(bench.of(6)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    bench.commit()
+    bench.submit(7, 'nothing')
+    expect(bench.of(7)).toEqual([])
+    expect(bench.gauge('holdfast_mailbox_key_turns')).toMatchObject({ value: 1 })
+  })
+
+  it('hold the inputs of all partitions of the node together', async () => {
+    const memory = new NodeMemory({ ...defaultNodeMemory, mailboxBytes: 1_000 })
+    const bench = await new Bench('node').open({ memory })
+    memory.waitingBytes += 500
+    bench.submit(1, 'add', 'x'.repeat(600))
+    expect(bench.of(1)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    bench.submit(2, 'add', 'x'.repeat(300))
+    bench.submit(3, 'slow', 'x'.repeat(150), { key: 'other' })
+    expect(memory.waitingBytes).toBeGreaterThan(950)
+    await bench.pass()
+    bench.gates.go('x'.repeat(150))
+    await bench.pass()
+    // What has run has given back its room.
+    expect(memory.waitingBytes).toBe(500)
+  })
+
+  it('hold what is not in the log yet: no turn begins beyond it, and what waited for its key is refused, too', async () => {
+    const bench = await new Bench('uncommitted').open()
+    bench.submit(1, 'slow', 'a')
+    await bench.pass()
+    bench.submit(2, 'add', 'b')
+    bench.uncommittedBytes = 1_000
+    bench.submit(3, 'add', 'c', { key: 'other' })
+    await bench.pass()
+    expect(bench.of(3)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    bench.gates.go('a')
+    await bench.pass()
+    expect(bench.of(2)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    bench.uncommittedBytes = 0
+    bench.submit(2, 'add', 'b')
+    bench.commit()
+    expect(bench.of(2)[1]).toMatchObject({ kind: 'value' })
+    expect(bench.stateOf()).toEqual({ log: ['a', 'b'] })
+  })
+
+  it('hold repetitions of commands whose replies are remembered, as many as turns', async () => {
+    const bench = await new Bench('repetitions').open({ mailboxTurns: 2 })
+    const writer = new LogWriter(bench.world).claim('old')
+    writer.commit([{ key: 'k', session: 's', number: 1 }])
+    await bench.world.settle(catchUp(bench.replica, bench.world.takeover(bench.node)))
+    for (let i = 0; i < 3; i++) bench.submit(1, 'add', 'x')
+    expect(bench.of(1)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    expect(bench.gauge('holdfast_repetitions')).toMatchObject({ value: 2, limit: 2 })
+    bench.commitsAreThrough()
+    expect(bench.of(1)).toHaveLength(3)
+    expect(bench.gauge('holdfast_repetitions')).toMatchObject({ value: 0 })
+  })
+
+  it('tell how long it takes until there is room: as long as the mailbox takes at the rate of now', async () => {
+    const bench = await new Bench('estimate').open({ mailboxTurns: 100 })
+    let number = 0
+    const waits: (number | undefined)[] = []
+    // 10 are done in each 20 ms, and more come.
+    for (let i = 0; i < 20; i++) {
+      bench.commit(10)
+      for (let n = 0; n < 20; n++) bench.submit(++number, 'nothing', null, { key: `k${number % 7}` })
+      const [answer] = bench.of(number)
+      waits.push(answer?.kind === 'error' ? answer.error.retryAfterMs : undefined)
+      await bench.pass(20)
+    }
+    expect(waits.slice(0, 5)).toContain(undefined)
+    expect(waits.at(-1)).toBe(200)
+  })
+
+  it('tell of a key that is slow as long as its next turn has waited', async () => {
+    const bench = await new Bench('slow key').open({ keyTurns: 2 })
+    bench.submit(1, 'slow', 'a')
+    await bench.pass(1)
+    bench.submit(2, 'add', 'b')
+    await bench.pass(700)
+    bench.submit(3, 'add', 'c')
+    expect(bench.of(3)).toMatchObject([{ error: { code: 'OVERLOADED', retryAfterMs: 700 } }])
+  })
+
+  it('copy an input that has to wait, and let go of it when it has run: it may be a view of a whole frame', async () => {
+    const bench = await new Bench('views').open()
+    const frame = new Uint8Array(100_000)
+    const input = encodeValue('x')
+    frame.set(input, 50)
+    bench.submit(1, 'slow', 'a')
+    const view = frame.subarray(50, 50 + input.length)
+    bench.submit(2, 'add', null, { input: view })
+    bench.submit(3, 'add', null, { input: view, key: 'cold' })
+    frame.fill(0)
+    await bench.pass()
+    bench.gates.go('a')
+    await bench.pass()
+    bench.commit()
+    expect([bench.valueOf(2), bench.valueOf(3)]).toEqual([['a', 'x'], ['x']])
+    expect(bench.gauge('holdfast_mailbox_bytes')).toMatchObject({ value: 0 })
+  })
+
   it('hold sessions and replies that are remembered; those that are known go on (D3)', async () => {
     const bench = new Bench('sessions full')
     const writer = new LogWriter(bench.world).claim('old')
@@ -591,6 +753,62 @@ describe('the bounds of the mailbox (N5)', () => {
     bench.submit(3, 'add', 'x')
     bench.submit(4, 'add', 'x')
     expect([2, 3, 4].map((n) => bench.of(n).length)).toEqual([0, 0, 1])
+  })
+})
+
+describe('turns that take their time (N8)', () => {
+  /** Handlers of `add` take a millisecond; all keys are in memory. */
+  async function busy(name: string, changes: Partial<TurnLoopOptions> = {}) {
+    const bench = new Bench(name)
+    bench.onAdd = () => (bench.clock.spentMs += 1)
+    await bench.open(changes)
+    for (const [i, key] of ['a', 'b', 'c', 'hot'].entries()) bench.submit(i + 1, 'look', null, { key })
+    await bench.pass()
+    bench.commit()
+    return bench
+  }
+  const ran = (bench: Bench) => bench.finished.map(({ turn }) => turn!.number)
+
+  it('run for a slice, and go on in the next tick, after what has arrived meanwhile', async () => {
+    const bench = await busy('slices')
+    for (let n = 11; n <= 16; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
+    expect(ran(bench)).toEqual([11, 12])
+    bench.submit(17, 'add', 'x', { key: 'hot' })
+    await bench.pass(0)
+    expect(ran(bench)).toEqual([11, 12, 13, 14, 15, 16, 17])
+    bench.commit()
+    expect(bench.valueOf(17)).toHaveLength(7)
+  })
+
+  it('of another key come after a slice of the key that has many, not behind all of them', async () => {
+    const bench = await busy('fair')
+    for (let n = 11; n <= 40; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
+    for (const [i, key] of ['a', 'b', 'c'].entries()) bench.submit(51 + i, 'add', 'x', { key })
+    await bench.pass(0)
+    const places = [51, 52, 53].map((n) => ran(bench).indexOf(n))
+    expect(places).toEqual([4, 5, 6])
+    expect(ran(bench).filter((n) => n < 51)).toEqual(Array.from({ length: 30 }, (_, i) => 11 + i))
+  })
+
+  it('keep new ones out while the next of them has waited too long, and tell for how long', async () => {
+    const bench = await busy('waiting', { maxWaitMs: 50 })
+    for (let n = 11; n <= 110; n++) bench.submit(n, 'add', 'x', { key: ['a', 'b', 'c', 'hot'][n % 4]! })
+    expect(bench.of(110)).toEqual([])
+    bench.clock.spentMs += 60
+    bench.submit(111, 'add', 'x', { key: 'a' })
+    expect(bench.of(111)).toMatchObject([{ error: { code: 'OVERLOADED', retryAfterMs: expect.any(Number) } }])
+    await bench.pass(0)
+    bench.submit(112, 'add', 'x', { key: 'a' })
+    expect(bench.of(112)).toEqual([])
+  })
+
+  it('are all answered, and hold no actor, where the loop is stopped between two slices', async () => {
+    const bench = await busy('stopped')
+    for (let n = 11; n <= 20; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
+    bench.loop.stop(inDoubt)
+    await bench.pass(0)
+    expect(ran(bench)).toEqual([11, 12])
+    for (let n = 11; n <= 20; n++) expect(bench.of(n)).toEqual([inDoubt])
   })
 })
 

@@ -121,7 +121,7 @@ export const replicaOptions = (node: TestNode): ReplicaOptions => ({
   clock: node.process.clock,
   observer: node.events,
   applyEveryMs: 5,
-  cacheBytes: 1_000_000,
+  cacheBytes: () => 1_000_000,
   onStoreFailure: (error) => {
     throw error
   },

@@ -5,6 +5,7 @@
  * silence is decided above (L5).
  */
 import type { Changelog, LogInfo, PartitionLog } from '../../ports/changelog.ts'
+import type { Metric } from '../../ports/metrics.ts'
 import type { Generation, PartitionId, Seq } from '../../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../../protocol/log.ts'
 import { subjectsOf, type Subjects } from '../../protocol/subjects.ts'
@@ -57,6 +58,10 @@ export class NatsChangelog implements Changelog {
   log(partition: PartitionId): PartitionLog {
     const stream = logStream(this.#subjects.cluster, partition)
     return new NatsLog(this.#link, this.#requests, this.#jetstream, stream, this.#subjects.log(partition))
+  }
+
+  metrics(): readonly Metric[] {
+    return this.#requests.metrics()
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@
  * Nothing of a stream is changed here, and nothing stays at the server but a consumer in memory that ends by itself.
  */
 import type { InputInfo, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
+import type { Metric } from '../../ports/metrics.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { NatsReading } from './inputs-reading.ts'
 import { apiErrors, failed, JetStream, object } from './jetstream.ts'
@@ -49,6 +50,10 @@ export class NatsInputs implements Inputs {
 
   read(options: InputOptions): InputReading {
     return new NatsReading(this.#link, this.#jetstream, options)
+  }
+
+  metrics(): readonly Metric[] {
+    return this.#requests.metrics()
   }
 
   async close(): Promise<void> {

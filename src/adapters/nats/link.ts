@@ -10,6 +10,7 @@
  */
 import { errors, NatsConnectionImpl, type Msg, type NatsConnection, type Status } from '@nats-io/transport-node'
 import type { Clock } from '../../ports/clock.ts'
+import { counter, gauge, type Metric } from '../../ports/metrics.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Subscription } from '../../ports/transport.ts'
@@ -57,6 +58,7 @@ export class Link {
   #connected = true
   #closing: Promise<void> | undefined
   #holders = 0
+  #dropped = 0
   #maxPayload: number
 
   private constructor(connection: NatsConnection, settings: CheckedSettings, parts: NatsParts) {
@@ -113,6 +115,14 @@ export class Link {
     return this.#connection.getServer()
   }
 
+  metrics(): readonly Metric[] {
+    const waiting = backlogOf(this.#connection) + this.#outbound.pending
+    return [
+      gauge('holdfast_nats_backlog_bytes', waiting, this.settings.maxBacklogBytes),
+      counter('holdfast_nats_dropped_total', this.#dropped),
+    ]
+  }
+
   /**
    * False: it was not sent, and never will be. The subject, the headers and the size must have been checked; `headers` is a block of them
    * (outbound.ts).
@@ -120,6 +130,7 @@ export class Link {
   send(subject: string, data: Uint8Array, reply?: string, headers?: string): boolean {
     if (!this.#up) return false
     if (backlogOf(this.#connection) + this.#outbound.pending > this.settings.maxBacklogBytes) {
+      this.#dropped++
       this.parts.observer.emit({ type: 'message.dropped', subject, reason: 'overflow' })
       return false
     }

@@ -3,6 +3,7 @@
  */
 import type { Changelog } from '../../ports/changelog.ts'
 import type { Inputs } from '../../ports/inputs.ts'
+import type { Metric } from '../../ports/metrics.ts'
 import type { Registry } from '../../ports/registry.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
@@ -23,6 +24,7 @@ export interface NatsPorts {
   readonly inputs: Inputs
   /** Creates the registry's bucket where there is none. Throws `INVALID` if the one there would lose what is written. */
   provisionRegistry(): Promise<{ readonly created: boolean }>
+  metrics(): readonly Metric[]
   /** Closes all ports. */
   close(): Promise<void>
 }
@@ -49,6 +51,7 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
       registry,
       inputs,
       provisionRegistry: () => registry.provision(),
+      metrics: () => [transport, changelog, registry, inputs].flatMap((port) => port.metrics()),
       async close() {
         await Promise.all([registry.close(), changelog.close(), inputs.close(), transport.close()])
       },
@@ -59,7 +62,7 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
 }
 
 /** For a client: no JetStream is needed. Throws like `openNats`. */
-export async function openNatsTransport(settings: NatsSettings, parts: NatsParts): Promise<Transport> {
+export async function openNatsTransport(settings: NatsSettings, parts: NatsParts): Promise<NatsTransport> {
   return new NatsTransport(await Link.connect(settings, parts))
 }
 

@@ -7,6 +7,7 @@
  * G6. A write is sent once. It throws `RETRY` only if nobody can have got it.
  */
 import type { CasResult, Registry, RegistryChange, RegistryEntry } from '../../ports/registry.ts'
+import type { Metric } from '../../ports/metrics.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { subjectsOf } from '../../protocol/subjects.ts'
@@ -124,6 +125,10 @@ export class NatsRegistry implements Registry {
         watch.close()
       },
     }
+  }
+
+  metrics(): readonly Metric[] {
+    return this.#requests.metrics()
   }
 
   async close(): Promise<void> {

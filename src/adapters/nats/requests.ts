@@ -8,6 +8,7 @@
  */
 import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
+import { gauge, type Metric } from '../../ports/metrics.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import type { Link } from './link.ts'
 import { isNoResponders } from './message.ts'
@@ -43,6 +44,7 @@ const radix = 36
 export class Requests {
   readonly #link: Link
   readonly #timeoutMs: number
+  readonly #name: string
   /** Answers come to subjects that begin with it. */
   readonly #inbox: string
   readonly #pending = new Map<number, Pending>()
@@ -57,6 +59,7 @@ export class Requests {
   constructor(link: Link, name: string, timeoutMs: number) {
     this.#link = link
     this.#timeoutMs = timeoutMs
+    this.#name = name
     this.#inbox = `${link.inboxRoot}.${name}.`
     this.#answers = this.#subscribe()
     this.#listening = link.listen({
@@ -76,6 +79,10 @@ export class Requests {
         this.#answers = this.#subscribe()
       },
     })
+  }
+
+  metrics(): readonly Metric[] {
+    return [gauge('holdfast_nats_questions', this.#pending.size, maxPending, { of: this.#name })]
   }
 
   /** `settle` is called once, never within this call. */

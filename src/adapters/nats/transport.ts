@@ -3,6 +3,7 @@
  *
  * What the link does not send while it is down, or above its bound, is lost in silence here (T1): the link has reported it.
  */
+import type { Metric } from '../../ports/metrics.ts'
 import type {
   Message,
   PublishOptions,
@@ -71,6 +72,10 @@ export class NatsTransport implements Transport {
   flush(): Promise<void> {
     if (!this.#closed) return this.#link.flush()
     return Promise.reject(new HoldfastError('RETRY', 'this connection was closed: open another'))
+  }
+
+  metrics(): readonly Metric[] {
+    return this.#link.metrics()
   }
 
   inbox(): string {
