@@ -8,9 +8,11 @@
  *     it may have been made while a turn of it was still in flight: who was in contact meanwhile goes on.
  * D3. The numbers of sessions and of replies, and the bytes of these, are bounded. At a bound new commands are refused (`OVERLOADED`);
  *     nothing is forgotten early.
- * D4. What the store has to learn is told when it is asked for: of a reply that came and went meanwhile, as most do, it hears nothing.
+ * D4. What the store has to learn is told when it is asked for, replies by blocks of numbers: of one that came and went meanwhile it hears
+ *     nothing, and those of the moment are a row or two.
  */
 import type { SessionId } from '../protocol/ids.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import type { CommitRecord } from '../protocol/record.ts'
 
 /** Partition time, ms. A client stops repeating an id well before that. */
@@ -19,12 +21,16 @@ export const sessionTermMs = 120_000
 interface Session {
   low: number
   lastContactMs: number
-  /** Replies that are in the store, and those that came since (D4). */
-  readonly stored: Map<number, Uint8Array>
-  readonly fresh: Map<number, Uint8Array>
-  /** Something of it is to be told (D4). */
-  changed: boolean
+  readonly replies: Map<number, Uint8Array>
+  /** Blocks of numbers that the store has a row for, and those whose replies have changed since (D4). */
+  readonly stored: Set<number>
+  readonly changed: Set<number>
 }
+
+/** Numbers of one block of replies, which are one row of the store. */
+const blockNumbers = 4_096
+
+const blockOf = (number: number) => Math.floor(number / blockNumbers)
 
 export interface SessionSnapshot {
   readonly session: SessionId
@@ -32,12 +38,20 @@ export interface SessionSnapshot {
   readonly lastContactMs: number
 }
 
+/** Replies of one session whose numbers are of one block. */
+export interface ReplyBlock {
+  readonly session: SessionId
+  readonly block: number
+  readonly replies: ReadonlyMap<number, Uint8Array>
+}
+
 /** What has changed here, to be written to the store: first what is gone, then what is there. */
 export interface SessionChanges {
   readonly ended: SessionId[]
-  readonly forgotten: { readonly session: SessionId; readonly number: number }[]
+  readonly forgotten: { readonly session: SessionId; readonly block: number }[]
   readonly marks: SessionSnapshot[]
-  readonly remembered: { readonly session: SessionId; readonly number: number; readonly reply: Uint8Array }[]
+  /** Each whole, in place of what the store had of it. */
+  readonly remembered: ReplyBlock[]
 }
 
 const noChanges = (): SessionChanges => ({ ended: [], forgotten: [], marks: [], remembered: [] })
@@ -47,7 +61,7 @@ export class Sessions {
   #replies = 0
   #replyBytes = 0
   /** Sessions with something to tell, and what is gone (D4). */
-  #changed: SessionId[] = []
+  readonly #changed = new Set<SessionId>()
   #gone: SessionChanges = noChanges()
 
   get count(): number {
@@ -64,12 +78,14 @@ export class Sessions {
 
   /** Puts back what a store held. */
   restore({ session, low, lastContactMs }: SessionSnapshot): void {
-    this.#sessions.set(session, { low, lastContactMs, stored: new Map(), fresh: new Map(), changed: false })
+    this.#sessions.set(session, newSession(low, lastContactMs))
   }
 
-  restoreReply(session: SessionId, number: number, reply: Uint8Array): void {
+  restoreReplies({ session, block, replies }: ReplyBlock): void {
     const found = this.#sessions.get(session)
-    if (found !== undefined && number >= found.low) this.#remember(found.stored, number, reply)
+    if (found === undefined) return
+    found.stored.add(block)
+    for (const [number, reply] of replies) if (number >= found.low) this.#remember(found, number, reply)
   }
 
   has(session: SessionId): boolean {
@@ -81,7 +97,7 @@ export class Sessions {
     const found = this.#sessions.get(session)
     if (found === undefined) return 'new'
     if (number < found.low) return 'settled'
-    return found.fresh.get(number) ?? found.stored.get(number) ?? 'new'
+    return found.replies.get(number) ?? 'new'
   }
 
   /** Takes in a valid commit record. */
@@ -90,12 +106,10 @@ export class Sessions {
     for (const { session, low } of record.sessions) this.#contact(session, low, record.time)
     for (const { session: index, number, reply } of record.turns) {
       if (index === null) continue
-      const { session } = record.sessions[index]!
-      const found = this.#sessions.get(session)!
+      const found = this.#sessions.get(record.sessions[index]!.session)!
       if (number < found.low) continue
-      this.#forget(session, found, number)
-      // A copy: a reply may be a view of a large block, which would stay as long as it does.
-      this.#remember(found.fresh, number, new Uint8Array(reply))
+      this.#remember(found, number, ownBytes(reply))
+      found.changed.add(blockOf(number))
     }
   }
 
@@ -105,16 +119,20 @@ export class Sessions {
     this.#gone = noChanges()
     for (const session of this.#changed) {
       const found = this.#sessions.get(session)
-      if (found?.changed !== true) continue
-      found.changed = false
+      if (found === undefined) continue
       changes.marks.push({ session, low: found.low, lastContactMs: found.lastContactMs })
-      for (const [number, reply] of found.fresh) {
-        changes.remembered.push({ session, number, reply })
-        found.stored.set(number, reply)
+      const blocks = new Map<number, Map<number, Uint8Array>>()
+      for (const block of found.changed) blocks.set(block, new Map())
+      for (const [number, reply] of found.replies) blocks.get(blockOf(number))?.set(number, reply)
+      for (const [block, replies] of blocks) {
+        if (replies.size > 0) {
+          changes.remembered.push({ session, block, replies })
+          found.stored.add(block)
+        } else if (found.stored.delete(block)) changes.forgotten.push({ session, block })
       }
-      found.fresh.clear()
+      found.changed.clear()
     }
-    this.#changed = []
+    this.#changed.clear()
     return changes
   }
 
@@ -130,45 +148,36 @@ export class Sessions {
   #contact(session: SessionId, low: number, timeMs: number): void {
     let found = this.#sessions.get(session)
     if (found === undefined) {
-      found = { low: 0, lastContactMs: timeMs, stored: new Map(), fresh: new Map(), changed: false }
+      found = newSession(0, timeMs)
       this.#sessions.set(session, found)
     }
     found.lastContactMs = timeMs
-    if (low > found.low) this.#settle(session, found, low)
-    if (found.changed) return
-    found.changed = true
-    this.#changed.push(session)
+    if (low > found.low) this.#settle(found, low)
+    this.#changed.add(session)
   }
 
   /** Forgets the replies below `low`, by the shorter way: through the numbers that have become settled, or all replies. */
-  #settle(session: SessionId, found: Session, low: number): void {
-    const { fresh, stored } = found
-    if (low - found.low <= fresh.size + stored.size) {
-      for (let number = found.low; number < low; number++) this.#forget(session, found, number)
+  #settle(found: Session, low: number): void {
+    if (low - found.low <= found.replies.size) {
+      for (let number = found.low; number < low; number++) this.#forget(found, number)
     } else {
-      for (const number of fresh.keys()) if (number < low) this.#forget(session, found, number)
-      for (const number of stored.keys()) if (number < low) this.#forget(session, found, number)
+      for (const number of found.replies.keys()) if (number < low) this.#forget(found, number)
     }
     found.low = low
   }
 
-  /** A number has at most one reply: a new one takes the place of what there was. */
-  #remember(replies: Map<number, Uint8Array>, number: number, reply: Uint8Array): void {
+  #remember({ replies }: Session, number: number, reply: Uint8Array): void {
     const former = replies.get(number)
     replies.set(number, reply)
     if (former === undefined) this.#replies++
     this.#replyBytes += reply.length - (former?.length ?? 0)
   }
 
-  #forget(session: SessionId, { fresh, stored }: Session, number: number): void {
-    let reply = fresh.get(number)
-    if (reply !== undefined) fresh.delete(number)
-    else {
-      reply = stored.get(number)
-      if (reply === undefined) return
-      stored.delete(number)
-      this.#gone.forgotten.push({ session, number })
-    }
+  #forget({ replies, changed }: Session, number: number): void {
+    const reply = replies.get(number)
+    if (reply === undefined) return
+    replies.delete(number)
+    changed.add(blockOf(number))
     this.#replies--
     this.#replyBytes -= reply.length
   }
@@ -176,9 +185,17 @@ export class Sessions {
   #end(session: SessionId, timeMs: number): void {
     const found = this.#sessions.get(session)
     if (found === undefined || timeMs - found.lastContactMs < sessionTermMs) return
-    for (const number of found.fresh.keys()) this.#forget(session, found, number)
-    for (const number of found.stored.keys()) this.#forget(session, found, number)
+    for (const number of found.replies.keys()) this.#forget(found, number)
+    for (const block of found.stored) this.#gone.forgotten.push({ session, block })
     this.#sessions.delete(session)
     this.#gone.ended.push(session)
   }
 }
+
+const newSession = (low: number, lastContactMs: number): Session => ({
+  low,
+  lastContactMs,
+  replies: new Map(),
+  stored: new Set(),
+  changed: new Set(),
+})

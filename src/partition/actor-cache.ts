@@ -7,6 +7,7 @@
  */
 import { noShare } from '../core/hashing.ts'
 import type { Rev } from '../protocol/ids.ts'
+import { StateArena } from './state-arena.ts'
 import type { Version } from './store-layout.ts'
 
 /** Nothing is known of it: never written, or its tombstone was collected. */
@@ -38,6 +39,7 @@ const mostChances = 64
 export class ActorCache {
   readonly #budgetBytes: () => number
   readonly #actors = new Map<string, CachedActor>()
+  readonly #states = new StateArena()
   #bytes = 0
 
   /** `budgetBytes`: as of now. */
@@ -65,10 +67,11 @@ export class ActorCache {
 
   /** `holds`: of those who wait for it. */
   add(id: string, version: Version, holds: number): CachedActor {
+    const kept = this.#kept(version)
     const actor: CachedActor = {
       id,
-      committed: version,
-      tip: version,
+      committed: kept,
+      tip: kept,
       holds,
       turns: 0,
       used: true,
@@ -82,9 +85,40 @@ export class ActorCache {
   }
 
   commit(actor: CachedActor, version: Version): void {
-    this.#bytes += (version.state?.length ?? 0) - (actor.committed.state?.length ?? 0)
+    const { state } = actor.committed
+    this.#bytes += (version.state?.length ?? 0) - (state?.length ?? 0)
+    if (state !== null) this.#states.release(state)
     actor.committed = version
     this.#keepBudget(actor)
+  }
+
+  /** Its state may stay: it lies where nothing else is kept by it (state-arena.ts). */
+  settle(actor: CachedActor): void {
+    const { committed, tip } = actor
+    const kept = this.#kept(committed)
+    if (kept === committed) return
+    actor.committed = kept
+    if (tip === committed) actor.tip = kept
+  }
+
+  /** Moves states together, if they are spread over too much memory. Call it now and then. */
+  compact(): void {
+    const sparse = this.#states.sparse()
+    if (sparse === undefined) return
+    for (const actor of this.#actors.values()) {
+      const { committed, tip } = actor
+      const { state } = committed
+      // `buffer` of a small array would give it memory outside of the heap.
+      if (state === null || this.#states.keepsAlone(state) || state.buffer !== sparse) continue
+      actor.committed = { ...committed, state: this.#states.keep(state) }
+      if (tip === committed) actor.tip = actor.committed
+      this.#states.release(state)
+    }
+  }
+
+  #kept(version: Version): Version {
+    const { state } = version
+    return state === null || this.#states.keeps(state) ? version : { ...version, state: this.#states.keep(state) }
   }
 
   #keepBudget(keep: CachedActor): void {
@@ -100,6 +134,7 @@ export class ActorCache {
       } else {
         this.#actors.delete(actor.id)
         this.#bytes -= weight(actor.id, actor.committed)
+        if (actor.committed.state !== null) this.#states.release(actor.committed.state)
       }
     }
   }

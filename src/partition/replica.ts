@@ -14,11 +14,12 @@
  */
 import { actorShare, hash64FromBytes, hash64ToText, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, startOfLog, type LogPosition } from '../core/log.ts'
+import { RowBatch } from '../core/row-batch.ts'
 import { Sessions, type SessionChanges } from '../core/sessions.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
-import type { Store, StoreOp, StoreView, ViewRange } from '../ports/store.ts'
+import type { Store, StoreView, ViewRange } from '../ports/store.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
@@ -30,22 +31,23 @@ import {
   decodePosition,
   decodeSession,
   decodeVersion,
+  deleteReplies,
+  deleteSession,
   encodePosition,
-  encodeSession,
-  encodeVersion,
   expiryKey,
   expiryRange,
   parseExpiryKey,
-  parseReplyKey,
   parseSessionKey,
   parseVoidKey,
   positionKey,
-  replyKey,
+  readReplies,
   replyRange,
-  sessionKey,
   sessionRange,
   voidKey,
   voidRange,
+  writeActor,
+  writeReplies,
+  writeSession,
   type StoredPosition,
   type Version,
 } from './store-layout.ts'
@@ -89,6 +91,8 @@ export class Replica {
   readonly #loading = new Map<string, Load>()
   readonly #dirty = new Set<CachedActor>()
   #unwrittenVoids: Seq[] = []
+  /** Room that the next batch is likely to need. */
+  #batchBytes = leastBatchBytes
   #position: LogPosition
   #stateHash: Hash64 = noShare
   #revFloor = 0 as Rev
@@ -129,8 +133,7 @@ export class Replica {
       replica.sessions.restore(decodeSession(parseSessionKey(key), value))
     }
     for await (const [key, value] of store.range(...replyRange)) {
-      const { session, number } = parseReplyKey(key)
-      replica.sessions.restoreReply(session, number, value)
+      replica.sessions.restoreReplies(readReplies(key, value))
     }
     for await (const [key] of store.range(...voidRange)) replica.voids.add(parseVoidKey(key))
     return replica
@@ -341,19 +344,21 @@ export class Replica {
   async #write(): Promise<void> {
     if (this.#failed) throw unwritable()
     const actors = [...this.#dirty]
-    const ops: StoreOp[] = this.#unwrittenVoids.map((at) => ({ key: voidKey(at), value: nothing }))
+    const batch = new RowBatch(this.#batchBytes)
+    for (const at of this.#unwrittenVoids) batch.put(voidKey(at), nothing)
     this.#unwrittenVoids = []
-    pushSessions(ops, this.sessions.takeChanges())
+    writeSessions(batch, this.sessions.takeChanges())
     for (const actor of actors) {
-      const { id, committed } = actor
-      ops.push({ key: actorKey(id), value: committed.share === noShare ? null : encodeVersion(committed) })
-      if (actor.storedExpiry !== committed.expiresAt) pushExpiry(ops, actor)
-      keepOwnState(actor)
+      writeActor(batch, actor.id, actor.committed)
+      if (actor.storedExpiry !== actor.committed.expiresAt) writeExpiry(batch, actor)
+      this.#cache.settle(actor)
     }
-    ops.push({ key: positionKey, value: encodePosition(this.#stored()) })
+    batch.put(positionKey, encodePosition(this.#stored()))
+    this.#batchBytes = Math.min(mostBatchBytes, Math.ceil(1.25 * batch.bytesSoFar))
     this.#dirty.clear()
+    this.#cache.compact()
     this.#writing = this.#store
-      .write(ops)
+      .write(batch)
       .then(
         () => {
           for (const actor of actors) actor.holds--
@@ -411,30 +416,25 @@ export class Replica {
   }
 }
 
-function pushSessions(ops: StoreOp[], { ended, forgotten, marks, remembered }: SessionChanges): void {
-  for (const session of ended) ops.push({ key: sessionKey(session), value: null })
-  for (const { session, number } of forgotten) ops.push({ key: replyKey(session, number), value: null })
-  // After what is gone: a session may end and begin again between two writes.
-  for (const mark of marks) ops.push({ key: sessionKey(mark.session), value: encodeSession(mark) })
-  for (const { session, number, reply } of remembered) ops.push({ key: replyKey(session, number), value: reply })
-}
-
 const nothing = new Uint8Array(0)
+const leastBatchBytes = 4_096
+/** Beyond it a batch grows as it is written. */
+const mostBatchBytes = 1_048_576
+
+function writeSessions(batch: RowBatch, { ended, forgotten, marks, remembered }: SessionChanges): void {
+  for (const session of ended) deleteSession(batch, session)
+  for (const { session, block } of forgotten) deleteReplies(batch, session, block)
+  // After what is gone: a session may end and begin again between two writes.
+  for (const mark of marks) writeSession(batch, mark)
+  for (const replies of remembered) writeReplies(batch, replies)
+}
 
 /** The row by which the store finds an actor when its time has come. */
-function pushExpiry(ops: StoreOp[], actor: CachedActor): void {
+function writeExpiry(batch: RowBatch, actor: CachedActor): void {
   const { id, storedExpiry, committed, type } = actor
-  if (storedExpiry !== null) ops.push({ key: expiryKey(storedExpiry, id), value: null })
-  if (committed.expiresAt !== null) ops.push({ key: expiryKey(committed.expiresAt, id), value: Buffer.from(type!) })
+  if (storedExpiry !== null) batch.put(expiryKey(storedExpiry, id), null)
+  if (committed.expiresAt !== null) batch.put(expiryKey(committed.expiresAt, id), Buffer.from(type!))
   actor.storedExpiry = committed.expiresAt
-}
-
-/** A small state is a view of the block or record that it came in, which must not stay as long as the actor does. */
-function keepOwnState(actor: CachedActor): void {
-  const { committed, tip } = actor
-  if (committed.state === null || committed.state.buffer.byteLength === committed.state.length) return
-  actor.committed = { ...committed, state: ownBytes(committed.state) }
-  if (tip === committed) actor.tip = actor.committed
 }
 
 const unwritable = () => new HoldfastError('INTERNAL', 'the store of this partition can no longer be written')

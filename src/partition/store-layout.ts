@@ -5,14 +5,15 @@
  *   a <actor id>         a keyed actor: share of the state hash, rev, expiry, state; or a tombstone
  *   e <expiry> <id>      a keyed actor or tombstone that expires, by when
  *   s <session>          a session: lowest outstanding number, last contact
- *   r <session> 0 <n>    the reply to command n of a session
+ *   r <session> 0 <n>    the replies to commands of a session, those of block n of their numbers
  *   v <sequence>         a void record (L3): read past when changes are read again
  *
  * Numbers are big-endian, so that byte order is their order.
  */
-import type { Hash64 } from '../core/hashing.ts'
+import { noShare, type Hash64 } from '../core/hashing.ts'
 import type { LogPosition } from '../core/log.ts'
-import type { SessionSnapshot } from '../core/sessions.ts'
+import type { RowBatch } from '../core/row-batch.ts'
+import type { ReplyBlock, SessionSnapshot } from '../core/sessions.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import {
   epoch,
@@ -29,11 +30,10 @@ import {
 import { linkBytes } from '../protocol/record.ts'
 import { readValue, writeValue } from '../protocol/value-bytes.ts'
 
-const layoutVersion = 1
+const layoutVersion = 2
 
 export const positionKey: Uint8Array = Buffer.from('m')
 export const actorKey = (id: string): Uint8Array => Buffer.from(`a${id}`)
-export const sessionKey = (session: SessionId): Uint8Array => Buffer.from(`s${session}`)
 export const sessionRange = [Buffer.from('s'), Buffer.from('t')] as const
 /** Of expiries up to and including `ms`. */
 export const expiryRange = (ms: number): readonly [Uint8Array, Uint8Array] => [
@@ -43,11 +43,28 @@ export const expiryRange = (ms: number): readonly [Uint8Array, Uint8Array] => [
 export const replyRange = [Buffer.from('r'), Buffer.from('s')] as const
 export const voidRange = [Buffer.from('v'), Buffer.from('w')] as const
 
-export function replyKey(session: SessionId, number: number): Uint8Array {
-  const key = Buffer.alloc(session.length + 10)
-  key.write(`r${session}`, 'latin1')
-  writeNumber(key, number, session.length + 2)
-  return key
+/** A row of replies: each number with the length of its reply and the reply. */
+export function writeReplies(batch: RowBatch, { session, block, replies }: ReplyBlock): void {
+  writeReplyKey(batch, session, block)
+  for (const [number, reply] of replies) {
+    batch.uint64(number)
+    batch.uint32(reply.length)
+    batch.bytes(reply)
+  }
+  batch.endValue()
+}
+
+export function deleteReplies(batch: RowBatch, session: SessionId, block: number): void {
+  writeReplyKey(batch, session, block)
+  batch.noValue()
+}
+
+function writeReplyKey(batch: RowBatch, session: SessionId, block: number): void {
+  batch.byte(replyPrefix)
+  batch.text(session)
+  batch.byte(0)
+  batch.uint64(block)
+  batch.endKey()
 }
 
 export function expiryKey(expiresAt: number, id: string): Uint8Array {
@@ -64,13 +81,27 @@ export function parseExpiryKey(key: Uint8Array): { readonly expiresAt: number; r
   return { expiresAt: natural(uint64(key, 1), 'the key of an expiry'), id }
 }
 
-/** Throws `INTERNAL`, as all that reads here does where the store is damaged. */
-export function parseReplyKey(key: Uint8Array): { session: SessionId; number: number } {
+/** Throws `INTERNAL`, as all that reads here does where the store is damaged. The replies are bytes of their own. */
+export function readReplies(key: Uint8Array, value: Uint8Array): ReplyBlock {
   const end = key.length - 9
-  if (end < 1 || key[end] !== 0) throw damaged('the key of a reply')
+  if (end < 1 || key[end] !== 0) throw damaged('the key of replies')
   const session = sessionId(Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1', 1, end))
-  return { session, number: natural(uint64(key, end + 1), 'the key of a reply') }
+  const replies = new Map<number, Uint8Array>()
+  const view = new DataView(value.buffer, value.byteOffset, value.length)
+  for (let at = 0; at < value.length;) {
+    if (at + replyHead > value.length) throw damaged('replies')
+    const begin = at + replyHead
+    const next = begin + view.getUint32(at + 8)
+    if (next > value.length) throw damaged('replies')
+    replies.set(natural(uint64(value, at), 'the number of a reply'), new Uint8Array(value.subarray(begin, next)))
+    at = next
+  }
+  return { session, block: natural(uint64(key, end + 1), 'the key of replies'), replies }
 }
+
+const replyPrefix = 0x72
+/** Number and length. */
+const replyHead = 12
 
 export const parseSessionKey = (key: Uint8Array): SessionId => sessionId(Buffer.from(key).toString('latin1', 1))
 
@@ -107,16 +138,22 @@ const expiryBytes = 8
 const hasState = 1
 const hasExpiry = 2
 
-export function encodeVersion({ state, share, rev: number, expiresAt }: Version): Uint8Array {
-  const stateAt = versionHeader + (expiresAt === null ? 0 : expiryBytes)
-  const bytes = Buffer.allocUnsafe(stateAt + (state?.length ?? 0))
-  bytes.writeUInt32BE(share.hi, 0)
-  bytes.writeUInt32BE(share.lo, 4)
-  writeNumber(bytes, number, 8)
-  bytes[16] = (state === null ? 0 : hasState) + (expiresAt === null ? 0 : hasExpiry)
-  if (expiresAt !== null) writeNumber(bytes, expiresAt, versionHeader)
-  if (state !== null) bytes.set(state, stateAt)
-  return bytes
+const actorPrefix = 0x61
+
+/** The row of an actor, or its deletion where nothing is left of it. */
+export function writeActor(batch: RowBatch, id: string, version: Version): void {
+  batch.byte(actorPrefix)
+  batch.text(id)
+  batch.endKey()
+  const { state, share, rev: number, expiresAt } = version
+  if (share === noShare) return batch.noValue()
+  batch.uint32(share.hi)
+  batch.uint32(share.lo)
+  batch.uint64(number)
+  batch.byte((state === null ? 0 : hasState) + (expiresAt === null ? 0 : hasExpiry))
+  if (expiresAt !== null) batch.uint64(expiresAt)
+  if (state !== null) batch.bytes(state)
+  batch.endValue()
 }
 
 export function decodeVersion(stored: Uint8Array): Version {
@@ -137,18 +174,33 @@ export function decodeVersion(stored: Uint8Array): Version {
   }
 }
 
-export function encodeSession(session: SessionSnapshot): Uint8Array {
-  const bytes = Buffer.allocUnsafe(16)
-  bytes.writeDoubleBE(session.low, 0)
-  bytes.writeDoubleBE(session.lastContactMs, 8)
-  return bytes
+const sessionPrefix = 0x73
+
+export function writeSession(batch: RowBatch, { session, low, lastContactMs }: SessionSnapshot): void {
+  writeSessionKey(batch, session)
+  batch.uint64(low)
+  batch.uint64(lastContactMs)
+  batch.endValue()
+}
+
+export function deleteSession(batch: RowBatch, session: SessionId): void {
+  writeSessionKey(batch, session)
+  batch.noValue()
+}
+
+function writeSessionKey(batch: RowBatch, session: SessionId): void {
+  batch.byte(sessionPrefix)
+  batch.text(session)
+  batch.endKey()
 }
 
 export function decodeSession(session: SessionId, stored: Uint8Array): SessionSnapshot {
   if (stored.length !== 16) throw damaged('a session is cut short')
-  const view = new DataView(stored.buffer, stored.byteOffset, stored.length)
-  const [low, lastContactMs] = [view.getFloat64(0), view.getFloat64(8)]
-  return { session, low: natural(low, 'a session'), lastContactMs: natural(lastContactMs, 'a session') }
+  return {
+    session,
+    low: natural(uint64(stored, 0), 'a session'),
+    lastContactMs: natural(uint64(stored, 8), 'a session'),
+  }
 }
 
 /** Written in one batch with the data that it speaks of. */

@@ -1,3 +1,4 @@
+import type { RowBatch } from '../core/row-batch.ts'
 import type { PartitionId } from '../protocol/ids.ts'
 
 /**
@@ -22,7 +23,8 @@ export interface Stores {
 export interface Store {
   /** In the order of the keys; `undefined` where there is none. */
   getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]>
-  write(batch: readonly StoreOp[]): Promise<void>
+  /** Takes the batch's memory. */
+  write(batch: RowBatch): Promise<void>
   /** Ascending from `gte` to below `lt`, in byte order. */
   range(gte: Uint8Array, lt: Uint8Array): AsyncIterable<readonly [key: Uint8Array, value: Uint8Array]>
   /**
@@ -62,7 +64,3 @@ export interface ViewPage {
 }
 
 /** `value: null` deletes. */
-export interface StoreOp {
-  readonly key: Uint8Array
-  readonly value: Uint8Array | null
-}

@@ -6,7 +6,7 @@
  *     not change what our bytes mean, and the other way round.
  * M2. It packs only what `checkValue` made and reads only what `scanValue` passed: no code of a caller runs inside it, it never
  *     runs inside itself, and it reads no extension but those for dates and bigints.
- * M3. Up to 64 bytes are an array of their own, which the engine keeps with its objects. Others, up to a block, are views of one, side by side,
+ * M3. Small ones are arrays of their own (own-bytes.ts). Others, up to a block, are views of one, side by side,
  *     as Node's own buffers are: memory of its own costs an array more than packing does. No byte of a result is ever written again.
  *     Who keeps a view for long should copy it.
  * M4. Most inputs and replies are one small number or nothing. These are neither packed nor unpacked by a library, but by their first byte.
@@ -16,11 +16,10 @@ import { checkValue } from './check-value.ts'
 import { HoldfastError } from './errors.ts'
 import { mendBytes } from './mend-bytes.ts'
 import { scanValue } from './scan-value.ts'
+import { smallBytes } from './own-bytes.ts'
 import { maxValueBytes, type Value } from './value-format.ts'
 
 const blockBytes = 64 * 1_024
-/** Arrays up to this size have no memory outside of the engine's heap. */
-const smallBytes = 64
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, useBigIntExtension: true })
 const sharing = new Unpackr({ useRecords: false })
@@ -90,10 +89,17 @@ export function readValue(source: Uint8Array, views = false): Value {
 
 const nil = 0xc0
 
+/** Nobody writes to a result (M3): each of these serves all. */
+const fixed: readonly Uint8Array[] = Array.from({ length: 0x80 }, (_, n) => Uint8Array.of(n))
+
 /** A whole number of 16 bits at most, as the library writes it. */
 function writeSmall(n: number): Uint8Array {
-  if (n < 0x80) return Uint8Array.of(n)
-  return n < 0x100 ? Uint8Array.of(0xcc, n) : Uint8Array.of(0xcd, n >> 8, n & 0xff)
+  if (n < 0x80) return fixed[n]!
+  const bytes = new Uint8Array(n < 0x100 ? 2 : 3)
+  bytes[0] = n < 0x100 ? 0xcc : 0xcd
+  if (n >= 0x100) bytes[1] = n >> 8
+  bytes[bytes.length - 1] = n
+  return bytes
 }
 
 const tooLong = () =>

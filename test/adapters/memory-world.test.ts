@@ -1,5 +1,6 @@
 /** Faults of the world in memory: what the simulator relies on. */
 import { describe, expect, it } from 'vitest'
+import { RowBatch } from '../../src/core/row-batch.ts'
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import type { AppendResult } from '../../src/ports/changelog.ts'
 import type { Store } from '../../src/ports/store.ts'
@@ -116,7 +117,7 @@ describe('a world in memory', () => {
     const world = worldOf('again')
     const first = world.start('a')
     const store = await world.clock.settle(first.stores.open(p0), 100)
-    await world.clock.settle(store.write([{ key: bytes('k'), value: bytes('safe') }]), 100)
+    await world.clock.settle(store.write(RowBatch.of([{ key: bytes('k'), value: bytes('safe') }])), 100)
     await world.clock.settle(store.close(), 100)
     const second = world.start('a')
     await expect(world.clock.settle(second.stores.open(p0), 100)).rejects.toMatchObject({ code: 'CONFLICT' })
@@ -311,12 +312,14 @@ describe('a delayed append in memory', () => {
 
 describe('a disk in memory', () => {
   const write = (store: Store, i: number) =>
-    store.write([
-      { key: bytes('latest'), value: bytes('written twice in one batch') },
-      { key: bytes('latest'), value: bytes(`${i}`) },
-      { key: bytes(`batch ${i}`), value: bytes('x') },
-      { key: bytes(`batch ${i - 2}`), value: null },
-    ])
+    store.write(
+      RowBatch.of([
+        { key: bytes('latest'), value: bytes('written twice in one batch') },
+        { key: bytes('latest'), value: bytes(`${i}`) },
+        { key: bytes(`batch ${i}`), value: bytes('x') },
+        { key: bytes(`batch ${i - 2}`), value: null },
+      ]),
+    )
 
   it('holds the effect of some first batches after a crash, whole, and of no others (S1)', async () => {
     const kept = new Set<number>()
@@ -326,7 +329,7 @@ describe('a disk in memory', () => {
       const store = await world.clock.settle(process.stores.open(p0), 100)
       for (let i = 1; i <= 5; i++) await world.clock.settle(write(store, i), 100)
       process.crash()
-      void store.write([{ key: bytes('latest'), value: bytes('written by the dead') }])
+      void store.write(RowBatch.of([{ key: bytes('latest'), value: bytes('written by the dead') }]))
       const again = await world.clock.settle(world.start('a').stores.open(p0), 100)
       const keys = ['latest', ...[1, 2, 3, 4, 5].map((i) => `batch ${i}`)].map(bytes)
       const [latest, ...batches] = await world.clock.settle(again.getMany(keys), 100)

@@ -1,12 +1,12 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { markEvery, Marks, marksKept } from '../../src/adapters/rocksdb/marks.ts'
-import type { StoreOp } from '../../src/ports/store.ts'
+import { RowBatch, type Row as Written } from '../../src/core/row-batch.ts'
 
 type Row = readonly [key: Uint8Array, value: Uint8Array]
 
 /** What is there after some batches, in the order of the keys. */
-function rowsOf(batches: readonly (readonly StoreOp[])[]): Row[] {
+function rowsOf(batches: readonly (readonly Written[])[]): Row[] {
   const rows = new Map<string, Row>()
   for (const { key, value } of batches.flat()) {
     const name = Buffer.from(key).toString('hex')
@@ -16,15 +16,20 @@ function rowsOf(batches: readonly (readonly StoreOp[])[]): Row[] {
   return [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
 }
 
-const batchOf = (bytes: number): StoreOp[] => [{ key: Buffer.from('k'), value: Buffer.alloc(bytes) }]
+/** What the marks add to a batch of so many bytes. */
+function added(marks: Marks, bytes: number): readonly Written[] {
+  const batch = RowBatch.of([{ key: Buffer.from('k'), value: Buffer.alloc(bytes) }])
+  marks.addTo(batch)
+  return batch.rows().slice(1)
+}
 
 /** The marks of batches, each written by a store that is opened again where `opened` says so. */
-function marksOf(batches: readonly { readonly bytes: number; readonly opened: boolean }[]): StoreOp[][] {
-  const written: StoreOp[][] = []
+function marksOf(batches: readonly { readonly bytes: number; readonly opened: boolean }[]): (readonly Written[])[] {
+  const written: (readonly Written[])[] = []
   let marks = Marks.read([])!
   for (const { bytes, opened } of batches) {
     if (opened) marks = Marks.read(rowsOf(written))!
-    written.push(marks.opsWith(batchOf(bytes)))
+    written.push(added(marks, bytes))
   }
   return written
 }

@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { RowBatch } from '../../src/core/row-batch.ts'
 import { storeFailure } from '../../src/adapters/rocksdb/failure.ts'
 import { RocksDbStores } from '../../src/adapters/rocksdb/stores.ts'
 import type { Store } from '../../src/ports/store.ts'
@@ -80,7 +81,9 @@ describe('the RocksDB stores', () => {
     const filled = async () => {
       const store = await (await openStores()).open(p0)
       for (let i = 0; i < count; i += 100) {
-        await store.write(Array.from({ length: 100 }, (_, j) => ({ key: key(i + j), value: pattern(1_000, i + j) })))
+        await store.write(
+          RowBatch.of(Array.from({ length: 100 }, (_, j) => ({ key: key(i + j), value: pattern(1_000, i + j) }))),
+        )
       }
       await store.close()
       // Opening again moves what the write-ahead log holds into a table.
@@ -155,7 +158,7 @@ describe('the RocksDB stores', () => {
 
     it('hold the effect of some first batches where the write-ahead log is damaged (S1)', async () => {
       const store = await (await openStores()).open(p0)
-      for (let i = 0; i < 100; i++) await store.write([{ key: key(i), value: pattern(100, i) }])
+      for (let i = 0; i < 100; i++) await store.write(RowBatch.of([{ key: key(i), value: pattern(100, i) }]))
       await store.close()
       const [log] = await files('.log')
       const half = Math.floor((await readFile(join(folder(), log!))).length / 2)
@@ -224,7 +227,7 @@ describe('the RocksDB stores', () => {
   it('answer everything that was asked before they are closed, in order', async () => {
     const store: Store = await (await openStores()).open(p0)
     const asked = Array.from({ length: 50 }, async (_, i) => {
-      await store.write([{ key: bytes('k'), value: bytes(`${i}`) }])
+      await store.write(RowBatch.of([{ key: bytes('k'), value: bytes(`${i}`) }]))
     })
     const read = store.getMany([bytes('k')])
     await stores!.close()
@@ -238,7 +241,7 @@ describe('the RocksDB stores', () => {
     await mkdir(folder(), { recursive: true })
     for (const name of ['LOCK', 'IDENTITY', 'MANIFEST-000001']) await writeFile(join(folder(), name), '')
     const store = await (await openStores()).open(p0)
-    await store.write([{ key: bytes('k'), value: bytes('v') }])
+    await store.write(RowBatch.of([{ key: bytes('k'), value: bytes('v') }]))
     expect(text((await store.getMany([bytes('k')]))[0])).toBe('v')
   })
 })

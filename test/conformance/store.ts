@@ -5,7 +5,8 @@
  */
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { maxViews, type Store, type StoreOp, type Stores, type StoreView } from '../../src/ports/store.ts'
+import { RowBatch, type Row } from '../../src/core/row-batch.ts'
+import { maxViews, type Store, type Stores, type StoreView } from '../../src/ports/store.ts'
 import { partitionId } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from './bytes.ts'
 
@@ -17,8 +18,8 @@ export interface StoreWorld {
 
 const p0 = partitionId(0)
 const p1 = partitionId(1)
-const put = (key: string, value: string): StoreOp => ({ key: bytes(key), value: bytes(value) })
-const del = (key: string): StoreOp => ({ key: bytes(key), value: null })
+const put = (key: string, value: string): Row => ({ key: bytes(key), value: bytes(value) })
+const del = (key: string): Row => ({ key: bytes(key), value: null })
 const least = new Uint8Array([0])
 const most = new Uint8Array([0xff, 0xff, 0xff, 0xff])
 
@@ -65,37 +66,41 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
     })
 
     it('answers in the order of the keys asked for, repeated and missing ones too', async () => {
-      await store.write([put('a', '1'), put('b', '2'), put('c', '3')])
+      await store.write(RowBatch.of([put('a', '1'), put('b', '2'), put('c', '3')]))
       const values = await store.getMany(['c', 'x', 'a', 'c', 'b'].map(bytes))
       expect(values.map(text)).toEqual(['3', undefined, '1', '3', '2'])
     })
 
     it('applies the operations of a batch in their order (S1)', async () => {
-      await store.write([put('a', 'old'), put('b', 'old')])
-      await store.write([
-        del('a'),
-        put('a', 'new'),
-        put('b', 'new'),
-        del('b'),
-        del('never there'),
-        put('c', 'x'),
-        put('c', 'y'),
-      ])
+      await store.write(RowBatch.of([put('a', 'old'), put('b', 'old')]))
+      await store.write(
+        RowBatch.of([
+          del('a'),
+          put('a', 'new'),
+          put('b', 'new'),
+          del('b'),
+          del('never there'),
+          put('c', 'x'),
+          put('c', 'y'),
+        ]),
+      )
       expect(await rows(store)).toEqual(['a=new', 'c=y'])
-      await store.write([])
+      await store.write(RowBatch.of([]))
       expect(await rows(store)).toEqual(['a=new', 'c=y'])
     })
 
     it('writes in the order of the calls', async () => {
-      await Promise.all(Array.from({ length: 50 }, (_, i) => store.write([put('a', `${i}`), put(`k${i}`, 'x')])))
+      await Promise.all(
+        Array.from({ length: 50 }, (_, i) => store.write(RowBatch.of([put('a', `${i}`), put(`k${i}`, 'x')]))),
+      )
       expect(text((await store.getMany([bytes('a')]))[0])).toBe('49')
       expect(await rows(store, bytes('k'), bytes('l'))).toHaveLength(50)
     })
 
     it('sees its own writes as soon as they are done', async () => {
-      await store.write([put('a', '1')])
+      await store.write(RowBatch.of([put('a', '1')]))
       expect(text((await store.getMany([bytes('a')]))[0])).toBe('1')
-      await store.write([del('a')])
+      await store.write(RowBatch.of([del('a')]))
       expect(await store.getMany([bytes('a')])).toEqual([undefined])
     })
 
@@ -108,14 +113,14 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
         [bytes('large'), pattern(1_500_000)],
         [pattern(4_000, 7), bytes('large key')],
       ]
-      await store.write(entries.map(([key, value]) => ({ key, value })))
+      await store.write(RowBatch.of(entries.map(([key, value]) => ({ key, value }))))
       const values = await store.getMany(entries.map(([key]) => key))
       for (const [i, [, value]] of entries.entries()) expect(same(values[i]!, value)).toBe(true)
     })
 
     it('has taken keys and values when the call returns, and hands out its own', async () => {
       const [key, value] = [bytes('a'), bytes('before')]
-      const written = store.write([{ key, value }])
+      const written = store.write(RowBatch.of([{ key, value }]))
       key.fill(0x21)
       value.fill(0x21)
       await written
@@ -126,7 +131,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
     })
 
     it('ranges from the lower bound to below the upper one', async () => {
-      await store.write(['a', 'b', 'ba', 'c', 'd'].map((key) => put(key, 'x')))
+      await store.write(RowBatch.of(['a', 'b', 'ba', 'c', 'd'].map((key) => put(key, 'x'))))
       expect(await rows(store, bytes('b'), bytes('c'))).toEqual(['b=x', 'ba=x'])
       expect(await rows(store, bytes('aa'), bytes('cc'))).toEqual(['b=x', 'ba=x', 'c=x'])
       expect(await rows(store, bytes('c'), bytes('b'))).toEqual([])
@@ -136,7 +141,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
 
     it('ranges in the order of bytes, not of text or numbers', async () => {
       const keys = [[1], [1, 0], [1, 0, 0], [1, 0xff], [2], [0x7f], [0x80], [0x80, 1], [0xc3, 0xa4], [0xff], [0xff, 0]]
-      await store.write(keys.toReversed().map((key) => ({ key: Uint8Array.from(key), value: bytes('x') })))
+      await store.write(RowBatch.of(keys.toReversed().map((key) => ({ key: Uint8Array.from(key), value: bytes('x') }))))
       const found: number[][] = []
       for await (const [key] of store.range(least, most)) found.push([...key])
       expect(found).toEqual(keys)
@@ -146,7 +151,9 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       const key = (i: number) => `key-${String(i).padStart(6, '0')}`
       for (let start = 0; start < 10_000; start += 1_000) {
         await store.write(
-          Array.from({ length: 1_000 }, (_, i) => put(key(((start + i) * 7_919) % 10_000), 'x'.repeat(40))),
+          RowBatch.of(
+            Array.from({ length: 1_000 }, (_, i) => put(key(((start + i) * 7_919) % 10_000), 'x'.repeat(40))),
+          ),
         )
       }
       const found = await rows(store)
@@ -157,12 +164,16 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
 
     it('ranges over the store as it was when the range began (S2)', async () => {
       const count = 3_000
-      await store.write(Array.from({ length: count }, (_, i) => put(`k${String(i).padStart(5, '0')}`, 'old')))
+      await store.write(
+        RowBatch.of(Array.from({ length: count }, (_, i) => put(`k${String(i).padStart(5, '0')}`, 'old'))),
+      )
       const range = store.range(least, most)[Symbol.asyncIterator]()
       const first = await range.next()
       expect(text((first.value as [Uint8Array, Uint8Array])[1])).toBe('old')
-      await store.write(Array.from({ length: count }, (_, i) => put(`k${String(i).padStart(5, '0')}`, 'new')))
-      await store.write([put('k00000a', 'new'), put('z', 'new'), del('k02999')])
+      await store.write(
+        RowBatch.of(Array.from({ length: count }, (_, i) => put(`k${String(i).padStart(5, '0')}`, 'new'))),
+      )
+      await store.write(RowBatch.of([put('k00000a', 'new'), put('z', 'new'), del('k02999')]))
       let seen = 1
       for (let next = await range.next(); !next.done; next = await range.next()) {
         expect(text(next.value[1])).toBe('old')
@@ -173,7 +184,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
     })
 
     it('can leave a range in the middle, and close then', async () => {
-      await store.write(Array.from({ length: 2_500 }, (_, i) => put(`k${i}`, 'x')))
+      await store.write(RowBatch.of(Array.from({ length: 2_500 }, (_, i) => put(`k${i}`, 'x'))))
       let seen = 0
       for await (const [key] of store.range(least, most)) if (key.length > 0 && ++seen === 3) break
       expect(seen).toBe(3)
@@ -188,7 +199,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
         rows.map(([key]) => text(key))
 
       it('pages in both directions, in the order of bytes (S2)', async () => {
-        await store.write(names.toReversed().map((key) => put(key, 'x')))
+        await store.write(RowBatch.of(names.toReversed().map((key) => put(key, 'x'))))
         for (const limit of [1, 2, 3, 8, 9, 100]) {
           const forward = await store.view(all)
           expect(await pages(forward, limit)).toEqual(names.map((key) => `${key}=x`))
@@ -200,7 +211,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       })
 
       it('has its lower bound and not its upper one, in both directions', async () => {
-        await store.write(names.map((key) => put(key, 'x')))
+        await store.write(RowBatch.of(names.map((key) => put(key, 'x'))))
         const bounded = async (gte: string, lt: string, reverse: boolean) => {
           const view = await store.view({ gte: bytes(gte), lt: bytes(lt), reverse })
           const found = keysOf(await view.rows(null, 100))
@@ -221,7 +232,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       })
 
       it('has no rows that nobody wrote, however far it goes', async () => {
-        await store.write([put('a', '1')])
+        await store.write(RowBatch.of([put('a', '1')]))
         for (const reverse of [false, true]) {
           const view = await store.view({ gte: least, lt: new Uint8Array(20).fill(0xff), reverse })
           expect(await pages(view, 10)).toEqual(['a=1'])
@@ -230,7 +241,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       })
 
       it('gives a page again, and one behind any key, there or not', async () => {
-        await store.write(['b', 'd', 'f'].map((key) => put(key, 'x')))
+        await store.write(RowBatch.of(['b', 'd', 'f'].map((key) => put(key, 'x'))))
         const after = async (view: StoreView, key: string | null, limit = 9) =>
           keysOf(await view.rows(key === null ? null : bytes(key), limit))
         const forward = await store.view({ gte: bytes('b'), lt: bytes('g') })
@@ -253,22 +264,22 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
 
       it('sees every write that was asked for before it, and none after (S2)', async () => {
         const [before, view, after] = [
-          store.write([put('a', 'before'), put('b', 'before')]),
+          store.write(RowBatch.of([put('a', 'before'), put('b', 'before')])),
           store.view(all),
-          store.write([put('a', 'after'), del('b'), put('c', 'after')]),
+          store.write(RowBatch.of([put('a', 'after'), del('b'), put('c', 'after')])),
         ]
         await Promise.all([before, after])
         expect(await pages(await view, 1)).toEqual(['a=before', 'b=before'])
         expect(await rows(store)).toEqual(['a=after', 'c=after'])
         const backward = await store.view({ ...all, reverse: true })
-        await store.write([put('a', 'later'), put('d', 'later')])
+        await store.write(RowBatch.of([put('a', 'later'), put('d', 'later')]))
         expect(await pages(backward, 1)).toEqual(['c=after', 'a=after'])
       })
 
       it('comes to the end of many and of large rows', async () => {
         const key = (i: number) => `k${String(i).padStart(5, '0')}`
         await store.write(
-          Array.from({ length: 2_500 }, (_, i) => put(key(i), 'x'.repeat(i % 500 === 0 ? 200_000 : 40))),
+          RowBatch.of(Array.from({ length: 2_500 }, (_, i) => put(key(i), 'x'.repeat(i % 500 === 0 ? 200_000 : 40)))),
         )
         for (const reverse of [false, true]) {
           const view = await store.view({ ...all, reverse })
@@ -280,7 +291,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       })
 
       it('hands out its own bytes', async () => {
-        await store.write([put('a', '1'), put('b', '2')])
+        await store.write(RowBatch.of([put('a', '1'), put('b', '2')]))
         const view = await store.view(all)
         for (const [key, value] of (await view.rows(null, 9)).rows) {
           key.fill(0x21)
@@ -290,7 +301,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       })
 
       it('is refused with OVERLOADED while too many are open, and goes on once one is closed (S5)', async () => {
-        await store.write([put('a', '1')])
+        await store.write(RowBatch.of([put('a', '1')]))
         const views = await Promise.all(Array.from({ length: maxViews }, () => store.view(all)))
         await expect(store.view(all)).rejects.toMatchObject({ code: 'OVERLOADED' })
         await views[0]!.close()
@@ -301,7 +312,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       })
 
       it('is INTERNAL once it or its store is closed, also where the page would be empty', async () => {
-        await store.write([put('a', '1')])
+        await store.write(RowBatch.of([put('a', '1')]))
         const closed = await store.view(all)
         await closed.close()
         await expect(closed.rows(null, 1)).rejects.toMatchObject({ code: 'INTERNAL' })
@@ -322,19 +333,19 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
 
     it('keeps the stores of two partitions apart', async () => {
       const other = await stores.open(p1)
-      await store.write([put('a', 'of 0')])
-      await other.write([put('a', 'of 1'), put('b', 'of 1')])
+      await store.write(RowBatch.of([put('a', 'of 0')]))
+      await other.write(RowBatch.of([put('a', 'of 1'), put('b', 'of 1')]))
       expect(await rows(store)).toEqual(['a=of 0'])
       expect(await rows(other)).toEqual(['a=of 1', 'b=of 1'])
     })
 
     it('has everything after it was closed and opened again', async () => {
-      await store.write([put('a', '1'), put('b', '2')])
-      await store.write([del('a')])
+      await store.write(RowBatch.of([put('a', '1'), put('b', '2')]))
+      await store.write(RowBatch.of([del('a')]))
       await store.close()
       store = await stores.open(p0)
       expect(await rows(store)).toEqual(['b=2'])
-      await store.write([put('c', '3')])
+      await store.write(RowBatch.of([put('c', '3')]))
       await stores.close()
       stores = await world.open()
       store = await stores.open(p0)
@@ -344,7 +355,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
     it('rejects what is asked of it after close, and may be closed twice', async () => {
       await store.close()
       await store.close()
-      await expect(store.write([put('a', '1')])).rejects.toThrow()
+      await expect(store.write(RowBatch.of([put('a', '1')]))).rejects.toThrow()
       await expect(store.getMany([bytes('a')])).rejects.toThrow()
       await expect(rows(store)).rejects.toThrow()
     })
@@ -353,20 +364,20 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       await expect(world.open().then((second) => second.open(p0))).rejects.toMatchObject({ code: 'CONFLICT' })
       await expect(world.open().then((second) => second.open(p1))).rejects.toMatchObject({ code: 'CONFLICT' })
       await expect(stores.open(p0)).rejects.toMatchObject({ code: 'CONFLICT' })
-      await store.write([put('a', '1')])
+      await store.write(RowBatch.of([put('a', '1')]))
       await stores.close()
       stores = await world.open()
       expect(await rows(await stores.open(p0))).toEqual(['a=1'])
     })
 
     it('is set aside, never deleted, and begins empty after that (S4)', async () => {
-      await store.write([put('a', '1')])
+      await store.write(RowBatch.of([put('a', '1')]))
       await store.close()
       const first = await stores.setAside(p0, 'a test')
       expect(first).toEqual(expect.any(String))
       store = await stores.open(p0)
       expect(await rows(store)).toEqual([])
-      await store.write([put('b', '2')])
+      await store.write(RowBatch.of([put('b', '2')]))
       await store.close()
       const second = await stores.setAside(p0, 'a test')
       expect(second).toEqual(expect.any(String))
@@ -376,7 +387,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
     })
 
     it('is not set aside while it is open', async () => {
-      await store.write([put('a', '1')])
+      await store.write(RowBatch.of([put('a', '1')]))
       await expect(stores.setAside(p0, 'a test')).rejects.toThrow()
       expect(await rows(store)).toEqual(['a=1'])
     })
@@ -393,7 +404,7 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
           key,
           async (batches, gte, lt) => {
             for (const batch of batches) {
-              await store.write(batch)
+              await store.write(RowBatch.of(batch))
               for (const { key, value } of batch) {
                 if (value === null) model.delete(hex(key))
                 else model.set(hex(key), hex(value))

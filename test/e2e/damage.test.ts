@@ -9,6 +9,7 @@ import { basename, join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect as connectNats } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { RowBatch } from '../../src/core/row-batch.ts'
 import { RocksDbStores } from '../../src/adapters/rocksdb/stores.ts'
 import { isHoldfastError, type Holdfast } from '../../src/index.ts'
 import { partitionId } from '../../src/protocol/ids.ts'
@@ -237,10 +238,12 @@ describe('a store that is damaged while its node is away', () => {
         const stores = await RocksDbStores.open({ dataDir: join(home, 'whole'), memoryBudget: 1 })
         const store = await stores.open(partitionId(0))
         for (let i = from; i < to; i++) {
-          await store.write([
-            { key: keyOf(i), value: Buffer.from(noise(i, 200)) },
-            { key: Buffer.from('latest'), value: Buffer.from(`${i}`) },
-          ])
+          await store.write(
+            RowBatch.of([
+              { key: keyOf(i), value: Buffer.from(noise(i, 200)) },
+              { key: Buffer.from('latest'), value: Buffer.from(`${i}`) },
+            ]),
+          )
         }
         await stores.close()
       }

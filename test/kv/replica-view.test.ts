@@ -3,7 +3,8 @@ import { actorShare } from '../../src/core/hashing.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { Replica } from '../../src/partition/replica.ts'
 import { actorKey, decodeVersion } from '../../src/partition/store-layout.ts'
-import type { Store, StoreOp, StoreView, ViewRange } from '../../src/ports/store.ts'
+import type { RowBatch } from '../../src/core/row-batch.ts'
+import type { Store, StoreView, ViewRange } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { nextSeq, rev } from '../../src/protocol/ids.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
@@ -34,7 +35,7 @@ class HeldWrites implements Store {
     this.#held = undefined
   }
 
-  async write(batch: readonly StoreOp[]): Promise<void> {
+  async write(batch: RowBatch): Promise<void> {
     this.writes++
     const written = this.#inner.write(batch)
     if (this.#held !== undefined) await new Promise<void>((go, fail) => this.#held!.push({ go, fail }))

@@ -6,7 +6,8 @@ import { noShare } from '../../src/core/hashing.ts'
 import { startOfLog } from '../../src/core/log.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { maxSnapshots, ScanPages } from '../../src/partition/scan-pages.ts'
-import { actorKey, encodeVersion } from '../../src/partition/store-layout.ts'
+import { RowBatch } from '../../src/core/row-batch.ts'
+import { actorKey, writeActor, type Version } from '../../src/partition/store-layout.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, rev } from '../../src/protocol/ids.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
@@ -334,12 +335,19 @@ function over(view: StoreView) {
   return { scans, failures, answer: async (wanted: Wanted) => decodeScanReply(await scans.answer(requestOf(wanted))) }
 }
 
+/** The value of an actor's row. */
+function stored(version: Version): Uint8Array {
+  const batch = new RowBatch()
+  writeActor(batch, 'thing.k', version)
+  return batch.rows()[0]!.value!
+}
+
 describe('a page of a store', () => {
   const base = actorKey(actorId('kv-users', ''))
   const rowOf = (i: number, state: Uint8Array | null) =>
     [
       Buffer.concat([base, Buffer.from(`k${String(i).padStart(6, '0')}`)]),
-      encodeVersion({ rev: rev(1), state, expiresAt: null, share: noShare }),
+      stored({ rev: rev(1), state, expiresAt: null, share: { hi: 1, lo: 1 } }),
     ] as const
 
   /** Rows without end. */

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { RowBatch, type Row } from '../../src/core/row-batch.ts'
 import { hash64ToText } from '../../src/core/hashing.ts'
 import type { CachedActor } from '../../src/partition/actor-cache.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
-import type { Store, StoreOp, ViewRange } from '../../src/ports/store.ts'
+import type { Store, ViewRange } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { rev, sessionId } from '../../src/protocol/ids.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
@@ -358,7 +359,7 @@ describe('a store that cannot be read', () => {
     ]
     for (const [key, value] of damage) {
       const { world, node, store } = await stored(`damage ${key}`)
-      await world.settle(store.write([{ key: Buffer.from(key), value }]))
+      await world.settle(store.write(RowBatch.of([{ key: Buffer.from(key), value }])))
       const opening = Replica.open(store, p0, g1, replicaOptions(node))
       await expect(world.settle(opening), key).rejects.toMatchObject({ code: 'INTERNAL' })
     }
@@ -366,7 +367,7 @@ describe('a store that cannot be read', () => {
 
   it('is told of when an actor in it is damaged, and the load fails', async () => {
     const { world, node, store } = await stored('damaged actor')
-    await world.settle(store.write([{ key: Buffer.from(`a${idOf('a')}`), value: Uint8Array.of(1, 2) }]))
+    await world.settle(store.write(RowBatch.of([{ key: Buffer.from(`a${idOf('a')}`), value: Uint8Array.of(1, 2) }])))
     const failures: unknown[] = []
     const options = { ...replicaOptions(node), onStoreFailure: (error: unknown) => failures.push(error) }
     const replica = await world.settle(Replica.open(store, p0, g1, options))
@@ -392,7 +393,7 @@ describe('a store that cannot be read', () => {
 /** A store whose reads and writes wait, fail and are counted as told. */
 class SlowReads implements Store {
   reads = 0
-  readonly batches: (readonly StoreOp[])[] = []
+  readonly batches: (readonly Row[])[] = []
   readonly #inner: Store
   #waiting: (() => void)[] | undefined
   #waitingWrites: (() => void)[] | undefined
@@ -440,9 +441,9 @@ class SlowReads implements Store {
     return values
   }
 
-  async write(batch: readonly StoreOp[]): Promise<void> {
+  async write(batch: RowBatch): Promise<void> {
     if (this.#writeError !== undefined) throw this.#writeError
-    this.batches.push(batch)
+    this.batches.push(batch.rows())
     const waiting = this.#waitingWrites
     if (waiting !== undefined) await new Promise<void>((resolve) => waiting.push(resolve))
     await this.#inner.write(batch)

@@ -8,23 +8,34 @@ import {
   decodeSession,
   decodeVersion,
   encodePosition,
-  encodeSession,
-  encodeVersion,
   expiryKey,
   parseExpiryKey,
-  parseReplyKey,
   parseSessionKey,
   parseVoidKey,
   positionKey,
-  replyKey,
+  readReplies,
   replyRange,
-  sessionKey,
   sessionRange,
   voidKey,
   voidRange,
+  writeActor,
+  writeReplies,
+  writeSession,
+  type Version,
 } from '../../src/partition/store-layout.ts'
+import { RowBatch, type Row } from '../../src/core/row-batch.ts'
+import type { ReplyBlock, SessionSnapshot } from '../../src/core/sessions.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
-import { epoch, generation, incarnation, partitionId, rev, seq, sessionId } from '../../src/protocol/ids.ts'
+import {
+  epoch,
+  generation,
+  incarnation,
+  partitionId,
+  rev,
+  seq,
+  sessionId,
+  type SessionId,
+} from '../../src/protocol/ids.ts'
 import { writeValue } from '../../src/protocol/value-bytes.ts'
 import { g1, p0 } from './world.ts'
 
@@ -49,6 +60,21 @@ const position: fc.Arbitrary<LogPosition> = fc.record(
   },
   plain,
 )
+
+/** The one row that is written. */
+function rowOf(write: (batch: RowBatch) => void): Row & { readonly value: Uint8Array } {
+  const batch = new RowBatch()
+  write(batch)
+  const [row, ...more] = batch.rows()
+  expect(more).toEqual([])
+  return row as Row & { readonly value: Uint8Array }
+}
+
+const versionRow = (version: Version) => rowOf((batch) => writeActor(batch, 'thing.k', version))
+const sessionRow = (mark: SessionSnapshot) => rowOf((batch) => writeSession(batch, mark))
+const replyRow = (replies: ReplyBlock) => rowOf((batch) => writeReplies(batch, replies))
+const sessionKey = (name: SessionId) => sessionRow({ session: name, low: 0, lastContactMs: 0 }).key
+const replyKey = (name: SessionId, block: number) => replyRow({ session: name, block, replies: new Map() }).key
 
 /** What decodes, or nothing where it is `INTERNAL`; any other outcome is thrown. */
 function intact<T>(decode: () => T): T | undefined {
@@ -82,16 +108,18 @@ describe('the layout of a store', () => {
           expect(decodePosition(encodePosition(stored))).toEqual(stored)
           for (const expiresAt of [null, b]) {
             const version = { rev: rev(a), state, share: hash, expiresAt }
-            expect(decodeVersion(new Uint8Array(encodeVersion(version)))).toEqual(version)
+            expect(decodeVersion(versionRow(version).value)).toEqual(version)
           }
           expect(parseExpiryKey(expiryKey(a, `thing.${name}`))).toEqual({ expiresAt: a, id: `thing.${name}` })
-          expect(decodeSession(name, encodeSession({ session: name, low: a, lastContactMs: b }))).toEqual({
+          expect(decodeSession(name, sessionRow({ session: name, low: a, lastContactMs: b }).value)).toEqual({
             session: name,
             low: a,
             lastContactMs: b,
           })
           expect(parseSessionKey(sessionKey(name))).toBe(name)
-          expect(parseReplyKey(replyKey(name, a))).toEqual({ session: name, number: a })
+          const replies = { session: name, block: a, replies: new Map([[b, state ?? new Uint8Array(0)]]) }
+          const row = replyRow(replies)
+          expect(readReplies(row.key, row.value)).toEqual(replies)
           expect(parseVoidKey(voidKey(seq(a)))).toBe(a)
         },
       ),
@@ -142,21 +170,26 @@ describe('a damaged store', () => {
             expect(field).toBeTypeOf('number')
           expect(back.position.validHash).toHaveLength(16)
         }
-        const version = new Uint8Array(encodeVersion({ rev: rev(n), state, share: hash, expiresAt: n }))
+        const version = versionRow({ rev: rev(n), state, share: hash, expiresAt: n }).value
         for (const bytes of damagedForms(version, flip)) {
           const back = intact(() => decodeVersion(bytes))
           if (back !== undefined)
             expect(Number.isSafeInteger(back.rev) && Number.isSafeInteger(back.expiresAt ?? 0)).toBe(true)
         }
-        const stored = new Uint8Array(encodeSession({ session: name, low: n, lastContactMs: n }))
+        const stored = sessionRow({ session: name, low: n, lastContactMs: n }).value
         for (const bytes of damagedForms(stored, flip)) {
           const back = intact(() => decodeSession(name, bytes))
           if (back !== undefined)
             expect(Number.isSafeInteger(back.low) && Number.isSafeInteger(back.lastContactMs)).toBe(true)
         }
-        for (const bytes of damagedForms(new Uint8Array(replyKey(name, n)), flip)) {
-          const back = intact(() => parseReplyKey(bytes))
-          if (back !== undefined) expect(Number.isSafeInteger(back.number)).toBe(true)
+        const { key, value } = replyRow({ session: name, block: n, replies: new Map([[n, state]]) })
+        for (const bytes of damagedForms(key, flip)) {
+          const back = intact(() => readReplies(bytes, value))
+          if (back !== undefined) expect(Number.isSafeInteger(back.block)).toBe(true)
+        }
+        for (const bytes of damagedForms(value, flip)) {
+          const back = intact(() => readReplies(key, bytes))
+          for (const number of back?.replies.keys() ?? []) expect(Number.isSafeInteger(number)).toBe(true)
         }
         for (const bytes of damagedForms(new Uint8Array(expiryKey(n, 'thing.k')), flip)) {
           const back = intact(() => parseExpiryKey(bytes))
@@ -169,14 +202,14 @@ describe('a damaged store', () => {
   })
 
   it('is INTERNAL where its position has another version, field or count of fields', () => {
-    const fields = [1, 0, 'g', 5, 5, new Uint8Array(16), 2, 'inc', false, 1_000, 4, 1, 2, 3, 4, 5]
+    const fields = [2, 0, 'g', 5, 5, new Uint8Array(16), 2, 'inc', false, 1_000, 4, 1, 2, 3, 4, 5]
     expect(intact(() => decodePosition(writeValue(fields)))?.position).toMatchObject({
       seq: 5,
       epoch: 2,
       handedOff: false,
     })
     const wrong: Record<number, readonly unknown[]> = {
-      0: [0, 2, '1', null],
+      0: [0, 1, '2', null],
       1: [-1, '0'],
       2: [null, 7],
       3: ['5', -1, 1.5, null],

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { RowBatch } from '../../src/core/row-batch.ts'
 import { genesisRecord } from '../../src/core/log.ts'
 import { encodePosition, positionKey } from '../../src/partition/store-layout.ts'
 import { catchUp, claim, openReplica, type ClaimResult, type TakeoverOptions } from '../../src/partition/takeover.ts'
@@ -389,7 +390,7 @@ describe('the store that is found (V1, V2)', () => {
   it('is set aside and rebuilt where its position cannot be read', async () => {
     const { world, writer, node, options } = await withStore('position')
     const store = await world.settle(node.process.stores.open(p0))
-    await world.settle(store.write([{ key: positionKey, value: Uint8Array.of(0x93, 1, 2, 3) }]))
+    await world.settle(store.write(RowBatch.of([{ key: positionKey, value: Uint8Array.of(0x93, 1, 2, 3) }])))
     await world.settle(store.close())
     const replica = await rebuilt(world, node, options, /position/)
     expect(replica.stateHash).toEqual(writer.stateHash)
@@ -500,7 +501,7 @@ describe('a log that is broken (L4)', () => {
     const store = await world.settle(node.process.stores.open(p0))
     const position = { ...writer.position, seq: seq(99), validSeq: seq(99) }
     const stored = { position, stateHash: writer.stateHash, revFloor: rev(0), keptKeys: 0, keptKeyBytes: 0 }
-    await world.settle(store.write([{ key: positionKey, value: encodePosition(stored) }]))
+    await world.settle(store.write(RowBatch.of([{ key: positionKey, value: encodePosition(stored) }])))
     await world.settle(store.close())
     await expect(world.settle(takeOver(world.takeover(node), 2))).rejects.toMatchObject({ code: 'INTERNAL' })
   })

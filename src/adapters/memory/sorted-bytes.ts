@@ -1,5 +1,5 @@
-/** A sorted map of bytes whose changes can be taken back. Hands out and takes in copies. */
-import type { StoreOp } from '../../ports/store.ts'
+/** A sorted map of bytes whose changes can be taken back. Hands out copies, and keeps what it takes in. */
+import type { Row as NewRow } from '../../core/row-batch.ts'
 
 /** What the keys of a batch held before it. */
 export type Undo = readonly (readonly [name: string, before: Uint8Array | undefined])[]
@@ -46,11 +46,11 @@ export class SortedBytes {
     return this.#values.get(nameOf(key))?.slice()
   }
 
-  apply(batch: readonly StoreOp[]): Undo {
+  apply(batch: readonly NewRow[]): Undo {
     return batch.map(({ key, value }) => {
       const name = nameOf(key)
       const before = this.#values.get(name)
-      this.#set(name, value?.slice())
+      this.#set(name, value ?? undefined)
       return [name, before] as const
     })
   }

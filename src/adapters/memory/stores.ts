@@ -6,17 +6,10 @@
  * D2. What a store has answered to be closed is safe.
  * D3. One process at a time; a crashed one holds nothing.
  */
+import type { RowBatch } from '../../core/row-batch.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Random } from '../../ports/random.ts'
-import {
-  maxViews,
-  type Store,
-  type StoreOp,
-  type Stores,
-  type StoreView,
-  type ViewPage,
-  type ViewRange,
-} from '../../ports/store.ts'
+import { maxViews, type Store, type Stores, type StoreView, type ViewPage, type ViewRange } from '../../ports/store.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { PartitionId } from '../../protocol/ids.ts'
 import { SortedBytes, type FrozenBytes, type Undo } from './sorted-bytes.ts'
@@ -162,10 +155,10 @@ class MemoryStore implements Store {
     return values
   }
 
-  async write(batch: readonly StoreOp[]): Promise<void> {
+  async write(batch: RowBatch): Promise<void> {
     const { data, unsafe, life } = this.#opened()
     if (life === this.#life) {
-      unsafe.push(data.apply(batch))
+      unsafe.push(data.apply(batch.rows()))
       if (unsafe.length > unsafeBatches) unsafe.shift()
     }
     await tick(this.#clock)

@@ -10,7 +10,7 @@
  *     only, and of files that were merged since it would miss the parts.
  * K3. A store is whole if just those marks are there. Marks begin with eight bytes 0xff: no key of a store does, and no range shows them.
  */
-import type { StoreOp } from '../../ports/store.ts'
+import type { RowBatch } from '../../core/row-batch.ts'
 
 /** The smallest write buffer has eight times as much. */
 export const markEvery = 32_768
@@ -56,17 +56,17 @@ export class Marks {
     return whole ? new Marks(made) : null
   }
 
-  /** What goes into the store along with a batch. Call it for each batch, in the order in which they are written. */
-  opsWith(batch: readonly StoreOp[]): StoreOp[] {
-    for (const { key, value } of batch) this.#since += entryOverhead + key.length + (value?.length ?? 0)
-    const ops: StoreOp[] = []
+  /** Adds what goes into the store along with a batch. Call it for each batch, in the order in which they are written. */
+  addTo(batch: RowBatch): void {
+    this.#since += entryOverhead * batch.size + batch.bytesSoFar
     if (this.#since >= markEvery) {
       this.#since = 0
-      ops.push({ key: markKey(++this.#made), value: nothing })
-      if (this.#made > marksKept) ops.push({ key: markKey(this.#made - marksKept), value: null })
+      batch.put(markKey(++this.#made), nothing)
+      if (this.#made > marksKept) batch.put(markKey(this.#made - marksKept), null)
     }
-    const count = Buffer.alloc(8)
-    count.writeBigUInt64BE(BigInt(this.#made))
-    return [...ops, { key: countKey, value: count }]
+    batch.bytes(countKey)
+    batch.endKey()
+    batch.uint64(this.#made)
+    batch.endValue()
   }
 }

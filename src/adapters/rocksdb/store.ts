@@ -1,5 +1,6 @@
 /** One partition's RocksDB database (S1, S2, S4, S5 of the Store port), driven through the disk thread. */
-import { maxViews, type Store, type StoreOp, type StoreView, type ViewRange } from '../../ports/store.ts'
+import { maxViews, type Store, type StoreView, type ViewRange } from '../../ports/store.ts'
+import type { RowBatch } from '../../core/row-batch.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { Disk } from './disk.ts'
 import { pack, unpack } from './disk-protocol.ts'
@@ -47,11 +48,10 @@ export class RocksDbStore implements Store {
   }
 
   /** In the operating system's hands when it resolves (the log is what makes it durable), in the order of the calls. */
-  async write(batch: readonly StoreOp[]): Promise<void> {
+  async write(batch: RowBatch): Promise<void> {
     const path = this.#path
-    const parts: (Uint8Array | null)[] = []
-    for (const { key, value } of [...batch, ...this.#marks!.opsWith(batch)]) parts.push(key, value)
-    const packed = pack(parts)
+    this.#marks!.addTo(batch)
+    const packed = batch.take()
     await this.#disk.ask(path, { op: 'write', path, batch: packed }, [packed.bytes])
   }
 

@@ -1,0 +1,88 @@
+/**
+ * Where the states of cached actors lie: side by side in a few large pieces of memory.
+ *
+ * A state comes as a view of something larger, a block or a record or a row of many, which must not stay as long as the actor does.
+ * Memory of its own for each would cost an array outside of the engine's heap, which is slow to make and slow to collect.
+ *
+ * A1. Bytes that were kept are never written again: who still has a former state of an actor has what it was.
+ * A2. Small states are arrays of their own already (own-bytes.ts), and large ones get one.
+ * A3. Chunks have at most about twice the bytes of the states in them: what is left in a sparse one is moved when `sparse` names it.
+ */
+import { ownBytes, smallBytes } from '../protocol/own-bytes.ts'
+
+const chunkBytes = 64 * 1_024
+const largeBytes = chunkBytes / 8
+
+interface Chunk {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  used: number
+  live: number
+}
+
+export class StateArena {
+  readonly #chunks = new Map<ArrayBufferLike, Chunk>()
+  #current: Chunk | undefined
+  #live = 0
+
+  /** Of all chunks. */
+  get bytes(): number {
+    return this.#chunks.size * chunkBytes
+  }
+
+  /** The same bytes, in a place that keeps nothing else. */
+  keep(state: Uint8Array): Uint8Array {
+    const { length } = state
+    if (length <= smallBytes) return state
+    if (length > largeBytes) return ownBytes(state)
+    const chunk = this.#room(length)
+    const at = chunk.used
+    chunk.bytes.set(state, at)
+    chunk.used += length
+    chunk.live += length
+    this.#live += length
+    return new Uint8Array(chunk.bytes.buffer, at, length)
+  }
+
+  /** Whether it is in a place of its own by its size (A2). */
+  keepsAlone({ length }: Uint8Array): boolean {
+    return length <= smallBytes || length > largeBytes
+  }
+
+  /** Whether it is where `keep` would put it. */
+  keeps(state: Uint8Array): boolean {
+    const { length } = state
+    if (length <= smallBytes) return true
+    return length > largeBytes ? state.buffer.byteLength === length : this.#chunks.has(state.buffer)
+  }
+
+  /** An actor has it no more. */
+  release(state: Uint8Array): void {
+    const { length } = state
+    if (this.keepsAlone(state)) return
+    const chunk = this.#chunks.get(state.buffer)
+    if (chunk === undefined) return
+    chunk.live -= length
+    this.#live -= length
+    if (chunk.live === 0 && chunk !== this.#current) this.#chunks.delete(state.buffer)
+  }
+
+  /** The memory whose states should be kept anew and released, if there is too much for what is in it (A3). */
+  sparse(): ArrayBufferLike | undefined {
+    if (this.bytes <= 2 * this.#live + 2 * chunkBytes) return undefined
+    let sparsest: Chunk | undefined
+    for (const chunk of this.#chunks.values()) {
+      if (chunk !== this.#current && (sparsest === undefined || chunk.live < sparsest.live)) sparsest = chunk
+    }
+    return sparsest?.bytes.buffer
+  }
+
+  #room(length: number): Chunk {
+    const current = this.#current
+    if (current !== undefined && current.used + length <= chunkBytes) return current
+    if (current?.live === 0) this.#chunks.delete(current.bytes.buffer)
+    const chunk = { bytes: new Uint8Array(chunkBytes), used: 0, live: 0 }
+    this.#chunks.set(chunk.bytes.buffer, chunk)
+    this.#current = chunk
+    return chunk
+  }
+}
