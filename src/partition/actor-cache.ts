@@ -55,6 +55,11 @@ export class ActorCache {
     return this.#bytes
   }
 
+  /** Memory that states lie in, the unused part of it included. */
+  get stateBytes(): number {
+    return this.#states.bytes
+  }
+
   get budgetBytes(): number {
     return this.#budgetBytes()
   }

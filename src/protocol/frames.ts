@@ -8,7 +8,7 @@
  *
  * F1. A frame is one msgpack array, its first element the version. An unknown version or shape is `INVALID`, as a whole.
  * F2. Inputs and results are opaque value bytes (protocol/values.ts), joined into one piece: a frame is routed without decoding
- *     them. Those of a decoded frame are views of its bytes.
+ *     them. Those of a decoded frame are views of its bytes, unless they are small (own-bytes.ts).
  * F3. Every request of a frame belongs to the frame's session; `low` is the lowest command number of that session that is
  *     still outstanding, so that the owner can forget the replies below it (R3).
  * F4. An idempotency key is 1 to 256 bytes of well-formed UTF-8; without one its field is nil. A frame with any other is `INVALID`.

@@ -131,7 +131,7 @@ describe('what the store is told (D4)', () => {
   it('is that replies which it has are forgotten, once', () => {
     const sessions = new Sessions()
     applied(sessions, commit({ turns: [[s1, 1, [1]]] }))
-    sessions.apply(commit({ turns: [[s1, 2, [2]]] }))
+    sessions.apply(commit({ turns: [[s1, 2, []]] }))
     expect(sessions.takeChanges().forgotten).toEqual([{ session: s1, block: 0 }])
     expect(sessions.takeChanges().forgotten).toEqual([])
   })

@@ -48,7 +48,7 @@ describe('the changes of a partition, read again (E1)', () => {
   it('keep no block alive that is larger than their record', async () => {
     const bench = new HistoryBench('blocks').begin()
     const before = bench.history.head
-    bench.commit({ key: 'a', state: 1 })
+    bench.commit({ key: 'a', state: 'x'.repeat(100) })
     const block = new Uint8Array(16_384)
     const record = bench.world.world.changelog.recordsOf(p0).at(-1)!
     block.set(record, 100)

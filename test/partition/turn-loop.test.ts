@@ -723,7 +723,8 @@ describe('the bounds of the mailbox (N5)', () => {
   it('copy an input that has to wait, and let go of it when it has run: it may be a view of a whole frame', async () => {
     const bench = await new Bench('views').open()
     const frame = new Uint8Array(100_000)
-    const input = encodeValue('x')
+    const text = 'x'.repeat(100)
+    const input = encodeValue(text)
     frame.set(input, 50)
     bench.submit(1, 'slow', 'a')
     const view = frame.subarray(50, 50 + input.length)
@@ -734,7 +735,7 @@ describe('the bounds of the mailbox (N5)', () => {
     bench.gates.go('a')
     await bench.pass()
     bench.commit()
-    expect([bench.valueOf(2), bench.valueOf(3)]).toEqual([['a', 'x'], ['x']])
+    expect([bench.valueOf(2), bench.valueOf(3)]).toEqual([['a', text], [text]])
     expect(bench.gauge('holdfast_mailbox_bytes')).toMatchObject({ value: 0 })
   })
 
