@@ -6,14 +6,14 @@
  *     which makes it independent of order and lets one actor's old share be taken out when the new one goes in.
  *     Each half is MurmurHash3 x86_32 (A. Appleby, public domain) under a seed of its own.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { linkBytes, stateHashBytes } from '../protocol/record.ts'
 
 /** The link of a genesis record, which has no record before it. */
 export const noLink: Uint8Array = new Uint8Array(linkBytes)
 
 export function recordHash(record: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(record).digest().subarray(0, linkBytes))
+  return new Uint8Array(hash('sha256', record, 'buffer').subarray(0, linkBytes))
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -22,7 +22,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true
 }
 
-/** A 64-bit number as two halves. */
+/** A 64-bit number as two halves, each an integer of 32 bits with its sign: the engine keeps those without an object. */
 export interface Hash64 {
   readonly hi: number
   readonly lo: number
@@ -83,27 +83,28 @@ function stir(h: number, k: number): number {
 function finish(h: number): number {
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
-  return (h ^ (h >>> 16)) >>> 0
+  return h ^ (h >>> 16)
 }
 
 /** `sum` with `out` taken from it and `into` added to it. */
 export function replaceShare(sum: Hash64, out: Hash64, into: Hash64): Hash64 {
-  return { hi: (sum.hi - out.hi + into.hi) >>> 0, lo: (sum.lo - out.lo + into.lo) >>> 0 }
+  return { hi: (sum.hi - out.hi + into.hi) | 0, lo: (sum.lo - out.lo + into.lo) | 0 }
 }
 
 export function hash64ToBytes(hash: Hash64): Uint8Array {
   const bytes = new Uint8Array(stateHashBytes)
   const view = new DataView(bytes.buffer)
-  view.setUint32(0, hash.hi)
-  view.setUint32(4, hash.lo)
+  view.setInt32(0, hash.hi)
+  view.setInt32(4, hash.lo)
   return bytes
 }
 
 export function hash64FromBytes(bytes: Uint8Array): Hash64 {
   const view = new DataView(bytes.buffer, bytes.byteOffset, stateHashBytes)
-  return { hi: view.getUint32(0), lo: view.getUint32(4) }
+  return { hi: view.getInt32(0), lo: view.getInt32(4) }
 }
 
 /** Sixteen hexadecimal digits. */
-export const hash64ToText = (hash: Hash64): string =>
-  hash.hi.toString(16).padStart(8, '0') + hash.lo.toString(16).padStart(8, '0')
+export const hash64ToText = (hash: Hash64): string => halfToText(hash.hi) + halfToText(hash.lo)
+
+const halfToText = (half: number) => (half >>> 0).toString(16).padStart(8, '0')

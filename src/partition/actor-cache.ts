@@ -7,6 +7,7 @@
  */
 import { noShare } from '../core/hashing.ts'
 import type { Rev } from '../protocol/ids.ts'
+import { isKeptId } from './names.ts'
 import { StateArena } from './state-arena.ts'
 import type { Version } from './store-layout.ts'
 
@@ -25,6 +26,10 @@ export interface CachedActor {
   /** Turns that have begun and are not answered. */
   turns: number
   used: boolean
+  /** Its last version is not in the store yet. */
+  dirty: boolean
+  /** It is what is kept under an idempotency key. */
+  readonly kept: boolean
   /** By when the store has it to expire. */
   storedExpiry: number | null
   /** The type of what expires: the store's row for it says so. */
@@ -80,6 +85,8 @@ export class ActorCache {
       holds,
       turns: 0,
       used: true,
+      dirty: false,
+      kept: isKeptId(id),
       storedExpiry: version.expiresAt,
       type: undefined,
     }

@@ -8,6 +8,7 @@ import { formatCursor } from '../protocol/cursor.ts'
 import type { Generation, PartitionId } from '../protocol/ids.ts'
 import { jsonRoom, writeJson } from '../protocol/json-bytes.ts'
 import { headerNames, nameHeaders } from '../protocol/subjects.ts'
+import { TextWriter } from '../protocol/text-writer.ts'
 import { decodeValue, toJson } from '../protocol/values.ts'
 import type { Change } from './history.ts'
 
@@ -18,9 +19,14 @@ export interface ChangeMessage {
 
 /** More than the headers of a change can take. */
 const headerAllowance = 4_096
+/** More than the text of a change can take beside its state: type and key have 512 bytes each, and at most six for each of these. */
+const aroundState = 8_192
 
 /** Messages of the size that most have are made here (G1). */
-const scratch = Buffer.allocUnsafeSlow(64 * 1_024)
+const scratch = new TextWriter(64 * 1_024)
+/** Views of its beginning, by their length: making one takes as long as copying it. */
+const views: Uint8Array[] = []
+const mostViews = 4_096
 
 /**
  * A state whose JSON is too large for a message is left out and `omitted: true` says so; a query still gives it. That takes a state
@@ -33,28 +39,62 @@ export function changeMessage(
   maxPayload: number,
   reset?: 'reset',
 ): ChangeMessage {
-  const { type, key, rev, seq, index, state, at } = change
+  const { type, key, rev, seq, index, state } = change
   const cursor = formatCursor({ partition, generation, seq, index })
   const hashed = nameHeaders(type, key)
-  const headers: Headers = { [headerNames.rev]: String(rev), [headerNames.cursor]: cursor, ...hashed }
-  const head = `{"type":${JSON.stringify(type)},"key":${JSON.stringify(key)},"rev":${rev},`
-  const marks = `${state === null ? ',"deleted":true' : ''}${reset === undefined ? '' : ',"reset":true'}`
-  const tail = `,"cursor":"${cursor}","at":${at}${marks}}`
-  const data = withState(head, state, tail)
-  if (data.length + headerAllowance <= maxPayload) return { data, headers }
-  return { data: Buffer.from(`${head}"omitted":true${tail}`), headers }
-}
-
-function withState(head: string, state: Uint8Array | null, tail: string): Uint8Array {
-  const most =
-    3 * (head.length + tail.length) + member.length + (state === null ? nothing.length : jsonRoom(state.length))
-  if (most <= scratch.length) {
-    const from = scratch.write(head + member)
-    const to = state === null ? from + scratch.write(nothing, from) : writeJson(state, scratch, from)
-    if (to >= 0) return scratch.subarray(0, to + scratch.write(tail, to))
+  const plain = { [headerNames.rev]: String(rev), [headerNames.cursor]: cursor }
+  const headers: Headers = hashed === undefined ? plain : { ...plain, ...hashed }
+  writeHead(change)
+  const fits = state === null || jsonRoom(state.length) + aroundState <= scratch.bytes.length
+  const begin = scratch.at
+  scratch.text('"state":')
+  if (state === null) scratch.text('null')
+  else if (!fits || !writeJson(state, scratch)) {
+    const text = JSON.stringify(toJson(decodeValue(state)))
+    scratch.at = begin
+    const room = headerAllowance + aroundState + Buffer.byteLength(text)
+    // Rare: larger than what is made here, or with values that have forms of their own.
+    if (room <= maxPayload) return { data: joined(change, cursor, text, reset), headers }
+    scratch.text('"omitted":true')
   }
-  return Buffer.from(head + member + (state === null ? nothing : JSON.stringify(toJson(decodeValue(state)))) + tail)
+  writeTail(change, cursor, reset)
+  if (scratch.at + headerAllowance <= maxPayload) return { data: written(), headers }
+  scratch.at = begin
+  scratch.text('"omitted":true')
+  writeTail(change, cursor, reset)
+  return { data: written(), headers }
 }
 
-const member = '"state":'
-const nothing = 'null'
+function joined(change: Change, cursor: string, state: string, reset: 'reset' | undefined): Uint8Array {
+  const head = Buffer.from(scratch.bytes.subarray(0, scratch.at))
+  scratch.at = 0
+  writeTail(change, cursor, reset)
+  return Buffer.concat([head, Buffer.from(`"state":${state}`), written()])
+}
+
+function writeHead({ type, key, rev }: Change): void {
+  scratch.at = 0
+  scratch.text('{"type":')
+  scratch.json(type)
+  scratch.text(',"key":')
+  scratch.json(key)
+  scratch.text(',"rev":')
+  scratch.decimal(rev)
+  scratch.text(',')
+}
+
+function writeTail({ state, at }: Change, cursor: string, reset: 'reset' | undefined): void {
+  scratch.text(',"cursor":"')
+  scratch.text(cursor)
+  scratch.text('","at":')
+  scratch.decimal(at)
+  if (state === null) scratch.text(',"deleted":true')
+  if (reset !== undefined) scratch.text(',"reset":true')
+  scratch.text('}')
+}
+
+function written(): Uint8Array {
+  const length = scratch.at
+  if (length >= mostViews) return new Uint8Array(scratch.bytes.buffer, 0, length)
+  return (views[length] ??= new Uint8Array(scratch.bytes.buffer, 0, length))
+}

@@ -51,7 +51,7 @@ export class Dispatcher {
     }
     const batch = replies.batchFor(reply, session)
     for (const request of frame.requests) {
-      const respond: Respond = (answer) => replies.add(batch, { number: request.number, ...answer })
+      const respond: Respond = (answer) => replies.add(batch, request.number, answer)
       const refusal = frame.partitions === partitions ? refuse(request) : movedElsewhere
       if (refusal !== undefined) respond(refusal)
       else submit(partitionOf(request.key, partitions), { session, low, request, respond })

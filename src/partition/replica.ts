@@ -25,7 +25,7 @@ import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import type { CommitRecord, LogRecord, Mutation } from '../protocol/record.ts'
 import { ActorCache, absent, type CachedActor } from './actor-cache.ts'
-import { actorId, isKeptId, isOwnId } from './names.ts'
+import { actorId, isOwnId } from './names.ts'
 import {
   actorKey,
   decodePosition,
@@ -89,7 +89,7 @@ export class Replica {
   readonly #cache: ActorCache
   /** Actors that are being read, and what reads them. */
   readonly #loading = new Map<string, Load>()
-  readonly #dirty = new Set<CachedActor>()
+  #dirty: CachedActor[] = []
   #unwrittenVoids: Seq[] = []
   /** Room that the next batch is likely to need. */
   #batchBytes = leastBatchBytes
@@ -168,7 +168,7 @@ export class Replica {
 
   /** Rows to be written, beside those of sessions, which have bounds of their own. */
   get #staged(): number {
-    return this.#dirty.size + this.#unwrittenVoids.length
+    return this.#dirty.length + this.#unwrittenVoids.length
   }
 
   /** More is staged than may be: nothing new should begin (M3). */
@@ -278,7 +278,7 @@ export class Replica {
   applyChange(actor: CachedActor, type: string, version: Version): void {
     const before = actor.committed
     this.#stateHash = replaceShare(this.#stateHash, before.share, version.share)
-    if (isKeptId(actor.id)) {
+    if (actor.kept) {
       this.#keptKeys += Number(version.state !== null) - Number(before.state !== null)
       this.#keptKeyBytes += (version.state?.length ?? 0) - (before.state?.length ?? 0)
     } else if (version.share === noShare && before.rev > this.#revFloor && !isOwnId(actor.id))
@@ -288,10 +288,10 @@ export class Replica {
       if (version.expiresAt < this.#nextExpiry) this.#nextExpiry = version.expiresAt
     }
     this.#cache.commit(actor, version)
-    if (!this.#dirty.has(actor)) {
-      this.#dirty.add(actor)
-      actor.holds++
-    }
+    if (actor.dirty) return
+    actor.dirty = true
+    this.#dirty.push(actor)
+    actor.holds++
   }
 
   /** What a committed record says of sessions. */
@@ -313,10 +313,10 @@ export class Replica {
   /** A view of the rows in a range as of all that was taken in, and where that is (M7). Rejects as `flush` and `Store.view` do. */
   async view(range: ViewRange): Promise<{ readonly view: StoreView; readonly position: LogPosition }> {
     let written = this.#writing
-    while (this.#dirty.size > 0) {
+    while (this.#dirty.length > 0) {
       written = this.flush()
       // Not so while another batch was being written: then it is not given to the store yet.
-      if (this.#dirty.size === 0) break
+      if (this.#dirty.length === 0) break
       await written
     }
     if (this.#failed) throw unwritable()
@@ -343,7 +343,8 @@ export class Replica {
 
   async #write(): Promise<void> {
     if (this.#failed) throw unwritable()
-    const actors = [...this.#dirty]
+    const actors = this.#dirty
+    this.#dirty = []
     const batch = new RowBatch(this.#batchBytes)
     for (const at of this.#unwrittenVoids) batch.put(voidKey(at), nothing)
     this.#unwrittenVoids = []
@@ -352,10 +353,10 @@ export class Replica {
       writeActor(batch, actor.id, actor.committed)
       if (actor.storedExpiry !== actor.committed.expiresAt) writeExpiry(batch, actor)
       this.#cache.settle(actor)
+      actor.dirty = false
     }
     batch.put(positionKey, encodePosition(this.#stored()))
     this.#batchBytes = Math.min(mostBatchBytes, Math.ceil(1.25 * batch.bytesSoFar))
-    this.#dirty.clear()
     this.#cache.compact()
     this.#writing = this.#store
       .write(batch)

@@ -13,6 +13,7 @@ import type { Transport } from '../ports/transport.ts'
 import { encodeReplyFrame, maxErrorTextLength, type Reply } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { isInbox } from '../protocol/subjects.ts'
+import type { Answer } from './turn.ts'
 
 /** What one session is owed at one inbox. */
 export interface ReplyBatch {
@@ -77,8 +78,10 @@ export class ReplyBatches {
     return batch
   }
 
-  add(batch: ReplyBatch, reply: Reply): void {
+  add(batch: ReplyBatch, number: number, answer: Answer): void {
     if (this.#closed) return
+    const reply: Reply =
+      answer.kind === 'value' ? { number, kind: 'value', value: answer.value } : { number, ...answer }
     const bytes = overheadBytes + weight(reply)
     if (batch.replies.length === 0) this.#owed.push(batch)
     else if (batch.bytes + bytes > this.#transport.maxPayload / 2) this.#send(batch)

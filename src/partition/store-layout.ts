@@ -167,7 +167,7 @@ export function decodeVersion(stored: Uint8Array): Version {
     throw damaged('an actor')
   }
   return {
-    share: { hi: view.getUint32(0), lo: view.getUint32(4) },
+    share: { hi: view.getInt32(0), lo: view.getInt32(4) },
     rev: rev(natural(uint64(stored, 8), 'the rev of an actor')),
     state: lives ? stored.subarray(stateAt) : null,
     expiresAt: expires ? natural(uint64(stored, versionHeader), 'the expiry of an actor') : null,
@@ -233,8 +233,8 @@ export function encodePosition({
     p.handedOff,
     p.time,
     p.published,
-    stateHash.hi,
-    stateHash.lo,
+    stateHash.hi >>> 0,
+    stateHash.lo >>> 0,
     revFloor,
     keptKeys,
     keptKeyBytes,
@@ -269,7 +269,7 @@ export function decodePosition(stored: Uint8Array): StoredPosition {
       time: whole(9),
       published: seq(whole(10)),
     },
-    stateHash: { hi: whole(11), lo: whole(12) },
+    stateHash: { hi: whole(11) | 0, lo: whole(12) | 0 },
     revFloor: rev(whole(13)),
     keptKeys: whole(14),
     keptKeyBytes: whole(15),

@@ -28,7 +28,7 @@ import type { CachedActor } from './actor-cache.ts'
 import { forgotten, notExecuted, overloadedBy, ownersBounds, type Bound } from './answers.ts'
 import { KeptReplies, type KeptRepliesOptions } from './kept-reply.ts'
 import { versionAfter, type Outcome } from './outcome.ts'
-import { actorId, isKeptId, isOwnType, keptType, keyOf } from './names.ts'
+import { actorId, isOwnType, keptType, keyOf } from './names.ts'
 import type { NodeMemory } from './node-memory.ts'
 import type { Expiring, Replica } from './replica.ts'
 import { unexpired } from './store-layout.ts'
@@ -180,7 +180,7 @@ export class TurnLoop {
   /** The record of a turn is committed, and so is all that it changed: it may be told. */
   committed({ turn, changes, reply }: FinishedTurn): void {
     if (turn === undefined) return
-    if (turn.keptId !== undefined && changes.some(({ actor }) => isKeptId(actor.id))) this.#keptReplies.committed(reply)
+    if (turn.keptId !== undefined && changes.some(({ actor }) => actor.kept)) this.#keptReplies.committed(reply)
     this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply })
   }
 

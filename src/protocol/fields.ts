@@ -19,7 +19,9 @@ const no = 0xc2
 const float64 = 0xcb
 
 /** Texts up to this length are written and read byte by byte: the call of a native function would take longer. */
-const shortText = 32
+const shortText = 31
+/** Longer ones are written faster by a call: it takes as long as twenty characters. */
+const longText = 20
 
 /** Of one field beside its text or bytes, at most. */
 const headBytes = 9
@@ -74,7 +76,7 @@ export class FieldWriter {
   text(text: string): void {
     const { length } = text
     this.#room(headBytes + 3 * length)
-    if (length < shortText) {
+    if (length <= longText) {
       const bytes = this.#bytes
       const begin = this.#at + 1
       let at = begin

@@ -2,12 +2,14 @@
  * The JSON text of a value, written from the value's bytes straight to JSON's bytes: what an owner does for every change of every actor.
  *
  * Texts, whole numbers and containers, which is what states are made of, are copied or written without becoming JavaScript values on the
- * way. What has a form of its own in JSON (values.ts) is left to `toJson`: then nothing is written, and the answer is −1.
+ * way. What has a form of its own in JSON (values.ts) is left to `toJson`: then the answer is false, and what was written so far is to be
+ * forgotten.
  *
  * B1. What is written is what `JSON.stringify(toJson(decodeValue(bytes)))` gives, byte for byte.
  * B2. The bytes are a value's that was encoded or decoded before (`readValue`): they are not checked again.
  * B3. Six bytes of room for each byte of the value are enough.
  */
+import type { TextWriter } from './text-writer.ts'
 
 /** Bytes of room that the JSON of a value may take (B3). */
 export const jsonRoom = (valueBytes: number): number => 6 * valueBytes + 8
@@ -20,16 +22,14 @@ const shortText = 256
 
 let source: Uint8Array
 let from = 0
-let target: Buffer
-let to = 0
+let json: TextWriter
 
-/** Writes at `at`, where there must be room (B3), and gives where it ends; −1 where it is to be written otherwise. */
-export function writeJson(value: Uint8Array, into: Buffer, at: number): number {
+/** Writes the JSON of a value, for which there must be room (B3); false where it is to be written otherwise. */
+export function writeJson(value: Uint8Array, into: TextWriter): boolean {
   source = value
   from = 0
-  target = into
-  to = at
-  return write() ? to : -1
+  json = into
+  return write()
 }
 
 function write(): boolean {
@@ -92,20 +92,12 @@ function signed(bytes: number): boolean {
 }
 
 function negative(n: number): boolean {
-  target[to++] = 0x2d
+  json.bytes[json.at++] = 0x2d
   return natural(n)
 }
 
 function natural(n: number): boolean {
-  let digits = 1
-  for (let limit = 10; n >= limit; limit *= 10) digits++
-  let rest = n
-  for (let at = to + digits - 1; at >= to; at--) {
-    const left = Math.floor(rest / 10)
-    target[at] = 0x30 + rest - left * 10
-    rest = left
-  }
-  to += digits
+  json.decimal(n)
   return true
 }
 
@@ -116,27 +108,29 @@ function float(): boolean {
 }
 
 function literal(ascii: string): boolean {
-  for (let i = 0; i < ascii.length; i++) target[to++] = ascii.charCodeAt(i)
+  json.text(ascii)
   return true
 }
 
 function text(length: number): boolean {
+  const [bytes, into] = [source, json.bytes]
   const end = from + length
-  const begin = to
-  target[to++] = quote
+  let at = json.at
+  into[at++] = quote
   if (length <= shortText) {
     for (let i = from; i < end; i++) {
-      const byte = source[i]!
-      if (byte < 0x20 || byte === quote || byte === backslash) return escaped(end, begin)
-      target[to++] = byte
+      const byte = bytes[i]!
+      if (byte < 0x20 || byte === quote || byte === backslash) return escaped(end)
+      into[at++] = byte
     }
   } else {
     const plain = asBuffer(from, end)
-    if (special.test(plain.toString('latin1'))) return escaped(end, begin)
-    target.set(plain, to)
-    to += length
+    if (special.test(plain.toString('latin1'))) return escaped(end)
+    into.set(plain, at)
+    at += length
   }
-  target[to++] = quote
+  into[at++] = quote
+  json.at = at
   from = end
   return true
 }
@@ -144,8 +138,8 @@ function text(length: number): boolean {
 // oxlint-disable-next-line no-control-regex -- these are what JSON escapes
 const special = /["\\\u0000-\u001F]/
 
-function escaped(end: number, begin: number): boolean {
-  to = begin + target.write(JSON.stringify(asBuffer(from, end).toString()), begin)
+function escaped(end: number): boolean {
+  json.at += json.bytes.write(JSON.stringify(asBuffer(from, end).toString()), json.at)
   from = end
   return true
 }
@@ -154,25 +148,25 @@ const asBuffer = (begin: number, end: number): Buffer =>
   Buffer.from(source.buffer, source.byteOffset + begin, end - begin)
 
 function list(length: number): boolean {
-  target[to++] = 0x5b
+  json.bytes[json.at++] = 0x5b
   for (let i = 0; i < length; i++) {
-    if (i > 0) target[to++] = 0x2c
+    if (i > 0) json.bytes[json.at++] = 0x2c
     if (!write()) return false
   }
-  target[to++] = 0x5d
+  json.bytes[json.at++] = 0x5d
   return true
 }
 
 function map(length: number): boolean {
-  target[to++] = 0x7b
+  json.bytes[json.at++] = 0x7b
   for (let i = 0; i < length; i++) {
-    if (i > 0) target[to++] = 0x2c
+    if (i > 0) json.bytes[json.at++] = 0x2c
     // A key that stands alone and begins so may be a form, or have to be told from one.
-    const key = to + 1
-    if (!write() || (length === 1 && target[key] === dollar)) return false
-    target[to++] = 0x3a
+    const key = json.at + 1
+    if (!write() || (length === 1 && json.bytes[key] === dollar)) return false
+    json.bytes[json.at++] = 0x3a
     if (!write()) return false
   }
-  target[to++] = 0x7d
+  json.bytes[json.at++] = 0x7d
   return true
 }

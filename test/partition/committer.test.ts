@@ -109,7 +109,8 @@ class Bench {
       actor: undefined,
     }
     const tip = after ?? before
-    const actor = { id, committed: before, tip, holds: 1, turns: 1, used: true, storedExpiry: null, type: undefined }
+    const unstored = { storedExpiry: null, type: undefined, dirty: false, kept: false }
+    const actor = { id, committed: before, tip, holds: 1, turns: 1, used: true, ...unstored }
     const changes = after === undefined ? [] : [{ actor, type: 'thing', key, before, after }]
     const finished = { turn, changes, reply: encodeValue(number).slice() }
     this.added.push(finished)

@@ -252,8 +252,8 @@ describe('replies that go out', () => {
     const transport = { maxPayload: 1_048_576, publish: (subject: string) => subjects.push(subject) }
     const replies = new ReplyBatches(transport as unknown as Transport, clock, silent, ['_INBOX'])
     const batches = Array.from({ length: 20_000 }, (_, i) => replies.batchFor(`_INBOX.c${i}.1`, s1))
-    for (const batch of batches) replies.add(batch, { number: 1, kind: 'value', value: nil })
-    replies.add(replies.batchFor('_INBOX.c0.2', s1), { number: 2, kind: 'value', value: nil })
+    for (const batch of batches) replies.add(batch, 1, { kind: 'value', value: nil })
+    replies.add(replies.batchFor('_INBOX.c0.2', s1), 2, { kind: 'value', value: nil })
     await clock.advance(1)
     expect(subjects).toHaveLength(20_001)
     expect(new Set(subjects).size).toBe(20_001)

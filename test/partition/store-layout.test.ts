@@ -42,7 +42,7 @@ import { g1, p0 } from './world.ts'
 const plain = { noNullPrototype: true } as const
 const number = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat())
 const session = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/).map(sessionId)
-const word = fc.integer({ min: 0, max: 0xffff_ffff })
+const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
 const share = fc.record({ hi: word, lo: word }, plain)
 
 const position: fc.Arbitrary<LogPosition> = fc.record(

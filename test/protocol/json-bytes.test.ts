@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { jsonRoom, writeJson } from '../../src/protocol/json-bytes.ts'
+import { TextWriter } from '../../src/protocol/text-writer.ts'
 import { decodeValue, encodeValue, toJson, type Value } from '../../src/protocol/values.ts'
 import { value } from './arbitraries.ts'
 
@@ -8,11 +9,11 @@ const whole = (bytes: Uint8Array) => JSON.stringify(toJson(decodeValue(bytes)))
 
 /** `undefined` where it is left to the other way. */
 function written(bytes: Uint8Array): string | undefined {
-  const into = Buffer.alloc(jsonRoom(bytes.length) + 2, '#')
-  const end = writeJson(bytes, into, 1)
-  if (end < 0) return undefined
-  expect(into.toString('latin1', end)).toMatch(/^#+$/)
-  return into.toString('utf8', 1, end)
+  const into = new TextWriter(jsonRoom(bytes.length) + 2)
+  into.text('#')
+  if (!writeJson(bytes, into)) return undefined
+  expect(into.room).toBeGreaterThan(0)
+  return into.bytes.toString('utf8', 1, into.at)
 }
 
 describe('JSON from the bytes of a value', () => {

@@ -9,6 +9,7 @@
  * B3. No byte of a block is written twice: nats.js and the socket read from it later.
  * B4. Bytes given to `publish` are copied at once.
  */
+import { TextWriter } from '../../protocol/text-writer.ts'
 
 /** What the block of headers begins with; it ends with an empty line. */
 export const headersBegin = 'NATS/1.0\r\n'
@@ -26,10 +27,9 @@ export class Outbound {
     this.#scheduled = false
     this.pushOut()
   }
-  #block = Buffer.allocUnsafeSlow(blockBytes)
+  #block = new TextWriter(blockBytes)
   /** What was given to nats.js ends here. */
   #begin = 0
-  #end = 0
   #scheduled = false
 
   /** `sink` is called with bytes of whole messages. */
@@ -39,31 +39,30 @@ export class Outbound {
 
   /** Bytes that nats.js has not got yet. */
   get pending(): number {
-    return this.#end - this.#begin
+    return this.#block.at - this.#begin
   }
 
-  /** Subjects are checked, and ASCII unless they are not; `headers` is a whole block of them, or nothing. */
+  /** Subjects must have been checked; `headers` is a whole block of them, or nothing. */
   publish(subject: string, data: Uint8Array, reply = '', headers = ''): void {
     const headerBytes = headers.length === 0 ? 0 : Buffer.byteLength(headers)
     const size = headerBytes + data.length
-    this.#makeRoom(lineBytes + 3 * (subject.length + reply.length) + size)
-    this.#text(headerBytes === 0 ? 'PUB ' : 'HPUB ')
-    this.#text(subject)
-    this.#text(' ')
+    const block = this.#withRoom(lineBytes + 3 * (subject.length + reply.length) + size)
+    block.text(headerBytes === 0 ? 'PUB ' : 'HPUB ')
+    block.text(subject)
+    block.text(' ')
     if (reply.length > 0) {
-      this.#text(reply)
-      this.#text(' ')
+      block.text(reply)
+      block.text(' ')
     }
     if (headerBytes > 0) {
-      this.#number(headerBytes)
-      this.#text(' ')
+      block.decimal(headerBytes)
+      block.text(' ')
     }
-    this.#number(size)
-    this.#text('\r\n')
-    if (headerBytes > 0) this.#text(headers)
-    this.#block.set(data, this.#end)
-    this.#end += data.length
-    this.#text('\r\n')
+    block.decimal(size)
+    block.text('\r\n')
+    if (headerBytes > 0) block.text(headers)
+    block.raw(data)
+    block.text('\r\n')
     if (this.pending >= enoughBytes) this.pushOut()
     else if (!this.#scheduled) {
       this.#scheduled = true
@@ -73,57 +72,25 @@ export class Outbound {
 
   /** Gives nats.js all that was published (B2). */
   pushOut(): void {
-    if (this.#end === this.#begin) return
-    const bytes = this.#block.subarray(this.#begin, this.#end)
-    this.#begin = this.#end
-    this.#sink(bytes)
+    const { bytes, at } = this.#block
+    if (at === this.#begin) return
+    const begin = this.#begin
+    this.#begin = at
+    this.#sink(bytes.subarray(begin, at))
   }
 
   /** Forgets what nats.js has not got. */
   clear(): void {
-    this.#begin = this.#end
+    this.#begin = this.#block.at
   }
 
-  #makeRoom(bytes: number): void {
-    if (this.#end + bytes <= this.#block.length) return
+  #withRoom(bytes: number): TextWriter {
+    if (bytes <= this.#block.room) return this.#block
     this.pushOut()
-    this.#block = Buffer.allocUnsafeSlow(Math.max(blockBytes, bytes))
-    this.#begin = this.#end = 0
-  }
-
-  /** Short ASCII is written faster byte by byte than by a call out of the engine. */
-  #text(text: string): void {
-    const { length } = text
-    if (length > longText) {
-      this.#end += this.#block.write(text, this.#end)
-      return
-    }
-    const block = this.#block
-    let at = this.#end
-    for (let i = 0; i < length; i++) {
-      const code = text.charCodeAt(i)
-      if (code > 0x7f) {
-        this.#end += block.write(text, this.#end)
-        return
-      }
-      block[at++] = code
-    }
-    this.#end = at
-  }
-
-  #number(n: number): void {
-    let digits = 1
-    for (let limit = 10; n >= limit; limit *= 10) digits++
-    let rest = n
-    for (let at = this.#end + digits - 1; at >= this.#end; at--) {
-      this.#block[at] = 0x30 + (rest % 10)
-      rest = Math.floor(rest / 10)
-    }
-    this.#end += digits
+    this.#begin = 0
+    return (this.#block = new TextWriter(Math.max(blockBytes, bytes)))
   }
 }
-
-const longText = 48
 
 /** Header lines as a block that `publish` takes. Names and values must have been checked. */
 export const headerBlock = (lines: string): string => headersBegin + lines + headersEnd
