@@ -54,11 +54,13 @@ export interface ReplicaOptions {
   readonly applyEveryMs: number
   /** Memory for cached actors, as of now. */
   readonly cacheBytes: () => number
+  /** Writes that wait for the store, at most (M3). Default 50,000. */
+  readonly maxStaged?: number
   /** The store can no longer be read (`INTERNAL`) or written (M5). */
   readonly onStoreFailure: (error: unknown) => void
 }
 
-const maxStaged = 50_000
+const defaultMaxStaged = 50_000
 export const maxVoids = 1_048_576
 
 /** One read of the store, and how many wait for each of its actors. */
@@ -81,6 +83,7 @@ export class Replica {
   readonly voids = new Set<Seq>()
   readonly #store: Store
   readonly #options: ReplicaOptions
+  readonly #maxStaged: number
   readonly #cache: ActorCache
   /** Actors that are being read, and what reads them. */
   readonly #loading = new Map<string, Load>()
@@ -103,6 +106,7 @@ export class Replica {
     this.#store = store
     this.#position = position
     this.#options = options
+    this.#maxStaged = options.maxStaged ?? defaultMaxStaged
     this.#cache = new ActorCache(options.cacheBytes)
   }
 
@@ -162,13 +166,13 @@ export class Replica {
 
   /** More is staged than may be: nothing new should begin (M3). */
   get isBehind(): boolean {
-    return this.#dirty.size + this.#staged.size >= maxStaged
+    return this.#dirty.size + this.#staged.size >= this.#maxStaged
   }
 
   metrics(): readonly Metric[] {
     return [
       gauge('holdfast_cached_actor_bytes', this.#cache.bytes, this.#cache.budgetBytes),
-      gauge('holdfast_staged_writes', this.#dirty.size + this.#staged.size, maxStaged),
+      gauge('holdfast_staged_writes', this.#dirty.size + this.#staged.size, this.#maxStaged),
       gauge('holdfast_void_records', this.voids.size, maxVoids),
     ]
   }
@@ -251,7 +255,7 @@ export class Replica {
         actual: hash64ToText(this.#stateHash),
       })
     }
-    if (this.#dirty.size + this.#staged.size >= maxStaged) await this.flush()
+    if (this.#dirty.size + this.#staged.size >= this.#maxStaged) await this.flush()
   }
 
   /** Takes note of a void record (L3); `advance` past it is the caller's. */

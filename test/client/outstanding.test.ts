@@ -84,6 +84,23 @@ describe('outstanding requests', () => {
     expect([outstanding.hasRoom('command'), outstanding.hasRoom('query')]).toEqual([false, true])
   })
 
+  it('have no room past the bound of their inputs, and get it back, each once (N4)', () => {
+    const outstanding = new Outstanding(100, 1_000)
+    const input = new Uint8Array(600)
+    const first = { ...pendingOf('command', outstanding.number()), input } as Pending
+    outstanding.add(first)
+    expect([400, 401].map((bytes) => outstanding.hasRoom('query', bytes))).toEqual([true, false])
+    const foreign = { ...pendingOf('command', 1), input: new Uint8Array(400) } as Pending
+    outstanding.addForeign('x', foreign)
+    expect(outstanding.hasRoom('command', 1)).toBe(false)
+    outstanding.remove(first)
+    outstanding.remove(first)
+    outstanding.removeForeign('x', foreign)
+    outstanding.removeForeign('x', foreign)
+    const bytes = outstanding.metrics().find(({ name }) => name === 'holdfast_client_request_bytes')
+    expect(bytes).toMatchObject({ value: 0, limit: 1_000 })
+  })
+
   it('give up an UNKNOWN number rather than room for new ones (N3)', () => {
     const outstanding = new Outstanding(10)
     outstanding.keep(outstanding.number(), 0)
