@@ -19,26 +19,31 @@ interface Pair {
 }
 
 export class Avoided {
-  #pairs: readonly Pair[] = []
+  /** The oldest first. */
+  readonly #pairs = new Map<string, Pair>()
 
   get count(): number {
-    return this.#pairs.length
+    return this.#pairs.size
   }
 
   add(node: NodeRef, partition: PartitionId, nowMs: number): void {
-    const former = this.#pairs.find((pair) => pair.partition === partition && sameNode(pair.node, node))
+    const name = `${node.id} ${node.incarnation} ${partition}`
+    const former = this.#pairs.get(name)
     const backOffMs = former === undefined ? firstBackOffMs : Math.min(former.backOffMs * 2, longestBackOffMs)
-    const others = this.#pairs.filter((pair) => pair !== former)
-    this.#pairs = [...others.slice(-(maxAvoided - 1)), { node, partition, backOffMs, untilMs: nowMs + backOffMs }]
+    this.#pairs.delete(name)
+    if (this.#pairs.size >= maxAvoided) this.#pairs.delete(this.#pairs.keys().next().value!)
+    this.#pairs.set(name, { node, partition, backOffMs, untilMs: nowMs + backOffMs })
   }
 
   forgetOld(nowMs: number): void {
-    this.#pairs = this.#pairs.filter(({ untilMs, backOffMs }) => nowMs < untilMs + backOffMs)
+    for (const [name, { untilMs, backOffMs }] of this.#pairs) {
+      if (nowMs >= untilMs + backOffMs) this.#pairs.delete(name)
+    }
   }
 
   /** The partitions that a node is not to be given now. */
   of(node: NodeRef, nowMs: number): ReadonlySet<PartitionId> {
-    const pairs = this.#pairs.filter((pair) => sameNode(pair.node, node) && nowMs < pair.untilMs)
+    const pairs = [...this.#pairs.values()].filter((pair) => sameNode(pair.node, node) && nowMs < pair.untilMs)
     return new Set(pairs.map(({ partition }) => partition))
   }
 }
