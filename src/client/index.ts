@@ -1,6 +1,7 @@
 export { actor, type Actor, type ActorDefinition, type CommandContext } from '../behaviour/index.ts'
 export { kv, type KvDefinition, type KvOptions } from '../behaviour/kv.ts'
 export { HoldfastError, isHoldfastError, type ErrorCode, type HoldfastErrorOf } from '../protocol/errors.ts'
+export type { Counter, Gauge, Metric } from '../ports/metrics.ts'
 export type { Value } from '../protocol/values.ts'
 export { connect, type ConnectOptions } from '../connect.ts'
 export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'

@@ -3,7 +3,8 @@
  *
  * P1. A message is one msgpack array: [version, kind, from, digest or wanted, news]. News are encoded one by one, so that a message
  *     is filled up to its bound: what does not fit is left out, last first, and goes with a later round.
- * P2. A message has at most 512 KiB. Anything else than a whole message of this version is `INVALID`.
+ *     An entry that alone is larger than a message is left out for the others' sake.
+ * P2. A message has at most 512 KiB, or as much as the server takes. Anything else than a whole message of this version is `INVALID`.
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import { epoch, incarnation, isNodeId, partitionId, seq, type NodeId } from '../protocol/ids.ts'
@@ -38,14 +39,18 @@ const maxHosted = 4_096
 /** Heads and the sender's name. */
 const frameBytes = 256
 
-export function encodeGossip(gossip: Gossip): Uint8Array {
+/** `mostBytes`: where the server takes less than P2 allows. */
+export function encodeGossip(gossip: Gossip, mostBytes = maxGossipBytes): Uint8Array {
   const versions = gossip.kind === 'digest' ? gossip.digest : gossip.kind === 'answer' ? gossip.wanted : []
   const flat = versions.flatMap(({ id, boot, incarnation: process, heartbeat }) => [id, boot, process, heartbeat])
   const news: Uint8Array[] = []
-  let left = maxGossipBytes - frameBytes - writeValue(flat).length
+  let left = Math.min(mostBytes, maxGossipBytes) - frameBytes - writeValue(flat).length
+  const most = left
   for (const entry of gossip.kind === 'digest' ? [] : gossip.news) {
     const bytes = writeValue(flatNews(entry))
-    left -= bytes.length + 5
+    const needed = bytes.length + 5
+    if (needed > most) continue
+    left -= needed
     if (left < 0) break
     news.push(bytes)
   }

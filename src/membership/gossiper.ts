@@ -156,7 +156,8 @@ export class Gossiper {
   }
 
   #send(to: NodeId, gossip: Gossip): void {
-    this.#options.transport.publish(this.#options.subjects.gossip(to), encodeGossip(gossip))
+    const { transport, subjects } = this.#options
+    transport.publish(subjects.gossip(to), encodeGossip(gossip, transport.maxPayload))
   }
 
   #note(events: readonly MemberEvent[], nowMs: number): void {

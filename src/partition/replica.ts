@@ -59,11 +59,13 @@ export interface ReplicaOptions {
   readonly applyEveryMs: number
   /** Memory for cached actors, as of now. */
   readonly cacheBytes: () => number
+  /** Writes that wait for the store, at most (M3). Default 50,000. */
+  readonly maxStaged?: number
   /** The store can no longer be read (`INTERNAL`) or written (M5). */
   readonly onStoreFailure: (error: unknown) => void
 }
 
-const maxStaged = 50_000
+const defaultMaxStaged = 50_000
 export const maxVoids = 1_048_576
 
 /** One read of the store, and how many wait for each of its actors. */
@@ -86,6 +88,7 @@ export class Replica {
   readonly voids = new Set<Seq>()
   readonly #store: Store
   readonly #options: ReplicaOptions
+  readonly #maxStaged: number
   readonly #cache: ActorCache
   /** Actors that are being read, and what reads them. */
   readonly #loading = new Map<string, Load>()
@@ -110,6 +113,7 @@ export class Replica {
     this.#store = store
     this.#position = position
     this.#options = options
+    this.#maxStaged = options.maxStaged ?? defaultMaxStaged
     this.#cache = new ActorCache(options.cacheBytes)
   }
 
@@ -173,13 +177,13 @@ export class Replica {
 
   /** More is staged than may be: nothing new should begin (M3). */
   get isBehind(): boolean {
-    return this.#staged >= maxStaged
+    return this.#staged >= this.#maxStaged
   }
 
   metrics(): readonly Metric[] {
     return [
       gauge('holdfast_cached_actor_bytes', this.#cache.bytes, this.#cache.budgetBytes),
-      gauge('holdfast_staged_writes', this.#staged, maxStaged),
+      gauge('holdfast_staged_writes', this.#staged, this.#maxStaged),
       gauge('holdfast_void_records', this.voids.size, maxVoids),
     ]
   }
@@ -262,7 +266,7 @@ export class Replica {
         actual: hash64ToText(this.#stateHash),
       })
     }
-    if (this.#staged >= maxStaged) await this.flush()
+    if (this.#staged >= this.#maxStaged) await this.flush()
   }
 
   /** Takes note of a void record (L3); `advance` past it is the caller's. */

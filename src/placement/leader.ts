@@ -8,7 +8,7 @@
  * PL3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  * PL5. What waits to be dealt with is bounded: one plan, however many ask for it, and so many reports; one more is dropped, and comes
- *     again, since nodes repeat them. So are the pairs that are avoided; beyond it the oldest is tried again.
+ *     again, since nodes repeat them.
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
@@ -21,6 +21,7 @@ import { isHoldfastError } from '../protocol/errors.ts'
 import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask } from './ask.ts'
+import { Avoided } from './avoided.ts'
 import { decodeReport, encodeControl, isDone, type Report } from './control.ts'
 import type { TableKeeper } from './table-keeper.ts'
 
@@ -40,18 +41,7 @@ export interface LeaderOptions {
   readonly maxMoves: number
 }
 
-const firstBackOffMs = 2_000
-const longestBackOffMs = 60_000
-
 export const maxReports = 1_024
-export const maxAvoided = 4_096
-
-interface Avoided {
-  readonly node: NodeRef
-  readonly partition: PartitionId
-  readonly backOffMs: number
-  readonly untilMs: number
-}
 
 /** How many there are now of what is bounded. */
 export interface LeaderLoad {
@@ -63,7 +53,7 @@ export interface LeaderLoad {
 export class Leader {
   readonly #options: LeaderOptions
   readonly #moving = new Set<PartitionId>()
-  #avoided: Avoided[] = []
+  readonly #avoided = new Avoided()
   #reports: Subscription | undefined
   #timer: Timer | undefined
   #turn: Promise<void> = Promise.resolve()
@@ -99,7 +89,7 @@ export class Leader {
 
   /** PL5 */
   get load(): LeaderLoad {
-    return { moves: this.#moving.size, reports: this.#reporting, avoided: this.#avoided.length }
+    return { moves: this.#moving.size, reports: this.#reporting, avoided: this.#avoided.count }
   }
 
   #tick(): void {
@@ -123,18 +113,10 @@ export class Leader {
     const { tables, clock, alive } = this.#options
     const table = await tables.refresh()
     const nowMs = clock.monotonic()
-    this.#avoided = this.#avoided.filter(({ untilMs, backOffMs }) => nowMs < untilMs + backOffMs)
+    this.#avoided.forgetOld(nowMs)
     const members = alive().map((lease): PlanMember => {
-      const avoided = this.#avoided.filter((pair) => sameNode(pair.node, lease) && nowMs < pair.untilMs)
       const { host, zone, weight, draining } = lease
-      return {
-        ref: refOf(lease),
-        host,
-        zone,
-        weight,
-        draining,
-        avoid: new Set(avoided.map(({ partition }) => partition)),
-      }
+      return { ref: refOf(lease), host, zone, weight, draining, avoid: this.#avoided.of(lease, nowMs) }
     })
     const steps = plan(members, table)
     await this.#assign(steps.filter((step) => step.kind === 'assign'))
@@ -170,7 +152,7 @@ export class Leader {
     const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
     if (this.#stopped) return
     const refused = reply !== null && !isDone(reply)
-    if (refused) this.#avoid(to, partition)
+    if (refused) this.#avoided.add(to, partition, this.#options.clock.monotonic())
     await only((entry) => (refused ? { ...entry, moving: null } : named(entry, to, nextEpoch(epoch))))
   }
 
@@ -207,19 +189,10 @@ export class Leader {
         await this.#change((entry, p) => (about(entry, p) ? named(entry, node, nextEpoch(epoch)) : entry))
         return
       }
-      this.#avoid(node, partition)
+      this.#avoided.add(node, partition, this.#options.clock.monotonic())
       await this.#change((entry, p) => (about(entry, p) ? { ...entry, owner: null, moving: null } : entry))
       await this.#plan()
     }).finally(() => this.#reporting--)
-  }
-
-  /** PL4 */
-  #avoid(node: NodeRef, partition: PartitionId): void {
-    const former = this.#avoided.find((pair) => pair.partition === partition && sameNode(pair.node, node))
-    const backOffMs = former === undefined ? firstBackOffMs : Math.min(former.backOffMs * 2, longestBackOffMs)
-    this.#avoided = this.#avoided.filter((pair) => pair !== former)
-    if (this.#avoided.length >= maxAvoided) this.#avoided.shift()
-    this.#avoided.push({ node, partition, backOffMs, untilMs: this.#options.clock.monotonic() + backOffMs })
   }
 
   /** One CAS of the table, and the news of it to clients. A conflict changes nothing: the next plan begins from what is there. */

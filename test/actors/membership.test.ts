@@ -106,3 +106,20 @@ it('declares a member dead that does not renew, while the registry answers the o
   await world.clock.runUntil(() => events.some(({ type }) => type === 'member.died'), 3 * settings.leaseTermMs)
   expect(events.filter((event) => event.type === 'member.died').map(({ node }) => node)).toEqual(['a'])
 })
+
+it('deletes the lease of a node that is gone after ten minutes, and not before, nor one that lives', async () => {
+  const { world } = await threeMembers(1)
+  await world.clock.advance(3_000)
+  open.shift()!.close()
+  const looker = world.start('looker')
+  const keys = async () => {
+    const entries = await world.clock.settle(looker.registry.list('lease'), 1_000)
+    return entries.map(({ key }) => key.split('.').at(-1))
+  }
+  await world.clock.advance(9 * 60_000)
+  expect(await keys()).toEqual(['a', 'b', 'c'])
+  await world.clock.advance(2 * 60_000)
+  expect(await keys()).toEqual(['b', 'c'])
+  const leases = open[0]!.metrics().find(({ name }) => name === 'holdfast_leases')
+  expect(leases).toMatchObject({ value: 2 })
+})

@@ -8,8 +8,8 @@ import type { RequestKind } from '../../src/protocol/frames.ts'
 import { sessionId } from '../../src/protocol/ids.ts'
 
 const nobody = { resolve() {}, reject() {} }
-const pendingOf = (kind: RequestKind, number: number) =>
-  new Pending(kind, sessionId('s'), number, { type: 't', key: 'k', hash: 0 }, 'do', new Uint8Array(), 0, 1_000, nobody)
+const pendingOf = (kind: RequestKind, number: number, input = new Uint8Array()) =>
+  new Pending(kind, sessionId('s'), number, { type: 't', key: 'k', hash: 0 }, 'do', input, 0, 1_000, nobody)
 
 const invalid = (run: () => unknown) => expect(run).toThrow(expect.objectContaining({ code: 'INVALID' }))
 
@@ -82,6 +82,22 @@ describe('outstanding requests', () => {
     outstanding.remove(query)
     for (let i = 0; i < 1_048_576; i++) outstanding.number()
     expect([outstanding.hasRoom('command'), outstanding.hasRoom('query')]).toEqual([false, true])
+  })
+
+  it('have no room past the bound of their inputs, and get it back, each once (N4)', () => {
+    const outstanding = new Outstanding(100, 1_000)
+    const first = pendingOf('command', outstanding.number(), new Uint8Array(600))
+    outstanding.add(first)
+    expect([400, 401].map((bytes) => outstanding.hasRoom('query', bytes))).toEqual([true, false])
+    const foreign = pendingOf('command', 1, new Uint8Array(400))
+    outstanding.addForeign('x', foreign)
+    expect(outstanding.hasRoom('command', 1)).toBe(false)
+    outstanding.remove(first)
+    outstanding.remove(first)
+    outstanding.removeForeign('x', foreign)
+    outstanding.removeForeign('x', foreign)
+    const bytes = outstanding.metrics().find(({ name }) => name === 'holdfast_client_request_bytes')
+    expect(bytes).toMatchObject({ value: 0, limit: 1_000 })
   })
 
   it('give up an UNKNOWN number rather than room for new ones (N3)', () => {

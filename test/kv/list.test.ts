@@ -121,6 +121,18 @@ describe('a list', () => {
     expect(await list('kv-users', request)).toMatchObject({ ok: false, error: { code: 'INVALID' } })
   })
 
+  it('is one of a bounded number that a node works on: one more is OVERLOADED at once (L3)', async () => {
+    await hf.kv('crowded').putAll(Array.from({ length: 500 }, (_, i) => [`k${i}`, i]))
+    const all = await Promise.all(Array.from({ length: 1_000 }, () => list('kv-crowded', { limit: 500 })))
+    const refused = all.filter(({ ok }) => !ok).map(({ error }) => error)
+    expect(refused.length).toBeGreaterThan(0)
+    expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['OVERLOADED']))
+    const told = ['a', 'b'].flatMap((name) => cluster.node(name).metrics())
+    const counted = told.filter(({ labels }) => labels['where'] === 'lister').reduce((sum, { value }) => sum + value, 0)
+    expect(counted).toBe(refused.length)
+    expect(all.filter(({ ok }) => ok).every(({ value }) => value.entries.length === 500)).toBe(true)
+  })
+
   it('is not of what partitions keep for themselves', async () => {
     expect(await list(encodeToken('.kept'))).toMatchObject({ ok: false, error: { code: 'INVALID' } })
   })

@@ -3,11 +3,11 @@ import { RowBatch, type Row } from '../../src/core/row-batch.ts'
 import { hash64ToText } from '../../src/core/hashing.ts'
 import type { CachedActor } from '../../src/partition/actor-cache.ts'
 import { actorId } from '../../src/partition/names.ts'
-import { Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
+import { maxVoids, Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
 import type { Store, ViewRange } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
-import { rev, sessionId } from '../../src/protocol/ids.ts'
+import { rev, sessionId, seq } from '../../src/protocol/ids.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
 import { LogWriter, type WrittenTurn } from './log-writer.ts'
 import { g1, p0, PartitionWorld, replicaOptions, type TestNode } from './world.ts'
@@ -157,6 +157,16 @@ describe('a store that is opened again (M2)', () => {
       expect(again.sessions.count).toBe(13)
       expect(next.events.of('partition.hash-mismatch')).toEqual([])
     }
+  })
+})
+
+describe('void records (M8)', () => {
+  it('are remembered up to a bound that no number of quarrels reaches: beyond it the log is broken', async () => {
+    const world = new PartitionWorld('voids')
+    const replica = await world.openReplica(world.start('n1'))
+    for (let at = 1; at <= maxVoids; at++) replica.voids.add(seq(at))
+    expect(() => replica.noteVoid(seq(maxVoids + 1))).toThrow(/more than 1048576 void records/)
+    expect(replica.metrics().find(({ name }) => name === 'holdfast_void_records')).toMatchObject({ value: maxVoids })
   })
 })
 

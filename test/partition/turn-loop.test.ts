@@ -148,9 +148,9 @@ class Bench {
     this.clock = new BusyClock(this.node.process.clock)
   }
 
-  async open(changes: Partial<TurnLoopOptions> = {}, store?: Store): Promise<this> {
+  async open(changes: Partial<TurnLoopOptions> = {}, store?: Store, maxStaged = 50_000): Promise<this> {
     const opened = store ?? (await this.world.settle(this.node.process.stores.open(p0)))
-    const options = { ...replicaOptions(this.node), onStoreFailure: () => {} }
+    const options = { ...replicaOptions(this.node), maxStaged, onStoreFailure: () => {} }
     this.replica = await this.world.settle(Replica.open(opened, p0, g1, options))
     this.loop = new TurnLoop({
       clock: this.clock,
@@ -679,6 +679,32 @@ describe('the bounds of the mailbox (N5)', () => {
     bench.commit()
     expect(bench.of(2)[1]).toMatchObject({ kind: 'value' })
     expect(bench.stateOf()).toEqual({ log: ['a', 'b'] })
+  })
+
+  it('hold what the store has not written yet', async () => {
+    const bench = await new Bench('store').open({}, undefined, 3)
+    for (const n of [1, 2, 3]) bench.submit(n, 'add', 'x', { key: `k${n}` })
+    await bench.pass()
+    bench.commit()
+    bench.submit(4, 'add', 'x')
+    expect(bench.of(4)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    await bench.world.settle(bench.replica.flush())
+    bench.submit(5, 'add', 'x')
+    await bench.pass()
+    expect(bench.finished).toHaveLength(1)
+  })
+
+  it('hold bytes of replies that are remembered', async () => {
+    const bench = await new Bench('reply bytes').open({ maxReplyBytes: 1_000 })
+    const writer = new LogWriter(bench.world).claim('old')
+    writer.commit([{ key: 'k', session: 's', number: 1, reply: 'x'.repeat(1_000) }])
+    await bench.world.settle(catchUp(bench.replica, bench.world.takeover(bench.node)))
+    bench.submit(2, 'add', 'x')
+    expect(bench.of(2)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+    writer.commit([{ key: 'k', session: 's', number: 2, low: 2, reply: 1 }])
+    await bench.world.settle(catchUp(bench.replica, bench.world.takeover(bench.node)))
+    bench.submit(3, 'add', 'x')
+    expect(bench.of(3)).toEqual([])
   })
 
   it('hold repetitions of commands whose replies are remembered, as many as turns', async () => {
