@@ -43,6 +43,8 @@ async function run(scene: Scene, options: Options, folder: string, figures: Map<
     wants: (name) => wanted(options, scene, name),
     value: (name) => figures.get(name)?.value,
     report(name, measured) {
+      // It came along with another.
+      if (!wanted(options, scene, name)) return
       const { unit } = scene.figures[name]!
       figures.set(name, { ...measured, unit })
       console.error(`${name}  ${digits(measured.value)} ${unit}`)

@@ -16,6 +16,7 @@ export interface Bench extends Surroundings, Plan {
   readonly keys: number
   /** Whether this figure was asked for. */
   wants(name: string): boolean
+  /** One that was not asked for is left out. */
   report(name: string, figure: Measured): void
   /** That these figures cannot be had here, which is no failure. */
   absent(names: readonly string[], reason: string): void

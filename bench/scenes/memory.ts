@@ -34,7 +34,7 @@ export const memory: Scene = {
       return
     }
     await atRest(pid)
-    if (bench.wants('rss.idle')) bench.report('rss.idle', { value: residentMb(pid) })
+    bench.report('rss.idle', { value: residentMb(pid) })
     if (!bench.wants('rss.1m')) return
     const entries = entriesPerKey * bench.keys
     await cluster.client.kv<string>('million').putAll(entriesOf(entries))
