@@ -4,7 +4,8 @@
  *   npm run bench [-- --only <names> --json --peers …]     --help has all options
  *
  * B1. A rate counts operations whose answer came; after each round every key's rev is compared with the acknowledgements.
- * B2. Anything that went wrong anywhere, or did not end well, is a non-zero exit.
+ * B2. A scene in which anything went wrong, or did not end well, has no figures, and the exit is not zero. The others are measured all
+ *     the same.
  * B3. Figures go to stdout when all are there; what happens meanwhile goes to stderr.
  * B4. However it ends, no process of it lives on, and its data is gone.
  */
@@ -30,7 +31,13 @@ const interrupted = new Promise<never>((_, reject) => {
 // Between two scenes nobody listens.
 interrupted.catch(() => {})
 
-async function run(scene: Scene, options: Options, folder: string, figures: Map<string, Figure>): Promise<void> {
+/** Resolves to what went wrong. */
+async function run(
+  scene: Scene,
+  options: Options,
+  folder: string,
+  figures: Map<string, Figure>,
+): Promise<readonly unknown[]> {
   const teardown = new Teardown()
   const troubles: string[] = []
   const profile = options.profile === undefined ? undefined : join(options.profile, scene.name)
@@ -49,18 +56,18 @@ async function run(scene: Scene, options: Options, folder: string, figures: Map<
       figures.set(name, { ...measured, unit })
       console.error(`${name}  ${digits(measured.value)} ${unit}`)
     },
+    used: (what) => console.log(`${what}\n`),
     absent: (names, reason) => console.error(`${names.join(', ')}: not measured, ${reason}`),
   }
   await mkdir(bench.folder)
-  let clean: boolean
-  try {
-    await Promise.race([profiled(profile, () => scene.run(bench)), interrupted])
-  } finally {
-    clean = await teardown.run()
-  }
-  rmSync(bench.folder, { recursive: true })
-  if (troubles.length > 0) throw new Error(troubles.join('\n'))
-  if (!clean) throw new Error('not everything ended well')
+  const failures: unknown[] = []
+  await Promise.race([profiled(profile, () => scene.run(bench)), interrupted]).catch((error: unknown) =>
+    failures.push(error),
+  )
+  if (!(await teardown.run())) failures.push(new Error('not everything ended well'))
+  // What has failed may still be starting something in it.
+  if (failures.length === 0) rmSync(bench.folder, { recursive: true })
+  return [...failures, ...troubles]
 }
 
 async function main(): Promise<void> {
@@ -79,8 +86,15 @@ async function main(): Promise<void> {
   console.log(`${await describeMachine(server.version, folder)}\n`)
   const figures = new Map<string, Figure>()
   for (const scene of scenes) {
-    const asked = Object.keys(scene.figures).some((name) => wanted(options, scene, name))
-    if (asked) await run(scene, options, folder, figures)
+    const names = Object.keys(scene.figures)
+    if (!names.some((name) => wanted(options, scene, name))) continue
+    const failures = await run(scene, options, folder, figures)
+    const interruption = failures.find((failure) => failure instanceof Interrupted)
+    if (interruption !== undefined) throw interruption
+    if (failures.length === 0) continue
+    for (const name of names) figures.delete(name)
+    console.error(`${scene.name} failed:`, ...failures)
+    process.exitCode = 1
   }
   console.log(table(figures))
   if (options.json === true) console.log(JSON.stringify(toJson(figures)))
@@ -88,8 +102,10 @@ async function main(): Promise<void> {
 
 try {
   await main()
+  // What has failed may still wait for something that does not come any more.
+  if (process.exitCode === 1) process.exit()
 } catch (error) {
-  console.error(error instanceof Interrupted ? `interrupted by ${error.message}` : error)
-  // What was interrupted, or failed, may still wait for something that does not come any more.
-  process.exit(error instanceof Interrupted ? 130 : 1)
+  if (!(error instanceof Interrupted)) throw error
+  console.error(`interrupted by ${error.message}`)
+  process.exit(130)
 }

@@ -18,6 +18,8 @@ export interface Bench extends Surroundings, Plan {
   wants(name: string): boolean
   /** One that was not asked for is left out. */
   report(name: string, figure: Measured): void
+  /** What was measured that is not ours, with versions. */
+  used(what: string): void
   /** That these figures cannot be had here, which is no failure. */
   absent(names: readonly string[], reason: string): void
   /** What was reported before in this run. */

@@ -6,6 +6,7 @@ import { commands, queries, threeNodes, threeServers } from './commands.ts'
 import { embedded } from './embedded.ts'
 import { kv } from './kv.ts'
 import { memory } from './memory.ts'
+import { redis, restate } from './peers.ts'
 import { replay } from './replay.ts'
 
 export const scenes: readonly Scene[] = [
@@ -20,4 +21,6 @@ export const scenes: readonly Scene[] = [
   embedded,
   replay,
   memory,
+  restate,
+  redis,
 ]
