@@ -7,20 +7,27 @@ export interface Figure {
   readonly unit: Unit
   /** To another figure of the same run; which one is said where the figure is defined. */
   readonly ratio?: number
-  /** CPU time that one operation took in each process, µs. */
-  readonly cpu?: CpuShares
+  /** Of one operation. */
+  readonly times?: Times
+  /** That one operation took in processes of each kind, µs; 0 where there are none of them, `NaN` where the system does not tell. */
+  readonly cpu?: Cpu
 }
 
-export interface CpuShares {
+export interface Times {
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+export interface Cpu {
   readonly client: number
   readonly nodes: number
   readonly servers: number
 }
 
-export const median = (values: readonly number[]): number => quantile(values, 0.5)
-
-/** By the nearest rank; `values` need no order. */
-export function quantile(values: readonly number[], q: number): number {
+/** Of an even number of values the mean of the middle two; `NaN` of none. */
+export function median(values: readonly number[]): number {
   const sorted = Float64Array.from(values).sort()
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (sorted[middle - 1]! + upper) / 2
 }

@@ -1,7 +1,12 @@
-/** Keys, and how often each was written: after a round all of it is asked of the cluster again. */
+/**
+ * Keys, and how often each was written: after a round all of it is asked for again.
+ *
+ * G1. A write counts when it was acknowledged; every count must be found, no more and no less.
+ */
 
 export class Ledger {
   readonly #written: Uint32Array
+  #total = 0
   #random = 1
 
   constructor(keys: number) {
@@ -10,6 +15,11 @@ export class Ledger {
 
   get keys(): number {
     return this.#written.length
+  }
+
+  /** Writes of all keys. */
+  get total(): number {
+    return this.#total
   }
 
   /** A key at random, by a generator that costs nothing (xorshift, G. Marsaglia 2003). */
@@ -24,20 +34,27 @@ export class Ledger {
 
   wrote(key: number): void {
     this.#written[key]!++
+    this.#total++
   }
 
-  /** Reads the rev of each key, `width` at a time. Throws unless each is the number of its acknowledged writes. */
-  async verify(width: number, revOf: (key: string) => Promise<number>): Promise<void> {
+  /** Throws unless `found` is how often this key was written (G1). */
+  check(key: number, found: number): void {
+    const written = this.#written[key]!
+    if (found !== written) throw new Error(`${keyName(key)} has ${found} writes after ${written} acknowledged ones`)
+  }
+
+  /** Runs something for each key, `width` at a time. */
+  async each(width: number, run: (key: number) => Promise<void>): Promise<void> {
     let next = 0
-    const reader = async () => {
-      while (next < this.#written.length) {
-        const key = next++
-        const rev = await revOf(keyName(key))
-        const written = this.#written[key]!
-        if (rev !== written) throw new Error(`${keyName(key)} has rev ${rev} after ${written} acknowledged writes`)
-      }
+    const runner = async () => {
+      while (next < this.#written.length) await run(next++)
     }
-    await Promise.all(Array.from({ length: width }, reader))
+    await Promise.all(Array.from({ length: width }, runner))
+  }
+
+  /** Reads how often each key was written. Throws at the first that is wrong (G1). */
+  verify(width: number, writesOf: (key: string) => Promise<number>): Promise<void> {
+    return this.each(width, async (key) => this.check(key, await writesOf(keyName(key))))
   }
 }
 

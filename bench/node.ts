@@ -4,28 +4,19 @@
  *   node .bench/bench/node.js <servers> <cluster> <dataDir> <replicas>
  */
 import { once } from 'node:events'
+import { performance } from 'node:perf_hooks'
 import { tellParent } from '../examples/support/parent.ts'
 import { createNode } from '../src/index.ts'
 import { Counter } from './counter.ts'
+import { isTrouble } from './node-troubles.ts'
 
 export type NodeMessage =
   | { readonly kind: 'serving'; readonly partitions: number }
-  | { readonly kind: 'replayed'; readonly records: number; readonly bytes: number }
+  /** One partition. `atMs`: since the start of the process. */
+  | { readonly kind: 'replayed'; readonly records: number; readonly bytes: number; readonly atMs: number }
   | { readonly kind: 'trouble'; readonly event: string }
 
 const tellEveryMs = 50
-/** What does not happen to a cluster that nobody disturbs. */
-const troubles: readonly string[] = [
-  'handler.threw',
-  'node.fenced',
-  'output.refused',
-  'partition.fenced',
-  'partition.hash-mismatch',
-  'partition.stopped',
-  'partition.trouble',
-  'store.failed',
-  'transport.disconnected',
-]
 
 const tell = (message: NodeMessage) => tellParent(message)
 const released = once(process, 'disconnect')
@@ -39,8 +30,8 @@ const node = await createNode({
   observer: {
     emit(event) {
       if (event.type === 'partition.replayed') {
-        tell({ kind: 'replayed', records: event.records, bytes: event.bytes })
-      } else if (troubles.includes(event.type)) tell({ kind: 'trouble', event: JSON.stringify(event) })
+        tell({ kind: 'replayed', records: event.records, bytes: event.bytes, atMs: performance.now() })
+      } else if (isTrouble(event)) tell({ kind: 'trouble', event: JSON.stringify(event) })
     },
   },
 })

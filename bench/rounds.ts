@@ -1,61 +1,99 @@
-/** Rounds of a closed loop: one to warm up, then as many as were asked for, of which the median counts. */
-import { closedLoop } from './closed-loop.ts'
-import { cpuMs } from './cpu.ts'
-import { median, quantile, type CpuShares, type Figure } from './figure.ts'
-import type { Bench } from './scene.ts'
+/**
+ * Rounds of a closed loop: one to warm up, then as many as were asked for, of which the median counts.
+ *
+ * R1. The median is taken of each number by itself: of rates, of each percentile, of the CPU time in each kind of process.
+ * R2. What a round has written is verified before the next begins, and that takes none of its time.
+ */
+import { performance } from 'node:perf_hooks'
+import { closedLoop, timeMs } from './closed-loop.ts'
+import { cpuMs } from './proc.ts'
+import { median, type Cpu, type Figure } from './figure.ts'
 
-/** Processes whose CPU time is told beside a rate; this one is the client. */
+/** Processes whose CPU time is told beside a figure. */
 export interface Pids {
-  readonly nodes: readonly number[]
-  readonly servers: readonly number[]
+  /** Beside this process, which always counts as a client. Default: none. */
+  readonly clients?: readonly number[]
+  readonly nodes?: readonly number[]
+  readonly servers?: readonly number[]
 }
 
-const noPids: Pids = { nodes: [], servers: [] }
+export interface Plan {
+  readonly rounds: number
+  /** Of one round. */
+  readonly seconds: number
+}
 
-export interface RoundsOptions {
+export interface Work {
   readonly width: number
   readonly once: () => Promise<unknown>
-  /** Runs after each round, also the first; its time does not count. Default: nothing. */
+  /** Operations that one call of `once` is. Default 1; a call of more has no times. */
+  readonly operations?: number
+  /** What a round is not over without, after its last call; gets the operations of the round. Default: nothing. */
+  readonly settle?: (operations: number) => Promise<void>
+  /** After each round, also the first (R2). Default: nothing. */
   readonly verify?: () => Promise<void>
   readonly pids?: Pids
 }
 
-type Measured = Omit<Figure, 'unit'>
+export type Measured = Omit<Figure, 'unit'>
 
 /** Operations per second. */
-export async function rate(bench: Bench, { width, once, verify, pids = noPids }: RoundsOptions): Promise<Measured> {
-  const rates: number[] = []
-  const shares: CpuShares[] = []
-  for (let round = 0; round <= bench.rounds; round++) {
+export async function rate(plan: Plan, work: Work): Promise<Measured> {
+  const rounds = await run(plan, work)
+  const times = work.operations === undefined ? { times: timesOf(rounds) } : {}
+  return { value: median(rounds.map(({ perSecond }) => perSecond)), ...times, cpu: cpuOf(rounds) }
+}
+
+/** Median time of one operation, ms, of one at a time. */
+export async function halfTime(plan: Plan, work: Omit<Work, 'width'>): Promise<Measured> {
+  const rounds = await run(plan, { ...work, width: 1 })
+  const times = timesOf(rounds)
+  return { value: times.p50Ms, times, cpu: cpuOf(rounds) }
+}
+
+interface Round {
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly cpu: Cpu
+}
+
+async function run({ rounds, seconds }: Plan, work: Work): Promise<readonly Round[]> {
+  const { width, once, operations: each = 1, settle, verify, pids = {} } = work
+  const done: Round[] = []
+  for (let round = 0; round <= rounds; round++) {
     const before = spent(pids)
-    const { perSecond, operations } = await closedLoop({ width, seconds: bench.seconds }, once)
+    const { operations: calls, elapsedMs, times } = await closedLoop({ width, seconds }, once)
+    const operations = calls * each
+    const settlingMs = performance.now()
+    await settle?.(operations)
+    const tookMs = elapsedMs + performance.now() - settlingMs
     const after = spent(pids)
     await verify?.()
     if (round === 0) continue
-    rates.push(perSecond)
-    const share = (part: keyof CpuShares) => ((after[part] - before[part]) * 1_000) / operations
-    shares.push({ client: share('client'), nodes: share('nodes'), servers: share('servers') })
+    const share = (part: keyof Cpu) => ((after[part] - before[part]) * 1_000) / operations
+    done.push({
+      perSecond: (operations / tookMs) * 1_000,
+      p50Ms: timeMs(times, 50),
+      p99Ms: timeMs(times, 99),
+      cpu: { client: share('client'), nodes: share('nodes'), servers: share('servers') },
+    })
   }
-  const middle = (part: keyof CpuShares) => median(shares.map((share) => share[part]))
-  return {
-    value: median(rates),
-    cpu: { client: middle('client'), nodes: middle('nodes'), servers: middle('servers') },
-  }
+  return done
 }
 
-/** Median time of one operation, ms: the median of the rounds' medians. */
-export async function halfTime(bench: Bench, { once, verify }: Omit<RoundsOptions, 'width'>): Promise<Measured> {
-  const medians: number[] = []
-  for (let round = 0; round <= bench.rounds; round++) {
-    const { times } = await closedLoop({ width: 1, seconds: bench.seconds, times: true }, once)
-    await verify?.()
-    if (round > 0) medians.push(quantile(times, 0.5))
-  }
-  return { value: median(medians) }
+const timesOf = (rounds: readonly Round[]) => ({
+  p50Ms: median(rounds.map(({ p50Ms }) => p50Ms)),
+  p99Ms: median(rounds.map(({ p99Ms }) => p99Ms)),
+})
+
+function cpuOf(rounds: readonly Round[]): Cpu {
+  const middle = (part: keyof Cpu) => median(rounds.map(({ cpu }) => cpu[part]))
+  return { client: middle('client'), nodes: middle('nodes'), servers: middle('servers') }
 }
 
-const spent = ({ nodes, servers }: Pids): CpuShares => ({
-  client: cpuMs([process.pid]),
+const spent = ({ clients = [], nodes = [], servers = [] }: Pids): Cpu => ({
+  client: cpuMs([process.pid, ...clients]),
   nodes: cpuMs(nodes),
   servers: cpuMs(servers),
 })

@@ -1,25 +1,31 @@
-/** Figures as a table. */
-import Table from 'cli-table3'
+/** Figures as a table, which is also one in Markdown. */
 import type { Figure } from './figure.ts'
-import type { Scene } from './scene.ts'
 
-export function table(scenes: readonly Scene[], figures: ReadonlyMap<string, Figure>, head: boolean): string {
-  const rows = new Table({
-    ...(head ? { head: ['figure', 'value', 'unit', 'ratio', 'CPU µs: client', 'nodes', 'servers', 'what'] } : {}),
-    style: { head: [], border: [], compact: true },
-    colAligns: ['left', 'right', 'left', 'right', 'right', 'right', 'right', 'left'],
-  })
-  for (const scene of scenes) {
-    for (const [name, { what }] of Object.entries(scene.figures)) {
-      const figure = figures.get(name)
-      if (figure === undefined) continue
-      const { value, unit, ratio, cpu } = figure
-      const micros = [cpu?.client, cpu?.nodes, cpu?.servers].map((us) => (us === undefined ? '' : us.toFixed(1)))
-      rows.push([name, number(value), unit, ratio === undefined ? '' : ratio.toFixed(2), ...micros, what])
-    }
-  }
-  return rows.toString()
+const head = ['figure', 'value', 'unit', 'ratio', 'p50 ms', 'p99 ms', 'CPU µs: client', 'nodes', 'servers']
+const toTheLeft = new Set(['figure', 'unit'])
+
+export function table(figures: ReadonlyMap<string, Figure>): string {
+  const rows = [...figures].map(([name, { value, unit, ratio, times, cpu }]) => [
+    name,
+    digits(value),
+    unit,
+    digits(ratio),
+    ...[times?.p50Ms, times?.p99Ms].map(digits),
+    ...[cpu?.client, cpu?.nodes, cpu?.servers].map(digits),
+  ])
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)))
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  const padded = (row: readonly string[]) =>
+    line(row.map((cell, i) => (toTheLeft.has(head[i]!) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))))
+  const rule = line(
+    head.map((title, i) => (toTheLeft.has(title) ? '-'.repeat(widths[i]!) : `${'-'.repeat(widths[i]! - 1)}:`)),
+  )
+  return [padded(head), rule, ...rows.map(padded)].join('\n')
 }
 
-const number = (value: number): string =>
-  value >= 100 ? Math.round(value).toLocaleString('en') : value.toLocaleString('en', { maximumSignificantDigits: 3 })
+/** Three significant ones, or all before the point; nothing for what is not known. */
+export function digits(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value) || value === 0) return ''
+  if (value >= 100) return Math.round(value).toLocaleString('en')
+  return value.toLocaleString('en', { maximumSignificantDigits: 3 })
+}

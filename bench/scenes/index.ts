@@ -1,6 +1,26 @@
 /** All scenes, in the order in which they run: what others are compared with comes first. */
 import type { Scene } from '../scene.ts'
 import { baselines, unsyncedBaselines } from './baselines.ts'
+import { changes } from './changes.ts'
 import { commands, queries, threeNodes, threeServers } from './commands.ts'
+import { embedded } from './embedded.ts'
+import { kv } from './kv.ts'
+import { memory } from './memory.ts'
+import { redis, restate } from './peers.ts'
+import { replay } from './replay.ts'
 
-export const scenes: readonly Scene[] = [baselines, unsyncedBaselines, commands, queries, threeNodes, threeServers]
+export const scenes: readonly Scene[] = [
+  baselines,
+  unsyncedBaselines,
+  commands,
+  threeNodes,
+  threeServers,
+  queries,
+  kv,
+  changes,
+  embedded,
+  replay,
+  memory,
+  restate,
+  redis,
+]
