@@ -2,6 +2,7 @@
  * A node's lease: one key in the registry, `lease.<node id>`, renewed by CAS. Who is alive is decided there and nowhere else (O5).
  */
 import { HoldfastError } from '../protocol/errors.ts'
+import { parseJsonText } from '../protocol/json-text.ts'
 import { isNodeId, type Incarnation, type NodeId, type NodeRef } from '../protocol/ids.ts'
 
 export interface NodeLease extends NodeRef {
@@ -26,7 +27,7 @@ export const encodeLease = (lease: NodeLease): Uint8Array => Buffer.from(JSON.st
 export function decodeLease(value: Uint8Array): NodeLease {
   let lease: unknown
   try {
-    lease = JSON.parse(Buffer.from(value).toString())
+    lease = parseJsonText(value)
   } catch (cause) {
     throw new HoldfastError('INVALID', 'this is not a lease: it is not JSON', { cause })
   }

@@ -22,7 +22,7 @@ import type { Request } from '../protocol/frames.ts'
 import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { decodeValue, encodeValue } from '../protocol/values.ts'
+import { decodeInput, decodeValue, encodeValue } from '../protocol/values.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { inDoubt, notExecuted, notFound, overloaded } from './answers.ts'
 import { Committer, type CommittedRecord } from './committer.ts'
@@ -456,7 +456,7 @@ function answerQuery(
     }
   }
   try {
-    const parsed = parseInput(definition, name, decodeValue(input))
+    const parsed = parseInput(definition, name, decodeInput(input))
     return parsed instanceof Promise ? parsed.then(answer, refused) : answer(parsed)
   } catch (error) {
     return refused(error)

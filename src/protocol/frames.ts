@@ -17,10 +17,11 @@ import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
 import { joinPieces, PieceCutter } from './pieces.ts'
 import { readValue, writeValue } from './value-bytes.ts'
+import { maxWeight } from './value-format.ts'
 
 export const frameVersion = 2
 
-/** Most requests in one frame; a client splits above it, a node refuses. */
+/** Most requests in one frame; a client splits above it, a node refuses. Replies likewise. */
 export const maxRequestsInFrame = 8_192
 
 /** Characters of an error's message or path; what is longer is cut. */
@@ -144,7 +145,7 @@ export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
   const head = 3
   const fields = 3
   const count = (flat.length - head) / fields
-  if (!Number.isInteger(count) || count < 0) throw malformed('number of fields')
+  if (!Number.isInteger(count) || count < 0 || count > maxRequestsInFrame) throw malformed('number of fields')
   const values = new PieceCutter(bytesOf(flat[2]))
   const replies = new Array<Reply>(count)
   for (let i = 0, at = head; i < count; i++, at += fields) {
@@ -187,7 +188,7 @@ function decodeReply(
 function unpackFlat(bytes: Uint8Array): unknown[] {
   let flat: unknown
   try {
-    flat = readValue(bytes, true)
+    flat = readValue(bytes, true, maxWeight)
   } catch (cause) {
     throw malformed('msgpack', cause)
   }

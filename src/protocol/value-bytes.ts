@@ -51,10 +51,10 @@ export function writeValue(value: unknown): Uint8Array {
 
 /**
  * The value of some bytes. Throws `INVALID` for all that is none. The value shares no memory with the bytes, unless `views` asks for
- * it: then Uint8Arrays in it are views of `source`, for who uses them at once or owns it.
+ * it: then Uint8Arrays in it are views of `source`, for who uses them at once or owns it. What comes from outside has a `maxWeight`.
  */
-export function readValue(source: Uint8Array, views = false): Value {
-  const oddities = scanValue(source)
+export function readValue(source: Uint8Array, views = false, maxWeight = Number.POSITIVE_INFINITY): Value {
+  const oddities = scanValue(source, maxWeight)
   // A view: msgpackr leaves a property behind on what it reads, and gives Buffers for a Buffer.
   const bytes =
     oddities === undefined

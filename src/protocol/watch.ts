@@ -14,6 +14,7 @@
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { parseCursor } from './cursor.ts'
+import { parseJsonText } from './json-text.ts'
 import { checkName, maxNameBytes } from './subjects.ts'
 
 /** Most changes in one page, and the default. */
@@ -114,7 +115,8 @@ export const encodePageError = (code: ErrorCode, message: string): Uint8Array =>
 
 /** Throws `INVALID`. Cursors are taken as texts; `parseCursor` reads them. */
 export function decodePageMessage(bytes: Uint8Array): PageMessage {
-  const message = objectOf(bytes)
+  // A state may weigh anything: its owner has it, and has bounded its bytes.
+  const message = objectOf(bytes, Number.POSITIVE_INFINITY)
   if (message.end === true) {
     return {
       kind: 'end',
@@ -145,12 +147,10 @@ export function decodePageMessage(bytes: Uint8Array): PageMessage {
   }
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
-function objectOf(bytes: Uint8Array): Record<string, unknown> {
+function objectOf(bytes: Uint8Array, maxWeight?: number): Record<string, unknown> {
   let parsed: unknown
   try {
-    parsed = JSON.parse(utf8.decode(bytes))
+    parsed = parseJsonText(bytes, maxWeight)
   } catch (cause) {
     throw invalid('no JSON', cause)
   }
