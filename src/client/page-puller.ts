@@ -3,7 +3,7 @@
  *
  * G1. One pull at a time. Its messages carry its number in their subject: what comes for another pull is not looked at.
  * G2. A page counts only when it is whole: as many changes as its end says, in ascending order, all after the position that was asked
- *     from. Else nothing of it is used, and the same position is asked again.
+ *     from. Else nothing of it is used, and the same position is asked again. So is where there are more than a page may have.
  * G3. The position moves to the `next` of a whole page, and never otherwise.
  * G4. After a page that was handed over, the next pull begins once that was taken (`resume`): at most one page is ever kept.
  * G5. A pull begins when the doorbell rings, when the last page said that there is more, and every 2 s for want of both. Under a steady
@@ -22,6 +22,7 @@ import type { PartitionId } from '../protocol/ids.ts'
 import {
   decodePageMessage,
   encodeWatchRequest,
+  maxPageChanges,
   type PageChange,
   type PageEnd,
   type PageError,
@@ -151,8 +152,9 @@ export class PagePuller {
     } catch {
       return this.#failed()
     }
-    if (part.kind === 'change') this.#changes.push(part)
-    else if (part.kind === 'end') this.#onEnd(part)
+    if (part.kind === 'change') {
+      if (this.#changes.push(part) > maxPageChanges) this.#failed()
+    } else if (part.kind === 'end') this.#onEnd(part)
     else this.#onRefusal(part)
   }
 

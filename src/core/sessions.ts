@@ -6,7 +6,7 @@
  *     is in flight.
  * D2. A session ends `sessionTermMs` of partition time after its last contact; an inherited one counts from the claim. A record that ends
  *     it may have been made while a turn of it was still in flight: who was in contact meanwhile goes on.
- * D3. The numbers of sessions and of replies are bounded. At the bound new commands are refused (`OVERLOADED`); nothing is forgotten early.
+ * D3. The numbers of sessions and of replies, and the bytes of these, are bounded. At the bound new commands are refused (`OVERLOADED`); nothing is forgotten early.
  */
 import type { SessionId } from '../protocol/ids.ts'
 import type { CommitRecord } from '../protocol/record.ts'
@@ -37,6 +37,7 @@ export interface SessionChanges {
 export class Sessions {
   readonly #sessions = new Map<SessionId, Session>()
   #replies = 0
+  #replyBytes = 0
 
   get count(): number {
     return this.#sessions.size
@@ -44,6 +45,11 @@ export class Sessions {
 
   get replies(): number {
     return this.#replies
+  }
+
+  /** Of all replies. */
+  get replyBytes(): number {
+    return this.#replyBytes
   }
 
   /** Puts back what a store held. */
@@ -58,8 +64,7 @@ export class Sessions {
   restoreReply(session: SessionId, number: number, reply: Uint8Array): void {
     const found = this.#sessions.get(session)
     if (found === undefined || number < found.low) return
-    if (!found.replies.has(number)) this.#replies++
-    found.replies.set(number, reply)
+    this.#keep(found, number, reply)
   }
 
   has(session: SessionId): boolean {
@@ -87,8 +92,7 @@ export class Sessions {
       found.lastContactMs = record.time
       if (low > found.low) {
         for (const number of settledNumbers(found, low)) {
-          if (!found.replies.delete(number)) continue
-          this.#replies--
+          if (!this.#drop(found, number)) continue
           changes.forgotten.push({ session, number })
         }
         found.low = low
@@ -100,10 +104,9 @@ export class Sessions {
       const { session } = record.sessions[turn.session]!
       const found = this.#sessions.get(session)!
       if (turn.number < found.low) continue
-      if (!found.replies.has(turn.number)) this.#replies++
       // A copy: a small reply may be a view of a large block, which would stay as long as it does.
       const reply = new Uint8Array(turn.reply)
-      found.replies.set(turn.number, reply)
+      this.#keep(found, turn.number, reply)
       changes.remembered.push({ session, number: turn.number, reply })
     }
     return changes
@@ -118,11 +121,29 @@ export class Sessions {
     return ended
   }
 
+  #keep({ replies }: Session, number: number, reply: Uint8Array): void {
+    const former = replies.get(number)
+    if (former === undefined) this.#replies++
+    this.#replyBytes += reply.length - (former?.length ?? 0)
+    replies.set(number, reply)
+  }
+
+  #drop({ replies }: Session, number: number): boolean {
+    const reply = replies.get(number)
+    if (reply === undefined) return false
+    replies.delete(number)
+    this.#replies--
+    this.#replyBytes -= reply.length
+    return true
+  }
+
   #end(session: SessionId, timeMs: number, changes: SessionChanges): void {
     const found = this.#sessions.get(session)
     if (found === undefined || timeMs - found.lastContactMs < sessionTermMs) return
-    for (const number of found.replies.keys()) changes.forgotten.push({ session, number })
-    this.#replies -= found.replies.size
+    for (const number of found.replies.keys()) {
+      changes.forgotten.push({ session, number })
+      this.#drop(found, number)
+    }
     this.#sessions.delete(session)
     changes.ended.push(session)
   }

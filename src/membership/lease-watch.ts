@@ -2,7 +2,8 @@
  * What this node sees of all leases, and the deaths that it declares. The judgement is core/leases.ts; a death is a CAS on the lease
  * against the revision that was judged, so that a node that has renewed meanwhile lives (O5).
  *
- * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts.
+ * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts. A value that is
+ * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others.
  */
 import {
   beginLeaseWatch,
@@ -21,7 +22,7 @@ import type { Registry } from '../ports/registry.ts'
 import type { Subscription, Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
-import { decodeLease, encodeLease, leasePrefix, type NodeLease } from './lease.ts'
+import { decodeLease, encodeLease, leaseKey, leasePrefix, type NodeLease } from './lease.ts'
 
 export interface LeaseWatchOptions {
   readonly self: NodeId
@@ -147,7 +148,11 @@ export class LeaseWatch {
       if (seen !== undefined) this.#options.onChange()
       return
     }
-    const lease = decodeLease(value)
+    const lease = leaseOf(key, value)
+    if (lease === undefined) {
+      this.#options.observer.emit({ type: 'message.dropped', subject: key, reason: 'malformed' })
+      return
+    }
     this.#leases.set(key, { lease, revision })
     this.#observations =
       lease.state === 'alive'
@@ -157,6 +162,15 @@ export class LeaseWatch {
     const { observer, self } = this.#options
     if (lease.state === 'left' && seen !== undefined) observer.emit({ type: 'member.left', node: lease.id, by: self })
     this.#options.onChange()
+  }
+}
+
+function leaseOf(key: string, value: Uint8Array): NodeLease | undefined {
+  try {
+    const lease = decodeLease(value)
+    return key === leaseKey(lease.id) ? lease : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -33,7 +33,7 @@ export function decodeLease(value: Uint8Array): NodeLease {
   }
   const { id, incarnation, state, host, zone, weight, draining, renewal } = (lease ?? {}) as Record<string, unknown>
   const texts = [incarnation, host, zone].every((field) => typeof field === 'string')
-  const numbers = [weight, renewal].every((field) => typeof field === 'number' && field >= 0)
+  const numbers = [weight, renewal].every((field) => Number.isFinite(field) && (field as number) >= 0)
   const known = state === 'alive' || state === 'dead' || state === 'left'
   if (typeof id !== 'string' || !isNodeId(id) || !texts || !numbers || !known || typeof draining !== 'boolean') {
     throw new HoldfastError('INVALID', 'this is not a lease: a field is missing or of another type')

@@ -6,6 +6,7 @@
  * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6), with what is
  *     left of their patience. Where it does not come to that they are answered `moved`.
  * X3. A crash drops everything without a flush or a word.
+ * X4. At most `maxWatching` pages of changes are made at a time; one more is `OVERLOADED`.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
@@ -77,6 +78,7 @@ export class PartitionHost {
   #held: Held[] | undefined
   /** Of the inputs that are held. */
   #heldBytes = 0
+  #watching = 0
   #crashed = false
   /** Set once the partition has stopped. */
   #stopped: Answer | undefined
@@ -171,15 +173,23 @@ export class PartitionHost {
     this.#held.push({ incoming, sinceMs: clock.monotonic() })
   }
 
-  /** Answers a watcher with one page, where this node is the owner. */
+  /** Answers a watcher with one page, where this node is the owner (X4). Rejects never. */
   async watch(request: Uint8Array, inbox: string): Promise<void> {
-    const { partition, generation, transport } = this.#options
+    const { partition, generation, transport, observer, subjects } = this.#options
     const owner = this.#owner
-    if (owner === undefined) {
-      transport.publish(inbox, encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again'))
-      return
+    try {
+      if (owner === undefined) return transport.publish(inbox, pageNotOwned)
+      if (this.#watching >= maxWatching) return transport.publish(inbox, pageOverloaded)
+      this.#watching++
+      await sendPage(
+        { partition, generation, history: owner.history, states: owner, transport },
+        request,
+        inbox,
+      ).finally(() => this.#watching--)
+    } catch {
+      // A subject that is an inbox, and that the transport will not have.
+      observer.emit({ type: 'message.dropped', subject: subjects.watch(partition), reason: 'reply-subject' })
     }
-    await sendPage({ partition, generation, history: owner.history, states: owner, transport }, request, inbox)
   }
 
   /** Answers a scan, where this node is the owner. */
@@ -256,5 +266,12 @@ export class PartitionHost {
   }
 }
 
+const maxWatching = 256
+
 const damaged = 'it could not be read'
+const pageNotOwned = encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again')
+const pageOverloaded = encodePageError(
+  'OVERLOADED',
+  `this owner makes ${maxWatching} pages already; ask again a little later`,
+)
 const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')

@@ -154,6 +154,7 @@ export class Owner {
       mailboxBytes: settings.mailboxBytes,
       maxSessions: settings.maxSessions,
       maxReplies: settings.maxReplies,
+      maxReplyBytes: settings.maxReplyBytes,
       maxKeptKeys: settings.maxKeptKeys,
       maxKeptKeyBytes: settings.maxKeptKeyBytes,
       tombstoneMs: settings.tombstoneMs,

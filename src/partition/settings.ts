@@ -22,6 +22,8 @@ export interface PartitionSettings {
   readonly maxSessions: number
   /** Replies remembered at most, of all sessions. */
   readonly maxReplies: number
+  /** Bytes of them, at most. */
+  readonly maxReplyBytes: number
   /** Idempotency keys kept at most; beyond it `OVERLOADED` for new ones. */
   readonly maxKeptKeys: number
   /** Bytes of their replies, at most. */
@@ -49,6 +51,7 @@ export const defaultPartitionSettings: PartitionSettings = {
   mailboxBytes: 32 * 1_024 * 1_024,
   maxSessions: 100_000,
   maxReplies: 1_000_000,
+  maxReplyBytes: 256 * 1_024 * 1_024,
   maxKeptKeys: 1_000_000,
   maxKeptKeyBytes: 1_024 * 1_024 * 1_024,
   tombstoneMs: 24 * 3_600_000,

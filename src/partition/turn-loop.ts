@@ -39,6 +39,8 @@ export interface TurnLoopOptions extends KeptRepliesOptions {
   readonly maxSessions: number
   /** Replies remembered at most. Default 1,000,000. */
   readonly maxReplies: number
+  /** Bytes of them, at most. Default 256 MiB. */
+  readonly maxReplyBytes: number
   /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
   readonly tombstoneMs: number
   /** Bytes of state and reply of one turn, at most: they have to fit into one record. */
@@ -172,12 +174,13 @@ export class TurnLoop {
   }
 
   #hasRoom(turn: Turn): boolean {
-    const { mailboxTurns, mailboxBytes, maxSessions, maxReplies, replica } = this.#options
+    const { mailboxTurns, mailboxBytes, maxSessions, maxReplies, maxReplyBytes, replica } = this.#options
     const { sessions } = replica
     return (
       this.#count < mailboxTurns &&
       this.#bytes + turn.input.length <= mailboxBytes &&
       sessions.replies + this.#count < maxReplies &&
+      sessions.replyBytes < maxReplyBytes &&
       (sessions.count < maxSessions || sessions.has(turn.session))
     )
   }

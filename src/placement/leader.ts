@@ -7,6 +7,8 @@
  *     answer in time, the target is named all the same and fences it (O6). If it says that it cannot, the note is taken back.
  * PL3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
+ * PL5. No report moves a partition's epoch on by more than `farthestEpochs`: epochs only grow, in the log too, and one that was made up
+ *     could use up all there are.
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
@@ -38,6 +40,8 @@ export interface LeaderOptions {
   readonly maxMoves: number
 }
 
+/** A table that was put back from a copy is behind its logs by less. */
+const farthestEpochs = 1_000_000
 const firstBackOffMs = 2_000
 const longestBackOffMs = 60_000
 
@@ -176,7 +180,7 @@ export class Leader {
     void this.#exclusively(async () => {
       await this.#options.tables.refresh()
       const about = (entry: PlacementEntry, p: number) =>
-        p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch
+        p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch && epoch - entry.epoch <= farthestEpochs
       if (report.op === 'epoch-spent') {
         await this.#change((entry, p) => (about(entry, p) ? named(entry, node, nextEpoch(epoch)) : entry))
         return

@@ -121,6 +121,7 @@ class Bench {
       mailboxBytes: 1_000_000,
       maxSessions: 1_000,
       maxReplies: 10_000,
+      maxReplyBytes: 1_000_000,
       maxKeptKeys: 100,
       maxKeptKeyBytes: 10_000,
       tombstoneMs: 1_000,
