@@ -1,0 +1,283 @@
+/**
+ * Hostile messages by the million: what they are, where they go, and whether all is well afterwards.
+ *
+ * FZ1. Everything comes from a seed: the n-th round of a seed is the same again, alone. Each round has a cluster of its own.
+ * FZ2. Half of the frames go to a decoder, which gives a value or an error with one of its codes; the others go the whole way, by the
+ *      transport to nodes and clients. Where a door has no way, or no decoder, all go the other way.
+ * FZ3. The event loop is never held for longer than `mostBlockedMs` by one message. Frames are sent in batches; where a batch held it for
+ *      longer, each of its frames is sent again to a cluster of its own, several times, and its shortest time counts: others use the machine, too.
+ * FZ4. After each round the cluster is judged (attacked-cluster.ts), and memory after a collection.
+ */
+import { isHoldfastError, messageOf } from '../../src/protocol/errors.ts'
+import type { Headers } from '../../src/ports/transport.ts'
+import { SeededRandom } from '../../src/testing/seeded-random.ts'
+import { AttackedCluster, evilSubject } from './attacked-cluster.ts'
+import { readCorpus, type Corpus } from './corpus.ts'
+import { decoders, parts, typedCodes } from './decoders.ts'
+import { doors, type Door } from './doors.ts'
+import { forged } from './forgeries.ts'
+import { bombs } from './hostile-bytes.ts'
+import { mutated } from './mutations.ts'
+
+export const mostBlockedMs = 50
+export const roundFrames = 250_000
+const batchFrames = 256
+const batchMs = 12
+/** One frame of so many is large. */
+const bombEvery = 4_000
+const echoEveryFrames = 200
+/** A client repeats a command for so long, and an owner knows it for longer (R3). */
+const echoTermMs = 80_000
+/** Deliveries of which the shortest time counts. */
+const confirmations = 7
+
+export interface CampaignOptions {
+  readonly seed: string
+  readonly frames: number
+  /** Names of doors; default all. */
+  readonly only?: readonly string[]
+  readonly firstRound?: number
+  readonly onRound?: (report: Report) => void
+}
+
+export interface Report {
+  frames: number
+  rounds: number
+  violations: { readonly round: number; readonly what: string }[]
+  /** By the names of doors. */
+  readonly byDoor: Record<string, number>
+  /** Read as what they are, and refused. */
+  read: number
+  refused: number
+  dropped: number
+  acknowledged: number
+  /** The longest that one message held the event loop, ms. */
+  blockedMs: number
+  blockedBy: string
+  /** Above what it was after the first collection, MiB. */
+  grownMiB: number
+  peakMiB: number
+}
+
+interface Frame {
+  readonly door: Door
+  readonly data: Buffer
+  readonly subject: string | undefined
+  readonly reply: string | undefined
+  readonly headers: Headers | undefined
+}
+
+const mebibyte = 1_024 * 1_024
+
+export async function campaign(options: CampaignOptions): Promise<Report> {
+  const report: Report = {
+    ...{ frames: 0, rounds: 0, violations: [], byDoor: {}, read: 0, refused: 0, dropped: 0, acknowledged: 0 },
+    ...{ blockedMs: 0, blockedBy: '', grownMiB: 0, peakMiB: 0 },
+  }
+  const corpus = readCorpus()
+  const large = bombs()
+  const collect = globalThis.gc
+  // What is compiled, cached and made once is there before the measuring begins.
+  await new Round(options, report, -1, corpus, large).run(Math.min(options.frames, 20_000))
+  Object.assign(report, { frames: 0, byDoor: {}, read: 0, refused: 0, dropped: 0, acknowledged: 0 })
+  collect?.()
+  const beforeMiB = process.memoryUsage.rss() / mebibyte
+  for (let round = options.firstRound ?? 0; report.frames < options.frames; round++) {
+    await new Round(options, report, round, corpus, large).run(Math.min(roundFrames, options.frames - report.frames))
+    report.peakMiB = Math.max(report.peakMiB, process.memoryUsage.rss() / mebibyte - beforeMiB)
+    collect?.()
+    report.grownMiB = Math.max(report.grownMiB, process.memoryUsage.rss() / mebibyte - beforeMiB)
+    report.rounds++
+    options.onRound?.(report)
+  }
+  return report
+}
+
+class Round {
+  readonly #report: Report
+  readonly #number: number
+  readonly #corpus: Corpus
+  readonly #large: ReturnType<typeof bombs>
+  readonly #random: SeededRandom
+  readonly #doors: readonly Door[]
+  #cluster!: AttackedCluster
+  /** For confirmations (FZ3). */
+  #other: AttackedCluster | undefined
+  readonly #name: string
+
+  constructor(
+    { seed, only }: CampaignOptions,
+    report: Report,
+    number: number,
+    corpus: Corpus,
+    large: ReturnType<typeof bombs>,
+  ) {
+    this.#report = report
+    this.#number = number
+    this.#corpus = corpus
+    this.#large = large
+    this.#name = `${seed}/${number}`
+    this.#random = new SeededRandom(this.#name)
+    const wanted = doors.filter(({ name }) => only === undefined || only.includes(name))
+    this.#doors = wanted.flatMap((door) => Array.from({ length: door.share }, () => door))
+  }
+
+  async run(frames: number): Promise<void> {
+    this.#cluster = await AttackedCluster.begin(this.#name)
+    const agedAt = Math.floor(frames * 0.6)
+    for (let sent = 0; sent < frames;) {
+      const batch: Frame[] = []
+      for (; sent < frames && batch.length < batchFrames; sent++) {
+        if (this.#random.below(bombEvery) === 0) await this.#deliver([this.#bomb()])
+        else batch.push(this.#frame())
+        if (sent % echoEveryFrames === 0) this.#echo()
+        // Sessions end, entries expire, leases are renewed many times.
+        if (sent === agedAt) await this.#cluster.pass(130_000)
+      }
+      await this.#deliver(batch)
+    }
+    this.#report.frames += frames
+    await this.#cluster.judge()
+    for (const what of this.#cluster.violations) this.#violation(what)
+    this.#report.dropped += this.#cluster.dropped
+    this.#report.acknowledged += this.#cluster.acknowledged
+    await this.#cluster.close()
+    await this.#other?.close()
+  }
+
+  #violation(what: string): void {
+    this.#report.violations.push({ round: this.#number, what })
+  }
+
+  #frame(): Frame {
+    const random = this.#random
+    const door = random.pick(this.#doors)!
+    const data = random.chance(0.6)
+      ? mutated(random, this.#corpus[door.form], door.json ? 'json' : 'binary')
+      : forged(door.form, random, this.#cluster)
+    return this.#addressed(door, data)
+  }
+
+  #bomb(): Frame {
+    const random = this.#random
+    const door = random.pick(this.#doors)!
+    const data = random.pick(door.json ? this.#large.json : this.#large.packed)!
+    if (door.form !== 'request-frame' || random.chance(0.3)) return this.#addressed(door, data)
+    // As an input, of which a frame that is right knows nothing.
+    const name = random.pick(['keep', 'later', 'read'])
+    return this.#addressed(door, inFrame(data, random.below(1_000_000), name))
+  }
+
+  #addressed(door: Door, data: Buffer): Frame {
+    const random = this.#random
+    const reply = random.chance(0.9)
+      ? `_INBOX.nobody.${random.below(100)}`
+      : random.pick([undefined, evilSubject, '_INBOX'])
+    const subject = door.at?.(random, this.#cluster)
+    return { door, data, subject, reply, headers: door.headers?.(random) }
+  }
+
+  /** Frames of the echoed client once more, as they were. */
+  #echo(): void {
+    const { echoed, attacker, world, subjects } = this.#cluster
+    const sent = this.#random.pick(echoed.sent)
+    if (sent === undefined || world.clock.monotonic() - sent.atMs > echoTermMs) return
+    const anywhere = this.#random.chance(0.3) ? subjects.partition(this.#random.below(4) as never) : sent.subject
+    for (let times = 1 + this.#random.below(3); times > 0; times--) {
+      attacker.transport.publish(anywhere, sent.data, { reply: '_INBOX.nobody.0' })
+    }
+  }
+
+  async #deliver(batch: readonly Frame[]): Promise<void> {
+    const started = performance.now()
+    for (const frame of batch) this.#give(frame, this.#cluster)
+    const givenMs = performance.now() - started
+    const heldMs = await this.#cluster.pass(batch.length === 1 ? 50 : batchMs)
+    if (givenMs <= mostBlockedMs && heldMs <= mostBlockedMs) {
+      if (batch.length === 1) this.#note(batch[0]!, Math.max(givenMs, heldMs))
+      return
+    }
+    for (const frame of batch) await this.#confirm(frame)
+  }
+
+  /** FZ2. To one of both ways; the choice is the frame's own. */
+  #give({ door, data, subject, reply, headers }: Frame, cluster: AttackedCluster): void {
+    this.#report.byDoor[door.name] = (this.#report.byDoor[door.name] ?? 0) + 1
+    const whole = subject !== undefined || door.put !== undefined
+    if (!whole || (data.length + (reply?.length ?? 0)) % 2 === 0) return this.#decode(door, data)
+    if (door.put !== undefined) return this.#put(door, data, cluster)
+    try {
+      const options = { ...(reply === undefined ? {} : { reply }), ...(headers === undefined ? {} : { headers }) }
+      cluster.attacker.transport.publish(subject!, data, options)
+    } catch (error) {
+      // The wire itself has refused it.
+      if (!isHoldfastError(error, 'INVALID')) throw error
+    }
+  }
+
+  #put(door: Door, data: Buffer, cluster: AttackedCluster): void {
+    // Who may write to the registry may write what is true there, and is believed.
+    if (door.form === 'lease' && reads(door, data)) return
+    door.put!(data, this.#random.fork(String(data.length)), cluster)
+  }
+
+  #decode(door: Door, data: Buffer): void {
+    const part = data.length % 8 === 0 ? parts[(data.length >> 3) % parts.length] : undefined
+    for (const decode of part === undefined ? [decoders[door.form]] : [decoders[door.form], part]) {
+      try {
+        decode(data)
+        this.#report.read++
+      } catch (error) {
+        this.#report.refused++
+        const code = isHoldfastError(error) ? error.code : undefined
+        if (code === undefined || !typedCodes.has(code)) {
+          this.#violation(`${door.name}: ${messageOf(error)} for ${shown(data)}`)
+        }
+      }
+    }
+  }
+
+  /** FZ3 */
+  async #confirm(frame: Frame): Promise<void> {
+    let shortestMs = Number.POSITIVE_INFINITY
+    for (let n = 0; n < confirmations && shortestMs > mostBlockedMs; n++) {
+      this.#other ??= await AttackedCluster.begin(`${this.#name}/again`)
+      const started = performance.now()
+      this.#give(frame, this.#other)
+      const givenMs = performance.now() - started
+      shortestMs = Math.min(shortestMs, Math.max(givenMs, await this.#other.pass(50)))
+    }
+    this.#note(frame, shortestMs)
+    if (shortestMs <= mostBlockedMs) return
+    this.#violation(`${frame.door.name}: ${shortestMs.toFixed(0)} ms for ${frame.subject} ${shown(frame.data)}`)
+  }
+
+  #note({ door, data }: Frame, ms: number): void {
+    if (ms <= this.#report.blockedMs) return
+    this.#report.blockedMs = ms
+    this.#report.blockedBy = `${door.name}, ${data.length} bytes`
+  }
+}
+
+function reads(door: Door, data: Buffer): boolean {
+  try {
+    decoders[door.form](data)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const shown = (data: Buffer) =>
+  data.length <= 96 ? data.toString('base64') : `${data.length} bytes that begin with ${data.toString('base64', 0, 96)}`
+
+/** A request frame of one request that has these bytes as its input, which nothing has looked at. */
+function inFrame(input: Buffer, number: number, name: string): Buffer {
+  const u32 = (head: number, n: number) => Buffer.of(head, n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255)
+  const text = (said: string) => Buffer.concat([Buffer.of(0xa0 + said.length), Buffer.from(said)])
+  return Buffer.concat([
+    Buffer.of(0x9d, 2, 4),
+    ...[text('bomber'), Buffer.of(0), u32(0xc6, input.length), input, Buffer.of(0), u32(0xce, number)],
+    ...[text('prey'), text('k1'), text(name), u32(0xce, input.length), u32(0xce, 10_000), Buffer.of(0xc0)],
+  ])
+}
