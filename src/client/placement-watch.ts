@@ -4,7 +4,8 @@
  * H1. Until a first view is known it asks every 250 ms, while there is a connection.
  * H2. Later it asks when it is told that something looks wrong, at most every 100 ms: broadcasts may be lost.
  * H3. A broadcast that was wrong, from whoever may send one, is believed no longer than something looks wrong: two answers in a row that
- *     are both older, or one with another count of partitions, put it right. One alone may come from a node that lags behind.
+ *     are both older, or one with another count of partitions, put it right. One alone may come from a node that lags behind. The count
+ *     itself is never taken from a broadcast: watches and scans go by it for as long as they live.
  */
 import { decodeView, type PlacementView } from '../core/table.ts'
 import type { Timer } from '../ports/clock.ts'
@@ -69,7 +70,10 @@ export class PlacementWatch {
       this.#ports.observer.emit({ type: 'message.dropped', subject: message.subject, reason: 'malformed' })
       return
     }
-    this.learn(view, message.subject === this.#options.inbox && this.#isCertain(view))
+    const isAnswer = message.subject === this.#options.inbox
+    if (isAnswer || view.owners.length === this.#options.routing.partitions) {
+      this.learn(view, isAnswer && this.#isCertain(view))
+    } else this.ask()
   }
 
   /** `certain`: also where it is older than what is known. */

@@ -132,6 +132,8 @@ const commitParts = 6
 const turnFields = 4
 const mutationFields = 5
 const outputFields = 3
+/** What the lists of an empty record weigh, and more. */
+const smallestWeight = 1_024
 /** In place of the length of a state. */
 const deleted = null
 const collected = false
@@ -188,7 +190,8 @@ function encodeBody(record: LogRecord): unknown {
 export function decodeRecord(bytes: Uint8Array): LogRecord {
   let fields: unknown
   try {
-    fields = readValue(bytes, true)
+    // Flat lists: nothing in a record weighs more than its bytes do, but for the heads of its lists.
+    fields = readValue(bytes, true, bytes.length + smallestWeight)
   } catch (cause) {
     throw undecodable('msgpack', cause)
   }

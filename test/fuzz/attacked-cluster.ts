@@ -42,7 +42,8 @@ const forbidden: ReadonlySet<HoldfastEvent['type']> = new Set([
   'task.stopped',
 ])
 const mostViolations = 20
-const pauseMs = 40
+const busyPaceMs = 60
+const idlePaceMs = 10_000
 const appendsToKey = 40
 
 export class AttackedCluster {
@@ -66,8 +67,11 @@ export class AttackedCluster {
   >()
   readonly #seen = new Map<string, number>()
   readonly #work: Promise<void>[] = []
+  /** Between two things that an honest client does, virtual ms. */
+  #paceMs = busyPaceMs
   #acknowledged = 0
   #stopped = false
+  #closed = false
 
   private constructor(seed: string) {
     this.random = new SeededRandom(seed)
@@ -75,7 +79,9 @@ export class AttackedCluster {
     this.streams = new MemoryStreams(this.world.clock)
     this.streams.create(streamName)
     this.attacker = this.world.start('attacker')
-    this.attacker.transport.subscribe('evil.>', ({ subject }) => this.violation(`a node spoke to ${subject}`))
+    this.attacker.transport.subscribe('evil.>', ({ subject, noResponders }) => {
+      if (!noResponders) this.violation(`a node spoke to ${subject}`)
+    })
   }
 
   static async begin(seed: string): Promise<AttackedCluster> {
@@ -116,6 +122,13 @@ export class AttackedCluster {
     return longestMs
   }
 
+  /** Time goes by: sessions end, entries expire, leases are renewed many times. Honest clients do little. */
+  async age(ms: number): Promise<void> {
+    this.#paceMs = idlePaceMs
+    await this.pass(ms)
+    this.#paceMs = busyPaceMs
+  }
+
   /** Until every partition has an owner that serves. */
   async serving(): Promise<void> {
     const served = () => {
@@ -134,17 +147,28 @@ export class AttackedCluster {
       await this.#judgeLiveness()
       await this.#judgeLedgers()
     } catch (error) {
-      this.violation(`after the attack: ${messageOf(error)}`)
+      this.violation(`after the attack: ${messageOf(error)}, ${this.#standing()}`)
     }
     this.#judgeLogs()
   }
 
   async close(): Promise<void> {
     this.#stopped = true
+    this.#closed = true
     for (const session of this.#sessions) session.close()
     await this.exposed.client.close()
     for (const { node } of this.nodes.values()) await this.world.clock.settle(node.crash(), 60_000)
     await this.pass(10)
+  }
+
+  /** Who has what, for a partition that nobody serves. */
+  #standing(): string {
+    const table = this.world.registry.get('table')
+    const roles = [...this.nodes].map(([name, { node }]) => {
+      const { state, leading, partitions: hosted } = node.status()
+      return `${name} ${state}${leading ? ', leading' : ''}: ${hosted.map(({ role, epoch }) => `${role} ${epoch}`).join(', ')}`
+    })
+    return `${roles.join('; ')}; ${table === null ? 'no table' : Buffer.from(table.value).toString()}`
   }
 
   #startNode(name: string): Promise<void> {
@@ -178,7 +202,7 @@ export class AttackedCluster {
 
   #note(who: string, event: HoldfastEvent): void {
     if (event.type === 'message.dropped') this.dropped++
-    if (!forbidden.has(event.type)) return
+    if (!forbidden.has(event.type) || this.#closed) return
     const error = event.type === 'handler.threw' ? event.error : undefined
     this.violation(`${who}: ${JSON.stringify(event)} ${error instanceof Error ? error.stack : messageOf(error)}`)
   }
@@ -204,7 +228,7 @@ export class AttackedCluster {
     this.#begin(process, () => this.#poke(client))
     this.#begin(process, () => this.#read(client))
     void this.#watchPrey(process, client)
-    void this.#watchLedger()
+    await this.#watchLedger()
   }
 
   /** Again and again until the attack is over. */
@@ -214,7 +238,7 @@ export class AttackedCluster {
         await once().catch((error: unknown) => {
           if (!isHoldfastError(error)) this.violation(`an error without a type: ${messageOf(error)}`)
         })
-        await new Promise<void>((resolve) => process.clock.setTimeout(resolve, pauseMs))
+        await new Promise<void>((resolve) => process.clock.setTimeout(resolve, this.#paceMs))
       }
     }
     this.#work.push(loop())
@@ -256,16 +280,23 @@ export class AttackedCluster {
       } catch (error) {
         if (!isHoldfastError(error)) this.violation(`a watch ended without a type: ${messageOf(error)}`)
       }
-      await new Promise<void>((resolve) => process.clock.setTimeout(resolve, pauseMs))
+      await new Promise<void>((resolve) => process.clock.setTimeout(resolve, this.#paceMs))
     }
   }
 
   /** A watcher whose inbox nobody knows: it sees every change, each once, in order. */
   async #watchLedger(): Promise<void> {
     const process = this.world.start('watcher')
-    const client = await connectOver({ ...process, observer: { emit() {} } }, { cluster: clusterName })
+    const ports = { ...process, observer: { emit() {} } }
+    const client = await this.world.clock.settle(connectOver(ports, { cluster: clusterName }), 60_000)
+    const watch = client.watch(Ledger, { from: 'start' })
+    await this.world.clock.settle(watch.ready(), 60_000)
+    void this.#follow(watch)
+  }
+
+  async #follow(changes: AsyncIterable<{ readonly key: string; readonly rev: number }>): Promise<void> {
     try {
-      for await (const { key, rev } of client.watch(Ledger, { from: 'start' })) {
+      for await (const { key, rev } of changes) {
         const before = this.#seen.get(key) ?? 0
         if (rev !== before + 1) this.violation(`a watcher saw rev ${rev} of ${key} after ${before}`)
         this.#seen.set(key, rev)

@@ -144,7 +144,7 @@ export const doors: readonly Door[] = [
     subjects: ['watch'],
     form: 'watch-request',
     json: true,
-    share: 6,
+    share: 3,
     at: (random, { subjects }) => subjects.watch(partition(random)),
   },
   {

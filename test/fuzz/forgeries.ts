@@ -119,7 +119,7 @@ function watchRequest(random: SeededRandom): Uint8Array {
   const { value: key } = optional(text(random, ...preyKeys)) as { value?: unknown }
   const { value: limit } = optional(mostly(random, 1 + random.below(20), absurdNumbers)) as { value?: unknown }
   const { value: snapshot } = optional(text(random, '1-1')) as { value?: unknown }
-  const from = text(random, 'start', 'now', 'state', cursor)
+  const from = text(random, mostly(random, 'now', ['start', 'state']), cursor)
   return json({ from, type: text(random, ...types), key, limit, snapshot })
 }
 
@@ -172,7 +172,7 @@ function truth(random: SeededRandom, { nodes }: AttackedCluster) {
 function control(random: SeededRandom, cluster: AttackedCluster): Uint8Array {
   const { partition, epoch: now } = truth(random, cluster)
   const op = mostly(random, 'hand-off', ['drain', 'clock', 'recover', '__proto__'])
-  const [at, to] = [mostly(random, now, absurdNumbers), text(random, ...nodeNames, 'nobody')]
+  const [at, to] = [mostly(random, now + 1, [...absurdNumbers, now]), text(random, ...nodeNames, 'nobody')]
   return json({ op, partition: mostly(random, partition, absurdNumbers), epoch: at, to })
 }
 
@@ -180,7 +180,7 @@ function report(random: SeededRandom, cluster: AttackedCluster): Uint8Array {
   const { node, partition, epoch: now } = truth(random, cluster)
   const op = random.pick(['epoch-spent', 'cannot-open', 'anything'])
   const reason = mostly<unknown>(random, 'why', [{}, [], null, 'x'.repeat(10_000)])
-  const at = mostly(random, now, [...absurdNumbers, now + 1, now + 1_000])
+  const at = mostly(random, Math.max(0, now - 1), [...absurdNumbers, now, now + 1, now + 1_000])
   return json({ op, node, partition: mostly(random, partition, absurdNumbers), epoch: at, reason })
 }
 

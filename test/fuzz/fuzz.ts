@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz -- [--frames 10000000] [--seed 1] [--round 0] [--only <door>]…`: hostile messages to every subject of a running cluster.
+ * `npm run fuzz -- [--frames 10000000] [--seed 1] [--round 0] [--only <door>]… [--trace]`: hostile messages to every subject of a running cluster.
  *
- * Prints a line for each round and one at the end; exits with 1 where something was wrong, with what replays it.
+ * With `--trace` errors have their stacks. Prints a line for each round and one at the end; exits with 1 where something was wrong, with what replays it.
  */
 import { parseArgs } from 'node:util'
 import { campaign, mostBlockedMs, roundFrames, type Report } from './campaign.ts'
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     round: { type: 'string', default: '0' },
     only: { type: 'string', multiple: true },
+    trace: { type: 'boolean', default: false },
   },
 })
 const [frames, seed, firstRound] = [Number(values.frames), values.seed, Number(values.round)]
@@ -23,6 +24,9 @@ if (unknown !== undefined) {
   process.stderr.write(`there is no door "${unknown}": ${doors.map(({ name }) => name).join(', ')}\n`)
   process.exit(2)
 }
+
+// Most of what is made here is refused, and each refusal is an error: what tells where it was made takes longer than all else.
+if (!values.trace) Error.stackTraceLimit = 0
 
 let rejections = 0
 for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
@@ -35,7 +39,7 @@ for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
 const startedMs = performance.now()
 const seconds = () => ((performance.now() - startedMs) / 1_000).toFixed(0)
 const line = ({ rounds, violations, blockedMs, blockedBy, grownMiB, peakMiB, ...report }: Report) =>
-  `${report.frames} frames in ${rounds} rounds and ${seconds()} s: ${violations.length} violations, ${rejections} unhandled, ` +
+  `${report.frames} frames (${report.whole} the whole way) in ${rounds} rounds and ${seconds()} s: ${violations.length} violations, ${rejections} unhandled, ` +
   `memory +${grownMiB.toFixed(0)} MiB (peak +${peakMiB.toFixed(0)}), longest block ${blockedMs.toFixed(0)} ms (${blockedBy}), ` +
   `${report.dropped} dropped, ${report.acknowledged} honest commands`
 
@@ -47,7 +51,7 @@ const report = await campaign({
     process.stdout.write(`${line(now)}\n`)
     for (const { round, what } of now.violations.slice(told)) {
       process.stdout.write(
-        `round ${round}: ${what}\n  npm run fuzz -- --seed ${seed} --round ${round} --frames ${roundFrames}\n`,
+        `round ${round}: ${what}\n  npm run fuzz -- --seed ${seed} --round ${round} --frames ${roundFrames} --trace\n`,
       )
     }
     told = now.violations.length

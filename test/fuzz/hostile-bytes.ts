@@ -140,6 +140,8 @@ export function bombs(): { readonly packed: readonly Buffer[]; readonly json: re
         [0x91, 0x90],
         [0x81, 0xa1, 0x61, 0x80],
       ].map((item) => times(Buffer.from(item))),
+      repeated(Buffer.of(1), 520_000),
+      repeated(Buffer.of(0x80), 520_000),
       packed(Object.fromEntries(keys(100_000, 1e6).map((key) => [key, 1]))),
       ...[101, 1_000, 100_000, 500_000].flatMap((depth) => [
         nested(Buffer.of(0x91), depth),
