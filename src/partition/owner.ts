@@ -446,7 +446,10 @@ function answerQuery(
   const answer = (parsed: unknown): Answer => {
     try {
       const shown = stateFor(definition, state, freezeQueries)
-      const reply = encodeValue(handler(shown, parsed, { exists: state !== null, rev, expiresAt }))
+      const result = handler(shown, parsed, { exists: state !== null, rev, expiresAt })
+      // It is refused, as no value is; that it may reject, too, must not end the process.
+      if (result instanceof Promise) result.catch(() => {})
+      const reply = encodeValue(result)
       if (reply.length <= maxRecordBytes) return { kind: 'value', value: reply }
       throw new HoldfastError(
         'INVALID',

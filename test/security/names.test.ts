@@ -103,7 +103,11 @@ const pieces = [
 function hostileNames(random: SeededRandom): readonly string[] {
   const names = new Set<string>(pieces)
   names.add('')
-  const fresh = () => Array.from({ length: 1 + random.below(5) }, () => random.pick(pieces)!).join('')
+  const short = pieces.filter(({ length }) => length < 60)
+  const fresh = () => {
+    const parts = Array.from({ length: 1 + random.below(5) }, () => random.pick(short)!)
+    return (random.chance(0.05) ? [...parts, random.pick(pieces)!] : parts).join('')
+  }
   while (names.size < howMany) {
     const name = random.chance(0.1)
       ? String.fromCharCode(...Array.from({ length: 3 }, () => random.below(65_536)))
@@ -159,27 +163,23 @@ class Injection {
   }
 }
 
-describe('a hundred thousand hostile names', () => {
+describe('a hundred thousand hostile names', { timeout: 60_000 }, () => {
   const shop = subjectsOf('shop')
 
   it('are taken or INVALID, and many of both', () => {
     expect(names).toHaveLength(howMany)
     expect(good.length).toBeGreaterThan(howMany / 4)
     expect(names.length - good.length).toBeGreaterThan(howMany / 100)
-    for (const name of names) {
-      if (good.includes(name)) break
-      expect(allowed(() => shop.call('call', name, 'k', 'add'))).toBe(false)
-      expect(allowed(() => shop.call('call', 't', name, 'add'))).toBe(false)
-    }
+    const taken = new Set(good)
+    const calls = names.flatMap((name) => (taken.has(name) ? [] : [[name, 'k'] as const, ['t', name] as const]))
+    expect(calls.filter(([type, key]) => allowed(() => shop.call('call', type, key, 'add')))).toEqual([])
   })
 
   it('have tokens that are different, of plain characters, and come back as the names (J1–J3)', () => {
     const tokens = new Injection()
-    const caseless = new Injection()
     for (const name of good) {
       const token = encodeToken(name)
       tokens.take(token, name)
-      caseless.take(token, token)
       if (!/^[A-Za-z0-9_=-]{1,128}$/.test(token)) throw new Error(`${JSON.stringify(name)} is ${token}`)
       const header = nameHeaders('t', name)?.[headerNames.key]
       if (resolveName(token, header, 'key') !== name) throw new Error(`${token} does not come back`)
@@ -204,6 +204,7 @@ describe('a hundred thousand hostile names', () => {
       checkSubject(subject)
     }
     for (const name of good) checkPattern(shop.changesOf(name))
+    expect(new Set(shapes.flat().map(({ subject }) => subject)).size).toBe(shapes.length * 4)
   })
 
   it('come back from the subjects of calls, also as names of commands where those are taken', () => {
@@ -250,7 +251,7 @@ describe('a hundred thousand hostile names', () => {
       let type = ''
       if (!allowed(() => (type = kvType(name)))) continue
       types.take(encodeToken(type), name)
-      expect(type.startsWith('kv-')).toBe(true)
+      if (!type.startsWith('kv-')) throw new Error(type)
       if (encodeToken(type).startsWith('=h')) throw new Error(`${type} cannot be written by hand`)
     }
     expect(types.size).toBeGreaterThan(howMany / 10)
@@ -296,13 +297,13 @@ describe('a node on a real disk', () => {
         ]),
       ]
       let node = await createNode(options)
-      let client = await connect({ embedded: node })
+      let client = await connect({ embedded: node.embedded!, cluster: 'shop' })
       await Promise.all(some.map((key) => client.actor(Named, key).set(key)))
       await Promise.all(some.map((key) => client.kv('..').put(key, key)))
       await client.close()
       await node.close()
       node = await createNode(options)
-      client = await connect({ embedded: node })
+      client = await connect({ embedded: node.embedded!, cluster: 'shop' })
       expect(await Promise.all(some.map((key) => client.actor(Named, key).get()))).toEqual(some)
       expect(await Promise.all(some.map((key) => client.kv('..').get(key)))).toEqual(some)
       const listed: string[] = []
