@@ -9,12 +9,16 @@ import { keyWeight, maxWeight, partWeight } from './value-format.ts'
 
 /** What `JSON.parse` gives. Throws whatever it throws, and for what T1 and T2 refuse: the caller says what that means. */
 export function parseJsonText(bytes: Uint8Array, most = maxWeight): unknown {
-  // No byte weighs more than a key's.
-  if (bytes.length * keyWeight > most && weightOf(bytes, most) > most) {
+  if (isTooHeavy(bytes, most)) {
     throw new RangeError('it has too many parts: send fewer items and keys at a time, or large ones as bytes')
   }
   return JSON.parse(utf8.decode(bytes))
 }
+
+/** Whether a reader would refuse it (T1). */
+export const isTooHeavy = (bytes: Uint8Array, most = maxWeight): boolean =>
+  // No byte weighs more than a key's.
+  bytes.length * keyWeight > most && weightOf(bytes, most) > most
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 

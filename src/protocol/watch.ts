@@ -69,7 +69,7 @@ export interface PageChange {
   readonly deleted: boolean
   /** What is there now, instead of changes that are not kept any more (G4). */
   readonly reset: boolean
-  /** The state's JSON was too large for a message and was left out. */
+  /** The state's JSON was too large for a message, or too heavy for its reader, and was left out. */
   readonly omitted: boolean
   readonly cursor: string
   /** Partition time, ms. */
@@ -115,8 +115,7 @@ export const encodePageError = (code: ErrorCode, message: string): Uint8Array =>
 
 /** Throws `INVALID`. Cursors are taken as texts; `parseCursor` reads them. */
 export function decodePageMessage(bytes: Uint8Array): PageMessage {
-  // A state may weigh anything: its owner has it, and has bounded its bytes.
-  const message = objectOf(bytes, Number.POSITIVE_INFINITY)
+  const message = objectOf(bytes)
   if (message.end === true) {
     return {
       kind: 'end',
@@ -147,10 +146,10 @@ export function decodePageMessage(bytes: Uint8Array): PageMessage {
   }
 }
 
-function objectOf(bytes: Uint8Array, maxWeight?: number): Record<string, unknown> {
+function objectOf(bytes: Uint8Array): Record<string, unknown> {
   let parsed: unknown
   try {
-    parsed = parseJsonText(bytes, maxWeight)
+    parsed = parseJsonText(bytes)
   } catch (cause) {
     throw invalid('no JSON', cause)
   }
