@@ -106,12 +106,14 @@ export const isDone = (reply: Uint8Array | null): boolean => {
   }
 }
 
+const maxControlBytes = 65_536
 /** What is longer is cut. */
 const maxReasonLength = 1_024
 
 const invalid = new HoldfastError('INVALID', 'this is not a message between placement and a node')
 
 function parse(data: Uint8Array): Record<string, unknown> {
+  if (data.length > maxControlBytes) throw invalid
   let message: unknown
   try {
     message = parseJsonText(data)
