@@ -213,7 +213,10 @@ export class AttackedCluster {
       const transport = this.#hear(process.transport)
       if (name === 'echoed') this.echoed = transport
       const observer = { emit: (event: HoldfastEvent) => this.#note(name, event) }
-      const session = new Session({ ...process, transport, observer }, { cluster: clusterName, timeoutMs: 60_000 })
+      const session = new Session(
+        { clock: process.clock, random: process.random, transport, observer },
+        { cluster: clusterName, timeoutMs: 60_000 },
+      )
       this.#sessions.push(session)
       this.#begin(process, () => this.#append(session))
     }
@@ -221,7 +224,10 @@ export class AttackedCluster {
     const transport = this.#hear(process.transport)
     const observer = { emit: (event: HoldfastEvent) => this.#note('exposed', event) }
     const client = await this.world.clock.settle(
-      connectOver({ ...process, transport, observer }, { cluster: clusterName, timeout: '5s' }),
+      connectOver(
+        { clock: process.clock, random: process.random, transport, observer },
+        { cluster: clusterName, timeout: '5s' },
+      ),
       60_000,
     )
     this.exposed = { client, transport }
@@ -257,7 +263,8 @@ export class AttackedCluster {
     const length = await session.request('command', addressOf(Ledger.type, key), 'append', id)
     done.add(id)
     this.#acknowledged++
-    if (length !== sent.size && sent.size === done.size) this.violation(`${key} has ${String(length)} of ${sent.size}`)
+    if (length !== sent.size && sent.size === done.size)
+      this.violation(`${key} has ${JSON.stringify(length)} of ${sent.size}`)
   }
 
   async #poke(client: Holdfast): Promise<void> {
@@ -287,7 +294,8 @@ export class AttackedCluster {
   /** A watcher whose inbox nobody knows: it sees every change, each once, in order. */
   async #watchLedger(): Promise<void> {
     const process = this.world.start('watcher')
-    const ports = { ...process, observer: { emit() {} } }
+    const { transport, clock, random } = process
+    const ports = { transport, clock, random, observer: { emit() {} } }
     const client = await this.world.clock.settle(connectOver(ports, { cluster: clusterName }), 60_000)
     const watch = client.watch(Ledger, { from: 'start' })
     await this.world.clock.settle(watch.ready(), 60_000)

@@ -165,8 +165,16 @@ export function bombs(): { readonly packed: readonly Buffer[]; readonly json: re
         '{"$date":"2026-01-31T12:00:00.000Z"}',
         '1e400',
       ].map(list),
-      texts(`{${keys(90_000, 1e6).map((key) => `"${key}":1`)}}`),
-      texts(`{${keys(60_000, 0).map((_, i) => `"${(i * 77_777) % 4_294_967_295}":1`)}}`),
+      texts(
+        `{${keys(90_000, 1e6)
+          .map((key) => `"${key}":1`)
+          .join(',')}}`,
+      ),
+      texts(
+        `{${keys(60_000, 0)
+          .map((_, i) => `"${(i * 77_777) % 4_294_967_295}":1`)
+          .join(',')}}`,
+      ),
       ...[101, 1_000, 100_000].flatMap((depth) => [
         texts('['.repeat(depth)),
         texts('['.repeat(depth) + ']'.repeat(depth)),
