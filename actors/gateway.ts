@@ -23,6 +23,7 @@ import type { Observer } from '../src/ports/observer.ts'
 import type { Headers, Message, Subscription, Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
 import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../src/protocol/frames.ts'
+import { parseJsonText } from '../src/protocol/json-text.ts'
 import {
   callKinds,
   headerNames,
@@ -222,14 +223,13 @@ export function inputOf(data: Uint8Array): Value {
   if (data.length === 0) return null
   let json: unknown
   try {
-    json = JSON.parse(utf8.decode(data))
+    json = parseJsonText(data)
   } catch (cause) {
-    throw new HoldfastError('INVALID', 'the payload is not JSON: send one JSON value in UTF-8, or nothing', { cause })
+    const reason = cause instanceof RangeError ? cause.message : 'send one JSON value in UTF-8, or nothing'
+    throw new HoldfastError('INVALID', `the payload is not JSON that can be taken: ${reason}`, { cause })
   }
   return fromJson(json)
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 export function optionsOf(headers: Headers | undefined): RequestOptions | undefined {
   const id = headers?.[headerNames.id]

@@ -79,6 +79,7 @@ export function createPlacement(options: PlacementOptions): Placement {
   const tables = new TableKeeper({
     registry,
     clock,
+    observer,
     partitions: options.partitions,
     pollEveryMs: settings.pollTableEveryMs,
     onChange: options.onTable,

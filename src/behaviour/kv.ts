@@ -10,7 +10,7 @@
  */
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import { encodeToken, maxTokenBytes } from '../protocol/subjects.ts'
+import { checkName, encodeToken, maxTokenBytes } from '../protocol/subjects.ts'
 import { requireRev } from './kv-checks.ts'
 import type { ActorDefinition, CommandContext, CommandHandler, EntryInfo, QueryHandler } from './definition.ts'
 
@@ -54,6 +54,8 @@ export function kv<V = unknown>(name: string, options: KvOptions = {}): KvDefini
 /** The actor type of a store's entries. Throws `INVALID`. */
 export function kvType(name: string): string {
   if (typeof name !== 'string' || name.length === 0) throw invalid('the name of a store is a text: kv("users")')
+  // A lone surrogate would be written as another character, and two stores be one.
+  checkName(kvPrefix + name, 'type')
   const token = encodeToken(kvPrefix + name)
   // The subjects of a store are to be written by hand.
   if (token.startsWith('=h')) {

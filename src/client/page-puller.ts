@@ -3,7 +3,7 @@
  *
  * G1. One pull at a time. Its messages carry its number in their subject: what comes for another pull is not looked at.
  * G2. A page counts only when it is whole: as many changes as its end says, in ascending order, all after the position that was asked
- *     from. Else nothing of it is used, and the same position is asked again.
+ *     from. Else nothing of it is used, and the same position is asked again. So is where there are more than a page may have.
  * G3. The position moves to the `next` of a whole page, and never otherwise.
  * G4. After a page that was handed over, the next pull begins once that was taken (`resume`): at most one page is ever kept.
  * G5. A pull begins when the doorbell rings, when the last page said that there is more, and every 2 s for want of both. Under a steady

@@ -3,6 +3,9 @@
  *
  * H1. Until a first view is known it asks every 250 ms, while there is a connection.
  * H2. Later it asks when it is told that something looks wrong, at most every 100 ms: broadcasts may be lost.
+ * H3. A broadcast that was wrong, from whoever may send one, is believed no longer than something looks wrong: two answers in a row that
+ *     are both older, or one with another count of partitions, put it right. One alone may come from a node that lags behind. The count
+ *     itself is never taken from a broadcast: watches and scans go by it for as long as they live.
  */
 import { decodeView, type PlacementView } from '../core/table.ts'
 import type { Timer } from '../ports/clock.ts'
@@ -29,6 +32,8 @@ export class PlacementWatch {
   readonly #options: PlacementWatchOptions
   readonly #subscription: Subscription
   #askedMs = Number.NEGATIVE_INFINITY
+  /** Answers in a row that were older than what is known (H3). */
+  #older = 0
   #timer: Timer | undefined = undefined
   #waiting: { readonly resolve: () => void; readonly reject: (error: HoldfastError) => void }[] = []
   #closed = false
@@ -65,14 +70,26 @@ export class PlacementWatch {
       this.#ports.observer.emit({ type: 'message.dropped', subject: message.subject, reason: 'malformed' })
       return
     }
-    this.learn(view)
+    const isAnswer = message.subject === this.#options.inbox
+    if (isAnswer || view.owners.length === this.#options.routing.partitions) {
+      this.learn(view, isAnswer && this.#isCertain(view))
+    } else this.ask()
   }
 
-  learn(view: PlacementView): void {
-    if (this.#closed || !this.#options.routing.learn(view)) return
+  /** `certain`: also where it is older than what is known. */
+  learn(view: PlacementView, certain = false): void {
+    if (this.#closed || !this.#options.routing.learn(view, certain)) return
+    this.#older = 0
     this.#ports.clock.clearTimeout(this.#timer)
     for (const { resolve } of this.#waiting.splice(0)) resolve()
     this.#options.onLearned()
+  }
+
+  /** H3, of an answer. */
+  #isCertain({ version, owners }: PlacementView): boolean {
+    const { routing } = this.#options
+    this.#older = version < routing.version ? this.#older + 1 : 0
+    return this.#older > 1 || owners.length !== routing.partitions
   }
 
   close(): void {

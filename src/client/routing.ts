@@ -2,7 +2,8 @@
  * What a session knows of placement: to which subject a request for a key goes.
  *
  * P1. Knowledge is a hint. A wrong one costs a hop (`moved`) or a refusal, never a wrong answer: owners check each key.
- * P2. A newer view replaces everything; what a `moved` answer said counts until then, unless a later epoch said otherwise.
+ * P2. A newer view replaces everything; what a `moved` answer said counts until then, unless a later epoch said otherwise. An older
+ *     one does where its teller is certain that the newer one was wrong.
  * P3. Without a known owner a request goes to the partition's own subject, where its owner listens, too.
  */
 import type { PlacementView } from '../core/table.ts'
@@ -38,13 +39,18 @@ export class Routing {
     return (viaPartition ? this.#fallbacks : this.#batches)[hash & (this.#batches.length - 1)]!
   }
 
-  /** Takes in a view; false where a newer one, or the same, is known already. */
-  learn(view: PlacementView): boolean {
-    if (view.version <= this.#version) return false
+  /** Of the view that is known; −1 before. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** Takes in a view; false where a newer one is known already, unless this one is `certain`, or the same. */
+  learn(view: PlacementView, certain = false): boolean {
+    if (view.version === this.#version || (view.version < this.#version && !certain)) return false
     this.#version = view.version
+    this.#epochs = []
     if (view.owners.length !== this.partitions) {
       this.#fallbacks = view.owners.map((_, p) => new Batch(this.#subjects.partition(partitionId(p))))
-      this.#epochs = []
     }
     const named = new Set(view.owners)
     for (const node of this.#nodes.keys()) if (!named.has(node)) this.#nodes.delete(node)

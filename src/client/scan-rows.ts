@@ -3,11 +3,17 @@
  *
  * R1. The next page is asked for when the half of this one has been taken, so that at most one and a half are in memory, and whoever
  *     takes slowly makes the partition wait. None is asked for beyond `most` rows.
+ * R2. A page that has more and ends where the one before did would be asked for without end: it is an error.
  */
+import { HoldfastError } from '../protocol/errors.ts'
 import type { ScanPage, ScanRow } from '../protocol/scan.ts'
 
 /** Asks for the page behind a key, `undefined` for the first one. */
 export type NextPage = (after: string | undefined) => Promise<ScanPage>
+
+/** R2 */
+export const standstill = () =>
+  new HoldfastError('INTERNAL', 'an owner gave a page that leads nowhere: update this client or that node')
 
 export class ScanRows {
   readonly #nextPage: NextPage
@@ -45,7 +51,9 @@ export class ScanRows {
       this.#coming = undefined
       this.#rows = page.rows
       this.#at = 0
-      this.#after = page.last ?? this.#after
+      const after = page.last ?? this.#after
+      if (page.more && after === this.#after) throw standstill()
+      this.#after = after
       this.#received += page.rows.length
       this.#more = page.more && this.#received < this.#most
     }

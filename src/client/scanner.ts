@@ -13,7 +13,7 @@ import { compareKeys } from '../protocol/key-order.ts'
 import { ownSignal } from './own-signal.ts'
 import type { AskOptions, ScanAsks } from './scan-asks.ts'
 import { mergeRows } from './scan-merge.ts'
-import { ScanRows } from './scan-rows.ts'
+import { ScanRows, standstill } from './scan-rows.ts'
 import { ScanSnapshot } from './scan-snapshot.ts'
 import { formatVector } from './watch-cursor.ts'
 
@@ -81,7 +81,8 @@ export class Scanner {
         const page = await asks.ask(partition, { ...request, after }, ask)
         rows += page.count
         if (!page.more) return rows
-        after = page.last ?? after
+        if (page.last === null || page.last === after) throw standstill()
+        after = page.last
       }
     })
     return counts.reduce((sum, rows) => sum + rows, 0)

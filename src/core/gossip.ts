@@ -8,7 +8,9 @@
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import { epoch, incarnation, isNodeId, partitionId, seq, type NodeId } from '../protocol/ids.ts'
+import { maxPartitions } from '../protocol/partitioning.ts'
 import { readValue, writeValue } from '../protocol/value-bytes.ts'
+import { maxWeight } from '../protocol/value-format.ts'
 import {
   hostedRoles,
   maxMembers,
@@ -35,7 +37,6 @@ const kinds = ['digest', 'answer', 'news'] as const
 
 /** Most UTF-8 bytes of a host, zone or version. */
 const maxLabelBytes = 255
-const maxHosted = 4_096
 /** Heads and the sender's name. */
 const frameBytes = 256
 
@@ -113,7 +114,7 @@ function newsOf(bytes: unknown): News {
 
 function detailsOf(flat: readonly unknown[]): MemberDetails {
   const count = (flat.length - 10) / 6
-  if (!Number.isInteger(count) || count < 0 || count > maxHosted) throw malformed('number of partitions')
+  if (!Number.isInteger(count) || count < 0 || count > maxPartitions) throw malformed('number of partitions')
   const load = flat[8]
   const leaving = flat[9]
   if (typeof load !== 'number' || load < 0 || typeof leaving !== 'boolean') throw malformed('details')
@@ -146,7 +147,7 @@ function hostedAt(flat: readonly unknown[], at: number): HostedPartition {
 function fieldsOf(bytes: Uint8Array, least: number): unknown[] {
   let flat: unknown
   try {
-    flat = readValue(bytes, true)
+    flat = readValue(bytes, true, maxWeight)
   } catch (cause) {
     throw malformed('msgpack', cause)
   }

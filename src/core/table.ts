@@ -7,6 +7,7 @@
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import { epoch, incarnation, isNodeId, type Epoch, type NodeId, type NodeRef } from '../protocol/ids.ts'
+import { parseJsonText } from '../protocol/json-text.ts'
 import { isPartitionCount } from '../protocol/partitioning.ts'
 
 export interface PlacementTable {
@@ -93,7 +94,7 @@ function nodeIdFrom(json: unknown): NodeId {
 function objectOf(bytes: Uint8Array): { readonly [field: string]: unknown } {
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    json = parseJsonText(bytes)
   } catch (cause) {
     throw malformed('JSON', cause)
   }

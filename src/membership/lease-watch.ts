@@ -2,7 +2,8 @@
  * What this node sees of all leases, and the deaths that it declares. The judgement is core/leases.ts; a death is a CAS on the lease
  * against the revision that was judged, so that a node that has renewed meanwhile lives (O5).
  *
- * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts.
+ * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts. A value that is
+ * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others.
  *
  * The lease of a node that is gone stays for a while, so that everybody sees it; then who may declare deaths deletes it, by a CAS as well, for
  * its id may never come again. Sooner where there are very many.
@@ -26,7 +27,7 @@ import type { Registry } from '../ports/registry.ts'
 import type { Subscription, Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
-import { decodeLease, encodeLease, leasePrefix, type NodeLease } from './lease.ts'
+import { decodeLease, encodeLease, leaseKey, leasePrefix, type NodeLease } from './lease.ts'
 
 export interface LeaseWatchOptions {
   readonly self: NodeId
@@ -175,7 +176,11 @@ export class LeaseWatch {
       if (seen !== undefined) this.#options.onChange()
       return
     }
-    const lease = decodeLease(value)
+    const lease = leaseOf(key, value)
+    if (lease === undefined) {
+      this.#options.observer.emit({ type: 'message.dropped', subject: key, reason: 'malformed' })
+      return
+    }
     this.#leases.set(key, { lease, revision, sinceMs: this.#options.clock.monotonic() })
     this.#observations =
       lease.state === 'alive'
@@ -185,6 +190,15 @@ export class LeaseWatch {
     const { observer, self } = this.#options
     if (lease.state === 'left' && seen !== undefined) observer.emit({ type: 'member.left', node: lease.id, by: self })
     this.#options.onChange()
+  }
+}
+
+function leaseOf(key: string, value: Uint8Array): NodeLease | undefined {
+  try {
+    const lease = decodeLease(value)
+    return key === leaseKey(lease.id) ? lease : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -2,6 +2,7 @@
  * A node's lease: one key in the registry, `lease.<node id>`, renewed by CAS. Who is alive is decided there and nowhere else (O5).
  */
 import { HoldfastError } from '../protocol/errors.ts'
+import { parseJsonText } from '../protocol/json-text.ts'
 import { isNodeId, type Incarnation, type NodeId, type NodeRef } from '../protocol/ids.ts'
 
 export interface NodeLease extends NodeRef {
@@ -26,13 +27,13 @@ export const encodeLease = (lease: NodeLease): Uint8Array => Buffer.from(JSON.st
 export function decodeLease(value: Uint8Array): NodeLease {
   let lease: unknown
   try {
-    lease = JSON.parse(Buffer.from(value).toString())
+    lease = parseJsonText(value)
   } catch (cause) {
     throw new HoldfastError('INVALID', 'this is not a lease: it is not JSON', { cause })
   }
   const { id, incarnation, state, host, zone, weight, draining, renewal } = (lease ?? {}) as Record<string, unknown>
   const texts = [incarnation, host, zone].every((field) => typeof field === 'string')
-  const numbers = [weight, renewal].every((field) => typeof field === 'number' && field >= 0)
+  const numbers = [weight, renewal].every((field) => Number.isFinite(field) && (field as number) >= 0)
   const known = state === 'alive' || state === 'dead' || state === 'left'
   if (typeof id !== 'string' || !isNodeId(id) || !texts || !numbers || !known || typeof draining !== 'boolean') {
     throw new HoldfastError('INVALID', 'this is not a lease: a field is missing or of another type')

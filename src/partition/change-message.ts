@@ -5,6 +5,7 @@
  */
 import type { Headers } from '../ports/transport.ts'
 import { formatCursor } from '../protocol/cursor.ts'
+import { isTooHeavy } from '../protocol/json-text.ts'
 import type { Generation, PartitionId } from '../protocol/ids.ts'
 import { jsonRoom, writeJson } from '../protocol/json-bytes.ts'
 import { headerNames, nameHeaders } from '../protocol/subjects.ts'
@@ -29,7 +30,7 @@ const views: Uint8Array[] = []
 const mostViews = 4_096
 
 /**
- * A state whose JSON is too large for a message is left out and `omitted: true` says so; a query still gives it. That takes a state
+ * A state whose JSON is too large for a message, or has too many parts for its reader, is left out and `omitted: true` says so; a query still gives it. That takes a state
  * near the limit whose JSON form is much longer than its bytes. `reset`: it is what is there, whatever changes led to it.
  */
 export function changeMessage(
@@ -54,11 +55,16 @@ export function changeMessage(
     scratch.at = begin
     const room = headerAllowance + aroundState + Buffer.byteLength(text)
     // Rare: larger than what is made here, or with values that have forms of their own.
-    if (room <= maxPayload) return { data: joined(change, cursor, text, reset), headers }
+    if (room <= maxPayload) {
+      const data = joined(change, cursor, text, reset)
+      if (!isTooHeavy(data)) return { data, headers }
+      writeHead(change)
+    }
     scratch.text('"omitted":true')
   }
   writeTail(change, cursor, reset)
-  if (scratch.at + headerAllowance <= maxPayload) return { data: written(), headers }
+  const data = written()
+  if (data.length + headerAllowance <= maxPayload && !isTooHeavy(data)) return { data, headers }
   scratch.at = begin
   scratch.text('"omitted":true')
   writeTail(change, cursor, reset)

@@ -5,8 +5,8 @@
  * X1. One replica at a time; it is closed before another is opened.
  * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6), with what is
  *     left of their patience. Where it does not come to that they are answered `moved`.
- * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
  * X3. A crash drops everything without a flush or a word.
+ * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
@@ -210,22 +210,27 @@ export class PartitionHost {
     ]
   }
 
-  /** Answers a watcher with one page, where this node is the owner. */
+  /** Answers a watcher with one page, where this node is the owner (X4). Rejects never. */
   async watch(request: Uint8Array, inbox: string): Promise<void> {
-    const { partition, generation, transport, settings } = this.#options
+    const { partition, generation, transport, settings, observer, subjects } = this.#options
     const owner = this.#owner
-    if (owner === undefined) {
-      transport.publish(inbox, encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again'))
-      return
+    try {
+      if (owner === undefined) return transport.publish(inbox, pageNotOwned)
+      if (this.#watching >= settings.maxWatchRequests) {
+        this.#watchRefusals.count('watch-requests')
+        const sentence = `this owner answers ${this.#watching} watchers already; ask again a little later`
+        return transport.publish(inbox, encodePageError('OVERLOADED', sentence))
+      }
+      this.#watching++
+      await sendPage(
+        { partition, generation, history: owner.history, states: owner, transport },
+        request,
+        inbox,
+      ).finally(() => this.#watching--)
+    } catch {
+      // A subject that is an inbox, and that the transport will not have.
+      observer.emit({ type: 'message.dropped', subject: subjects.watch(partition), reason: 'reply-subject' })
     }
-    if (this.#watching >= settings.maxWatchRequests) {
-      this.#watchRefusals.count('watch-requests')
-      const sentence = `this owner answers ${this.#watching} watchers already; ask again a little later`
-      return transport.publish(inbox, encodePageError('OVERLOADED', sentence))
-    }
-    this.#watching++
-    await sendPage({ partition, generation, history: owner.history, states: owner, transport }, request, inbox)
-    this.#watching--
   }
 
   /** Answers a scan, where this node is the owner. */
@@ -310,4 +315,5 @@ export class PartitionHost {
 }
 
 const damaged = 'it could not be read'
+const pageNotOwned = encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again')
 const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')

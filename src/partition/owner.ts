@@ -24,7 +24,7 @@ import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { decodeValue, encodeValue } from '../protocol/values.ts'
+import { decodeInput, decodeValue, encodeValue } from '../protocol/values.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { inDoubt, notExecuted, notFound, overloadedBy } from './answers.ts'
 import { Committer, type CommittedRecord } from './committer.ts'
@@ -484,7 +484,10 @@ function answerQuery(
   const answer = (parsed: unknown): Answer => {
     try {
       const shown = stateFor(definition, state, freezeQueries)
-      const reply = encodeValue(handler(shown, parsed, { exists: state !== null, rev, expiresAt }))
+      const result = handler(shown, parsed, { exists: state !== null, rev, expiresAt })
+      // It is refused, as no value is; that it may reject, too, must not end the process.
+      if (result instanceof Promise) result.catch(() => {})
+      const reply = encodeValue(result)
       if (reply.length <= maxRecordBytes) return { kind: 'value', value: reply }
       throw new HoldfastError(
         'INVALID',
@@ -495,7 +498,7 @@ function answerQuery(
     }
   }
   try {
-    const parsed = parseInput(definition, name, decodeValue(input))
+    const parsed = parseInput(definition, name, decodeInput(input))
     return parsed instanceof Promise ? parsed.then(answer, refused) : answer(parsed)
   } catch (error) {
     return refused(error)

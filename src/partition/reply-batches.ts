@@ -10,7 +10,7 @@ import type { Clock } from '../ports/clock.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
-import { encodeReplyFrame, maxErrorTextLength, type Reply } from '../protocol/frames.ts'
+import { encodeReplyFrame, maxErrorTextLength, maxRequestsInFrame, type Reply } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { isInbox } from '../protocol/subjects.ts'
 import type { Answer } from './turn.ts'
@@ -84,7 +84,9 @@ export class ReplyBatches {
       answer.kind === 'value' ? { number, kind: 'value', value: answer.value } : { number, ...answer }
     const bytes = overheadBytes + weight(reply)
     if (batch.replies.length === 0) this.#owed.push(batch)
-    else if (batch.bytes + bytes > this.#transport.maxPayload / 2) this.#send(batch)
+    else if (batch.bytes + bytes > this.#transport.maxPayload / 2 || batch.replies.length === maxRequestsInFrame) {
+      this.#send(batch)
+    }
     batch.replies.push(reply)
     batch.bytes += bytes
     if (this.#scheduled) return

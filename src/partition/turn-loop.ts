@@ -21,7 +21,7 @@ import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts
 import type { WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
-import { decodeValue, encodeValue } from '../protocol/values.ts'
+import { decodeInput, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { CachedActor } from './actor-cache.ts'
@@ -440,7 +440,7 @@ export class TurnLoop {
     let result: unknown
     let pending: boolean
     try {
-      const input = parseInput(turn.definition, turn.name, decodeValue(turn.input))
+      const input = parseInput(turn.definition, turn.name, decodeInput(turn.input))
       result = input instanceof Promise ? runLater(turn, context, input, signal) : turn.handler(context, input)
       pending = isPromise(result)
     } catch (error) {
@@ -479,8 +479,7 @@ export class TurnLoop {
       settle(() => this.#drop(running, { code: 'FAILED', message }))
     }, handlerTimeoutMs)
     this.#timers.add(timer)
-    // A thenable of somebody else's making may throw, or settle at once: `resolve` sees to both.
-    Promise.resolve(result).then(
+    promiseOf(result).then(
       (value) => settle(() => this.#finish(running, context, value)),
       (error: unknown) => settle(() => this.#drop(running, failure(error, turn.definition))),
     )
@@ -576,18 +575,32 @@ const tombstone: Outcome = { state: null, expiresAt: null }
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 
+/** A thenable of somebody else's making may throw, or settle at once: `resolve` sees to both. A promise may throw when it is asked whose it is. */
+function promiseOf(result: unknown): Promise<unknown> {
+  try {
+    return Promise.resolve(result)
+  } catch (error) {
+    return Promise.reject(error as Error)
+  }
+}
+
 /** A handler may throw anything; `INVALID` is our own word about its values, and passes as it is. */
 export function failure(thrown: unknown, definition: ActorDefinition): WireError {
-  const ours = definition === entryDefinition && isHoldfastError(thrown, 'CONFLICT')
-  if (ours || isHoldfastError(thrown, 'INVALID')) {
-    const { code, path } = thrown
-    return { code, message: messageOf(thrown), ...(path === undefined ? {} : { path }) }
-  }
-  let message: string
-  try {
-    message = messageOf(thrown)
-  } catch {
-    message = 'something that cannot be put into words'
+  const message = messageOf(thrown)
+  if (definition === entryDefinition && isHoldfastError(thrown, 'CONFLICT')) return { code: 'CONFLICT', message }
+  if (isHoldfastError(thrown, 'INVALID')) {
+    const path = pathIn(thrown)
+    return { code: 'INVALID', message, ...(path === undefined ? {} : { path }) }
   }
   return { code: 'FAILED', message: `the handler threw: ${message}` }
+}
+
+/** What calls itself our error may have anything there. */
+function pathIn(error: HoldfastError): string | undefined {
+  try {
+    const path: unknown = error.path
+    return typeof path === 'string' ? path : undefined
+  } catch {
+    return undefined
+  }
 }

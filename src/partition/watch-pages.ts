@@ -39,7 +39,7 @@ export interface WatchPagesOptions {
   readonly transport: Transport
 }
 
-/** Sends one page to `inbox`. Rejects never: what goes wrong is told there. */
+/** Sends one page to `inbox`. What goes wrong is told there; it rejects where that cannot be. */
 export async function sendPage(options: WatchPagesOptions, data: Uint8Array, inbox: string): Promise<void> {
   const { transport } = options
   try {

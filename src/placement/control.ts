@@ -13,6 +13,7 @@ import {
   type NodeRef,
   type PartitionId,
 } from '../protocol/ids.ts'
+import { parseJsonText } from '../protocol/json-text.ts'
 
 /** Leader to owner: hand the partition over. The reply is `{ "done": true }` once the hand-off record is committed, or if it is stopped. */
 export interface HandOffRequest {
@@ -90,7 +91,7 @@ export function decodeReport(data: Uint8Array): Report {
     case 'epoch-spent':
       return { op: 'epoch-spent', ...about }
     case 'cannot-open':
-      return { op: 'cannot-open', ...about, reason: String(message['reason']) }
+      return { op: 'cannot-open', ...about, reason: String(message['reason']).slice(0, maxReasonLength) }
     default:
       throw invalid
   }
@@ -105,12 +106,17 @@ export const isDone = (reply: Uint8Array | null): boolean => {
   }
 }
 
+const maxControlBytes = 65_536
+/** What is longer is cut. */
+const maxReasonLength = 1_024
+
 const invalid = new HoldfastError('INVALID', 'this is not a message between placement and a node')
 
 function parse(data: Uint8Array): Record<string, unknown> {
+  if (data.length > maxControlBytes) throw invalid
   let message: unknown
   try {
-    message = JSON.parse(Buffer.from(data).toString())
+    message = parseJsonText(data)
   } catch {
     throw invalid
   }

@@ -9,6 +9,8 @@
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  * PL5. What waits to be dealt with is bounded: one plan, however many ask for it, and so many reports; one more is dropped, and comes
  *     again, since nodes repeat them.
+ * PL6. No report moves a partition's epoch on by more than `farthestEpochs`: epochs only grow, in the log too, and one that was made up
+ *     could use up all there are.
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
@@ -42,6 +44,8 @@ export interface LeaderOptions {
 }
 
 export const maxReports = 1_024
+/** A table that was put back from a copy is behind its logs by less. */
+const farthestEpochs = 1_000_000
 
 /** How many there are now of what is bounded. */
 export interface LeaderLoad {
@@ -184,7 +188,7 @@ export class Leader {
     void this.#exclusively(async () => {
       await this.#options.tables.refresh()
       const about = (entry: PlacementEntry, p: number) =>
-        p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch
+        p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch && epoch - entry.epoch <= farthestEpochs
       if (report.op === 'epoch-spent') {
         await this.#change((entry, p) => (about(entry, p) ? named(entry, node, nextEpoch(epoch)) : entry))
         return

@@ -11,6 +11,7 @@ import type { SeenMember } from '../membership/gossiper.ts'
 import type { NodeLease } from '../membership/lease.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { sameNode, type NodeId, type NodeRef } from '../protocol/ids.ts'
+import { parseJsonText } from '../protocol/json-text.ts'
 
 export interface ClusterReport {
   readonly format: 1
@@ -138,7 +139,7 @@ export const encodeReport = (report: ClusterReport): Uint8Array => Buffer.from(J
 export function decodeClusterReport(data: Uint8Array): ClusterReport {
   let report: unknown
   try {
-    report = JSON.parse(Buffer.from(data).toString())
+    report = parseJsonText(data)
   } catch (cause) {
     throw unreadable(cause)
   }

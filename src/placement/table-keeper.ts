@@ -3,9 +3,12 @@
  *
  * - The view only moves forward (`version`). A watch brings it at once, a poll whatever the watch missed.
  * - Changes go by CAS against the revision that was read: who meets a conflict reads again and decides anew.
+ * - A value that is no table of this format is told to the observer, and neither believed nor replaced: the last one that could be read
+ *   counts, and nothing changes until there is one again.
  */
 import { decodeTable, encodeTable, initialTable, type PlacementTable } from '../core/table.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
 import type { Registry } from '../ports/registry.ts'
 import type { Subscription } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
@@ -13,6 +16,7 @@ import { isHoldfastError } from '../protocol/errors.ts'
 export interface TableKeeperOptions {
   readonly registry: Registry
   readonly clock: Clock
+  readonly observer: Observer
   readonly partitions: number
   /** Default 1,000 ms. */
   readonly pollEveryMs: number
@@ -81,9 +85,16 @@ export class TableKeeper {
 
   #take(value: Uint8Array, revision: number): void {
     if (this.#stopped || revision <= this.#revision) return
+    let table: PlacementTable
+    try {
+      table = decodeTable(value)
+    } catch {
+      this.#options.observer.emit({ type: 'message.dropped', subject: key, reason: 'malformed' })
+      return
+    }
     this.#revision = revision
-    this.#table = decodeTable(value)
-    this.#options.onChange(this.#table)
+    this.#table = table
+    this.#options.onChange(table)
   }
 
   #poll(): void {

@@ -6,6 +6,8 @@
  *     quoted in another sentence: whoever makes the error at the other end adds the pointer again.
  * H2. An `UNKNOWN` has an `id`, an `OVERLOADED` a `retryAfterMs` and a `DEADLOCK` a `cycle`; `isHoldfastError` with a code says so to
  *     the type checker.
+ * H3. Handlers throw anything: proxies, errors with getters that throw, a message that is no text. Asking what it is never throws, and
+ *     its sentence is a text.
  */
 
 export const errorCodes = [
@@ -100,16 +102,26 @@ export type HoldfastErrorOf<Code extends ErrorCode> = HoldfastError & {
 export function isHoldfastError(error: unknown): error is HoldfastError
 export function isHoldfastError<Code extends ErrorCode>(error: unknown, code: Code): error is HoldfastErrorOf<Code>
 export function isHoldfastError(error: unknown, code?: ErrorCode): boolean {
-  return (
-    error instanceof Error &&
-    error.name === 'HoldfastError' &&
-    'code' in error &&
-    (code === undefined || error.code === code)
-  )
+  try {
+    return (
+      error instanceof Error &&
+      error.name === 'HoldfastError' &&
+      'code' in error &&
+      (code === undefined || error.code === code)
+    )
+  } catch {
+    // H3
+    return false
+  }
 }
 
-/** The sentence of anything that was thrown; of an error of Holdfast its reason (H1). */
+/** The sentence of anything that was thrown; of an error of Holdfast its reason (H1, H3). */
 export function messageOf(thrown: unknown): string {
-  if (isHoldfastError(thrown)) return sentenceOf(thrown.message)
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  try {
+    const said: unknown = thrown instanceof Error ? thrown.message : thrown
+    const message = String(said)
+    return isHoldfastError(thrown) ? sentenceOf(message) : message
+  } catch {
+    return 'something that cannot be put into words'
+  }
 }

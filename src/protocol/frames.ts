@@ -20,7 +20,7 @@ import { PieceCutter } from './pieces.ts'
 
 export const frameVersion = 2
 
-/** Most requests in one frame; a client splits above it, a node refuses. */
+/** Most requests in one frame; a client splits above it, a node refuses. Replies likewise. */
 export const maxRequestsInFrame = 8_192
 
 /** Characters of an error's message or path; what is longer is cut. */
@@ -190,6 +190,7 @@ const sendable = (said: string) => said.slice(0, maxErrorTextLength).replace(/\p
 export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
   const frame = new FieldReader(bytes, malformed)
   const count = countOf(frame.list('shape'), replyHead, replyFields)
+  if (count > maxRequestsInFrame) throw malformed('number of fields')
   checkVersion(frame)
   const session = sessionId(frame.text())
   const values = new PieceCutter(frame.bytes())

@@ -6,10 +6,19 @@
  * B2. Only what the writer can mean is read: no foreign extension, no key that is not text, no ill-formed UTF-8, no number that
  *     JSON does not know, no byte after the value, nothing deeper than `maxDepth` or longer than `maxValueBytes`.
  * B3. Memory is taken in proportion to the bytes that are there, never to a length that they claim.
+ * B4. What weighs more than its reader allows is refused before anything is built of it (`maxWeight`).
  */
 import { isUtf8 } from 'node:buffer'
 import { HoldfastError } from './errors.ts'
-import { bigintExtension, dateExtension, maxBigintBits, maxDepth, maxValueBytes } from './value-format.ts'
+import {
+  bigintExtension,
+  dateExtension,
+  keyWeight,
+  maxBigintBits,
+  maxDepth,
+  maxValueBytes,
+  partWeight,
+} from './value-format.ts'
 
 /** Texts up to this length are looked at byte by byte: the call of a native function would take longer. */
 const shortTextBytes = 96
@@ -19,17 +28,19 @@ let bytes: Uint8Array = nothing
 let at = 0
 let end = 0
 let oddities: number[] | undefined
+let weightLeft = 0
 
 /**
  * Throws `INVALID` for what is not a value. Returns where the heads of oddities are, if there are any: values that are fine, but
  * that msgpackr reads as something else (see `mend-bytes.ts`).
  */
-export function scanValue(source: Uint8Array): readonly number[] | undefined {
+export function scanValue(source: Uint8Array, maxWeight: number): readonly number[] | undefined {
   if (source.length > maxValueBytes) throw refused(`more than ${maxValueBytes} bytes`)
   bytes = source
   at = 0
   end = source.length
   oddities = undefined
+  weightLeft = maxWeight
   try {
     scan(maxDepth)
   } finally {
@@ -52,11 +63,11 @@ function scan(levels: number): void {
     case 0xc3:
       return
     case 0xc4:
-      return skip(uint(1))
+      return scanBytes(uint(1))
     case 0xc5:
-      return skip(uint(2))
+      return scanBytes(uint(2))
     case 0xc6:
-      return skip(uint(4))
+      return scanBytes(uint(4))
     case 0xc7:
       return scanExtension(uint(1), head)
     case 0xca:
@@ -113,15 +124,28 @@ function skip(size: number): void {
   at += size
 }
 
+/** B4 */
+function weigh(weight: number): void {
+  weightLeft -= weight
+  if (weightLeft < 0) throw refused('too many parts')
+}
+
+function scanBytes(size: number): void {
+  weigh(partWeight)
+  skip(size)
+}
+
 function scanArray(count: number, levels: number): void {
   if (levels === 0) throw refused(`more than ${maxDepth} levels`)
   if (count > end - at) throw truncated()
+  weigh(partWeight + count)
   for (let i = 0; i < count; i++) scan(levels - 1)
 }
 
 function scanMap(count: number, levels: number): void {
   if (levels === 0) throw refused(`more than ${maxDepth} levels`)
   if (count > (end - at) / 2) throw truncated()
+  weigh(partWeight + (keyWeight + 1) * count)
   for (let i = 0; i < count; i++) {
     scanKey()
     scan(levels - 1)
@@ -181,7 +205,7 @@ function scanFloat(size: 4 | 8, exponent: number): void {
 function scanExtension(size: number, head: number): void {
   const type = uint(1)
   const start = at
-  skip(size)
+  scanBytes(size)
   if (type === dateExtension && (head === 0xc7 ? size === 12 : size < 16)) checkDate(size, start)
   else if (type !== bigintExtension || size <= 8 || size > maxBigintBits / 8) {
     throw refused(`extension ${type} of ${size} bytes`)

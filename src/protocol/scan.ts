@@ -21,6 +21,7 @@ import { generation, rev, seq, type Generation, type Rev, type Seq } from './ids
 import { joinPieces, PieceCutter } from './pieces.ts'
 import { checkName, maxNameBytes } from './subjects.ts'
 import { readValue, writeValue } from './value-bytes.ts'
+import { maxWeight } from './value-format.ts'
 
 const scanVersion = 1
 
@@ -140,7 +141,7 @@ export function decodeScanReply(bytes: Uint8Array): ScanReply {
     return { kind: 'error', code: code as ErrorCode, message: text(fields[3]) }
   }
   const size = (fields.length - pageHead) / rowFields
-  if (fields[1] !== 0 || !Number.isInteger(size) || size < 0) throw malformed('number of fields')
+  if (fields[1] !== 0 || !Number.isInteger(size) || size < 0 || size > maxScanRows) throw malformed('number of fields')
   if (!(fields[8] instanceof Uint8Array)) throw malformed('states')
   const states = new PieceCutter(fields[8])
   const rows = new Array<ScanRow>(size)
@@ -173,7 +174,7 @@ export function decodeScanReply(bytes: Uint8Array): ScanReply {
 function unpack(bytes: Uint8Array): unknown[] {
   let fields: unknown
   try {
-    fields = readValue(bytes, true)
+    fields = readValue(bytes, true, maxWeight)
   } catch (cause) {
     throw malformed('msgpack', cause)
   }

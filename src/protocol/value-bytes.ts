@@ -67,16 +67,16 @@ function useBlock(buffer: typeof packing): void {
 
 /**
  * The value of some bytes. Throws `INVALID` for all that is none. The value shares no memory with the bytes, unless `views` asks for
- * it: then Uint8Arrays in it are views of `source`, for who uses them at once or owns it.
+ * it: then Uint8Arrays in it are views of `source`, for who uses them at once or owns it. What comes from outside has a `maxWeight`.
  */
-export function readValue(source: Uint8Array, views = false): Value {
+export function readValue(source: Uint8Array, views = false, maxWeight = Number.POSITIVE_INFINITY): Value {
   const { length } = source
   if (length === 1) {
     const head = source[0]!
     if (head < 0x80) return head
     if (head === nil) return null
   }
-  const oddities = scanValue(source)
+  const oddities = scanValue(source, maxWeight)
   if (oddities !== undefined) return (views ? sharing : copying).unpack(mendBytes(source, oddities)) as Value
   if (views || length > blockBytes) {
     // A view: msgpackr leaves a property behind on what it reads, and gives Buffers for a Buffer.

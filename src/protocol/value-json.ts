@@ -57,8 +57,12 @@ type Form = { readonly [name in (typeof formNames)[number]]?: unknown }
 const formNames = ['$bytes', '$bigint', '$date', '$object'] as const
 
 const isForm = (object: object): object is Form => {
-  const keys = Object.keys(object)
-  return keys.length === 1 && (formNames as readonly string[]).includes(keys[0]!)
+  let only: string | undefined
+  for (const key in object) {
+    if (only !== undefined) return false
+    only = key
+  }
+  return only !== undefined && (formNames as readonly string[]).includes(only)
 }
 
 function valueOfForm(form: Form, trail: Trail): Value {
@@ -104,18 +108,20 @@ type Step<From, To> = (item: From, trail: Trail) => To
 
 function within<From, To>(items: readonly From[], trail: Trail, step: Step<From, To>): To[] {
   checkDepth(trail)
-  return Array.from(items, (item, i) => {
+  const converted = new Array<To>(items.length)
+  for (let i = 0; i < items.length; i++) {
     trail.push(i)
-    const converted = step(item, trail)
+    converted[i] = step(items[i]!, trail)
     trail.pop()
-    return converted
-  })
+  }
+  return converted
 }
 
 function inside<To>(object: object, trail: Trail, step: Step<never, To> | Step<unknown, To>): { [key: string]: To } {
   checkDepth(trail)
   const converted: { [key: string]: To } = {}
-  for (const [key, item] of Object.entries(object) as [string, never][]) {
+  for (const key of Object.keys(object)) {
+    const item = (object as Record<string, never>)[key]
     if (item === undefined) continue
     trail.push(key)
     if (key === '__proto__') throw refused(trail, '"__proto__" is not a key: use another')

@@ -8,7 +8,8 @@
  * V5. As in JSON, properties that are undefined, or that symbols name, are left out. Undefined in an array is refused, a hole too.
  * V6. Classes, functions, symbols, Map, Set, and what holds itself are refused, with the path to it, and never changed on the way.
  *     Any Uint8Array comes back as a plain Uint8Array. Of an array only the items count.
- * V7. At most 100 levels deep and 64 MiB long, where an array or object counts 16 bytes at least.
+ * V7. At most 100 levels deep and 64 MiB long, where an array or object counts 16 bytes at least. An input, which anybody may send, weighs
+ *     at most `maxWeight`: 1 for each item, 4 more for an array, an object, bytes, a date or a large bigint, 8 more for each key.
  * V8. Bytes are msgpack: nil, bool, int, float 64, str, bin, array, map with keys that are text; int 64 and uint 64 stand for a
  *     bigint only, extension `B` (0x42) for a larger one, extension -1 (timestamp) for a Date.
  * V9. msgpackr packs and unpacks them, between a check of each value and a scan of all bytes, since it does neither
@@ -26,7 +27,7 @@
  * | all else | itself |
  */
 import { readValue, writeValue } from './value-bytes.ts'
-import type { Value } from './value-format.ts'
+import { maxWeight, type Value } from './value-format.ts'
 
 export type { Value }
 export { fromJson, toJson } from './value-json.ts'
@@ -39,3 +40,6 @@ export const encodeValue = (value: unknown): Uint8Array => writeValue(value)
 
 /** The value of bytes that anybody may have sent. Throws `INVALID` for all that `encodeValue` cannot mean. */
 export const decodeValue = (bytes: Uint8Array): Value => readValue(bytes)
+
+/** The same for an input of a command or query: it may not weigh too much, either (V7). */
+export const decodeInput = (bytes: Uint8Array): Value => readValue(bytes, false, maxWeight)

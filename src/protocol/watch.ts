@@ -14,6 +14,7 @@
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { parseCursor } from './cursor.ts'
+import { parseJsonText } from './json-text.ts'
 import { checkName, maxNameBytes } from './subjects.ts'
 
 /** Most changes in one page, and the default. */
@@ -68,7 +69,7 @@ export interface PageChange {
   readonly deleted: boolean
   /** What is there now, instead of changes that are not kept any more (G4). */
   readonly reset: boolean
-  /** The state's JSON was too large for a message and was left out. */
+  /** The state's JSON was too large for a message, or too heavy for its reader, and was left out. */
   readonly omitted: boolean
   readonly cursor: string
   /** Partition time, ms. */
@@ -145,12 +146,10 @@ export function decodePageMessage(bytes: Uint8Array): PageMessage {
   }
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
 function objectOf(bytes: Uint8Array): Record<string, unknown> {
   let parsed: unknown
   try {
-    parsed = JSON.parse(utf8.decode(bytes))
+    parsed = parseJsonText(bytes)
   } catch (cause) {
     throw invalid('no JSON', cause)
   }

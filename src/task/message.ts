@@ -4,6 +4,7 @@ import type { InputMessage } from '../ports/inputs.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { PartitionId } from '../protocol/ids.ts'
 import { partitionOf } from '../protocol/partitioning.ts'
+import { parseJsonText } from '../protocol/json-text.ts'
 import { checkName } from '../protocol/subjects.ts'
 import { fromJson } from '../protocol/values.ts'
 
@@ -85,11 +86,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function decoded(data: Uint8Array, format: TaskFormat): unknown {
   if (format === 'bytes') return data
-  let text: string
   try {
-    text = utf8.decode(data)
-    if (format === 'text') return text
-    return fromJson(JSON.parse(text))
+    if (format === 'text') return utf8.decode(data)
+    return fromJson(parseJsonText(data))
   } catch (cause) {
     throw new HoldfastError(
       'INVALID',
