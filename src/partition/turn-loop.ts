@@ -48,7 +48,7 @@ export interface TurnLoopOptions extends KeptRepliesOptions {
   readonly memory: Pick<NodeMemory, 'hasRoom' | 'waitingBytes'>
   /** How long turns may wait for the processor, ms. Default 500. */
   readonly maxWaitMs: number
-  /** N8. Default 2 ms. */
+  /** N8. Default 10 ms. */
   readonly sliceMs: number
   /** Bytes that finished turns have on their way to the log, and how many they may have at most. */
   readonly uncommittedBytes: () => number

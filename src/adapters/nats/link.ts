@@ -54,6 +54,7 @@ export class Link {
   readonly #outbound: Outbound
   readonly #listeners = new Set<LinkListener>()
   readonly #flushes = new Set<(error: HoldfastError) => void>()
+  #flushing: Promise<void> | undefined
   #up = true
   #connected = true
   #closing: Promise<void> | undefined
@@ -168,15 +169,25 @@ export class Link {
     }
   }
 
+  /** Of all that ask in one tick one question goes to the server, at its end. */
   flush(): Promise<void> {
     if (!this.#up) return Promise.reject(this.#broken())
-    this.#outbound.pushOut()
+    return (this.#flushing ??= this.#askForFlush())
+  }
+
+  #askForFlush(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#flushes.add(reject)
-      this.#connection
-        .flush()
-        .then(resolve, (cause: unknown) => reject(new HoldfastError('RETRY', messageOf(cause), { cause })))
-        .finally(() => this.#flushes.delete(reject))
+      this.parts.clock.defer(() => {
+        this.#flushing = undefined
+        // Where the link has gone down meanwhile it was rejected.
+        if (!this.#flushes.has(reject)) return
+        this.#outbound.pushOut()
+        this.#connection
+          .flush()
+          .then(resolve, (cause: unknown) => reject(new HoldfastError('RETRY', messageOf(cause), { cause })))
+          .finally(() => this.#flushes.delete(reject))
+      })
     })
   }
 
