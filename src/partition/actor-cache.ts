@@ -121,7 +121,7 @@ export class ActorCache {
       const { committed, tip } = actor
       const { state } = committed
       // `buffer` of a small array would give it memory outside of the heap.
-      if (state === null || this.#states.keepsAlone(state) || state.buffer !== sparse) continue
+      if (state === null || this.#states.keepsAlone(state) || !sparse.has(state.buffer)) continue
       actor.committed = { ...committed, state: this.#states.keep(state) }
       if (tip === committed) actor.tip = actor.committed
       this.#states.release(state)

@@ -7,7 +7,17 @@
 import { encodeToken } from '../protocol/subjects.ts'
 
 /** Names an actor within its partition; types cannot run into keys, because a token has no `.`. */
-export const actorId = (type: string, key: string): string => `${encodeToken(type)}.${key}`
+export function actorId(type: string, key: string): string {
+  // Most ids are asked for one type after the other.
+  if (type !== lastType) {
+    lastPrefix = `${encodeToken(type)}.`
+    lastType = type
+  }
+  return lastPrefix + key
+}
+
+let lastType = ''
+let lastPrefix = ''
 
 /** The key in an id. */
 export const keyOf = (id: string): string => id.slice(id.indexOf('.') + 1)

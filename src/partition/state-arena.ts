@@ -6,12 +6,15 @@
  *
  * A1. Bytes that were kept are never written again: who still has a former state of an actor has what it was.
  * A2. Small states are arrays of their own already (own-bytes.ts), and large ones get one.
- * A3. Chunks have at most about twice the bytes of the states in them: what is left in a sparse one is moved when `sparse` names it.
+ * A3. All chunks have at most about three times the bytes of the states in them: beyond it `sparse` names those that are less than half full,
+ *     many at a time, because whoever moves what is in them looks at every actor.
  */
 import { ownBytes, smallBytes } from '../protocol/own-bytes.ts'
 
 const chunkBytes = 64 * 1_024
 const largeBytes = chunkBytes / 8
+/** A3 */
+const mostSpread = 3
 
 interface Chunk {
   readonly bytes: Uint8Array<ArrayBuffer>
@@ -66,14 +69,14 @@ export class StateArena {
     if (chunk.live === 0 && chunk !== this.#current) this.#chunks.delete(state.buffer)
   }
 
-  /** The memory whose states should be kept anew and released, if there is too much for what is in it (A3). */
-  sparse(): ArrayBufferLike | undefined {
-    if (this.bytes <= 2 * this.#live + 2 * chunkBytes) return undefined
-    let sparsest: Chunk | undefined
-    for (const chunk of this.#chunks.values()) {
-      if (chunk !== this.#current && (sparsest === undefined || chunk.live < sparsest.live)) sparsest = chunk
+  /** The memory whose states should be kept anew and released, if all of it is too much for what is in it (A3). */
+  sparse(): ReadonlySet<ArrayBufferLike> | undefined {
+    if (this.bytes <= mostSpread * this.#live + 2 * chunkBytes) return undefined
+    const sparse = new Set<ArrayBufferLike>()
+    for (const [buffer, chunk] of this.#chunks) {
+      if (chunk !== this.#current && chunk.live < chunkBytes / 2) sparse.add(buffer)
     }
-    return sparsest?.bytes.buffer
+    return sparse
   }
 
   #room(length: number): Chunk {

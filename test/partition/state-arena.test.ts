@@ -63,6 +63,6 @@ describe('the cache of actors', () => {
       expect(actor.tip).toBe(actor.committed)
     })
     // 1,000 states of 1,000 bytes.
-    expect(cache.stateBytes).toBeLessThan(2.4e6)
+    expect(cache.stateBytes).toBeLessThan(3.2e6)
   })
 })
