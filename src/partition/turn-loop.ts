@@ -575,14 +575,8 @@ const tombstone: Outcome = { state: null, expiresAt: null }
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 
-/** A thenable of somebody else's making may throw, or settle at once: `resolve` sees to both. A promise may throw when it is asked whose it is. */
-function promiseOf(result: unknown): Promise<unknown> {
-  try {
-    return Promise.resolve(result)
-  } catch (error) {
-    return Promise.reject(error as Error)
-  }
-}
+/** A thenable of somebody else's making may throw, settle at once, or throw when it is asked whose it is: `async` sees to it all. */
+const promiseOf = async (result: unknown): Promise<unknown> => result
 
 /** A handler may throw anything; `INVALID` is our own word about its values, and passes as it is. */
 export function failure(thrown: unknown, definition: ActorDefinition): WireError {
