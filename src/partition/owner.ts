@@ -3,30 +3,25 @@
  *
  * W1. A reply leaves after the commit of everything its turn could have seen (R1).
  * W2. On a committed record, in this order: state and sessions enter the replica, changes are published, replies leave.
- * W3. Queries read committed state, then make sure of the lease, then answer (O3).
+ * W3. Queries read committed state, then make sure of the lease, then answer (O3; queries.ts).
  * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
  * W5. A tenant (tenant.ts) begins when all else is there; it makes units of the partition's own, which go the way of turns.
  */
-import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
-import { freezeDeep } from '../behaviour/freeze.ts'
-import { parseInput } from '../behaviour/input.ts'
+import type { ActorDefinition } from '../behaviour/definition.ts'
 import { entryDefinition, kvPrefix } from '../behaviour/kv.ts'
 import type { BrokenLog, LogPosition } from '../core/log.ts'
 import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
 import type { PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
-import { gauge, type Metric } from '../ports/metrics.ts'
+import type { Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
 import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
-import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { decodeInput, decodeValue, encodeValue } from '../protocol/values.ts'
-import type { CachedActor } from './actor-cache.ts'
-import { inDoubt, notExecuted, notFound, overloadedBy } from './answers.ts'
+import { inDoubt, notExecuted, notFound } from './answers.ts'
 import { Committer, type CommittedRecord } from './committer.ts'
 import { ExpirySweep } from './expiry-sweep.ts'
 import { changesOf, History } from './history.ts'
@@ -36,13 +31,14 @@ import type { NodeMemory } from './node-memory.ts'
 import { OutputPublisher } from './output-publisher.ts'
 import { Publisher } from './publisher.ts'
 import { actorId } from './names.ts'
+import { Queries } from './queries.ts'
 import type { Replica } from './replica.ts'
 import { ScanPages } from './scan-pages.ts'
 import type { PartitionSettings } from './settings.ts'
 import { unexpired, type Version } from './store-layout.ts'
 import type { OpenTenant, OwnedPartition, Tenant } from './tenant.ts'
 import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
-import { failure, TurnLoop } from './turn-loop.ts'
+import { TurnLoop } from './turn-loop.ts'
 import { Unit } from './unit.ts'
 
 export interface OwnerOptions {
@@ -85,6 +81,7 @@ export class Owner {
   readonly #committer: Committer
   readonly #turns: TurnLoop
   readonly #lease: LeaseGuard
+  readonly #queries: Queries
   readonly #publisher: Publisher
   readonly #outputs: OutputPublisher
   readonly #reserved = new Set<string>()
@@ -100,9 +97,6 @@ export class Owner {
   #state: 'serving' | 'handing-off' | 'ended' = 'serving'
   #movedTo: NodeId | null = null
   #handedOff: ((done: boolean) => void) | undefined
-  #queries = 0
-  /** Of their inputs and replies. */
-  #queryBytes = 0
 
   /** The replica stands right at the claim that this ownership begins with. */
   constructor(options: OwnerOptions) {
@@ -169,6 +163,13 @@ export class Owner {
       finish: (finished) => this.#finish(finished),
       afterCommits: (run) => this.#whenCommitted(run),
     })
+    this.#queries = new Queries({
+      replica,
+      lease: this.#lease,
+      settings,
+      now: () => this.#now(),
+      refused: () => this.#turns.refused('queries'),
+    })
     this.scans = new ScanPages({
       clock,
       replica,
@@ -191,15 +192,13 @@ export class Owner {
   }
 
   metrics(): readonly Metric[] {
-    const { settings } = this.#options
     return [
       ...this.#turns.metrics(),
       ...this.#committer.metrics(),
       ...this.history.metrics(),
       ...this.#outputs.metrics(),
       ...this.scans.metrics(),
-      gauge('holdfast_queries', this.#queries, settings.mailboxTurns),
-      gauge('holdfast_query_bytes', this.#queryBytes, settings.mailboxBytes),
+      ...this.#queries.metrics(),
       ...(this.#tenant?.metrics() ?? []),
     ]
   }
@@ -237,7 +236,7 @@ export class Owner {
     if (definition === undefined) return respond(notFound(`this node hosts no actor type "${request.type}"`))
     const handler = definition.commands[request.name]
     const called = request.kind === 'call' && handler === undefined && definition.queries[request.name] !== undefined
-    if (request.kind === 'query' || called) return this.#query(definition, request, respond)
+    if (request.kind === 'query' || called) return this.#queries.answer(definition, request, respond)
     if (handler === undefined) return respond(notFound(`${request.type} has no command "${request.name}"`))
     const refusal = this.#tenant?.refusal(request.type)
     if (refusal !== undefined) return respond({ kind: 'error', error: { code: 'INVALID', message: refusal } })
@@ -403,59 +402,6 @@ export class Owner {
     for (const { run } of this.#afterCommits.splice(0, due)) this.#lease.certainly(run)
   }
 
-  #query(definition: ActorDefinition, request: Request, respond: Respond): void {
-    const handler = definition.queries[request.name]
-    if (handler === undefined) return respond(notFound(`${request.type} has no query "${request.name}"`))
-    const { replica, settings } = this.#options
-    let bytes = 0
-    /** Its input, and then its reply, count while it waits: for its state, and for the lease. */
-    const hasRoom = (more: number) => {
-      if (this.#queryBytes > bytes && this.#queryBytes + more > settings.mailboxBytes) return false
-      bytes += more
-      this.#queryBytes += more
-      return true
-    }
-    if (this.#queries >= settings.mailboxTurns || !hasRoom(request.input.length)) return respond(this.#tooMany())
-    this.#queries++
-    const done = (answer: Answer) => {
-      this.#queries--
-      this.#queryBytes -= bytes
-      respond(answer)
-    }
-    const read = (actor: CachedActor, asked = request) => {
-      const version = unexpired(actor.committed, () => this.#now())
-      const tell = (answer: Answer) => {
-        if (answer.kind === 'value' && !hasRoom(answer.value.length)) return done(this.#tooMany())
-        this.#lease.certainly((certain) => done(certain ? answer : notExecuted))
-      }
-      const answer = answerQuery(definition, handler, version, asked, settings)
-      if (answer instanceof Promise) void answer.then(tell)
-      else tell(answer)
-    }
-    const id = actorId(request.type, request.key)
-    const actor = replica.peek(id)
-    if (actor !== undefined) return read(actor)
-    const asked = { ...request, input: ownBytes(request.input) }
-    void this.#loadThen(id, (loaded) => read(loaded, asked), done)
-  }
-
-  #tooMany(): Answer {
-    this.#turns.refusals.count('queries')
-    return overloadedBy('queries')
-  }
-
-  async #loadThen(id: string, read: (actor: CachedActor) => void, failed: (answer: Answer) => void): Promise<void> {
-    let actor: CachedActor
-    try {
-      actor = (await this.#options.replica.load([id]))[0]!
-    } catch (error) {
-      const message = `the state could not be read: ${messageOf(error)}`
-      return failed({ kind: 'error', error: { code: 'INTERNAL', message } })
-    }
-    read(actor)
-    actor.holds--
-  }
-
   #now(): number {
     const { clock } = this.#options
     this.#time = advanceTime(this.#time, clock.now(), clock.monotonic())
@@ -470,47 +416,6 @@ export class Owner {
     if (expired.length <= mostEnded) this.#sweptAtMs = now
     return expired.slice(0, mostEnded)
   }
-}
-
-/** A promise where the schema of its input takes its time; it never rejects. */
-function answerQuery(
-  definition: ActorDefinition,
-  handler: QueryHandler,
-  { state, rev, expiresAt }: Version,
-  { name, input }: Request,
-  { maxRecordBytes, freezeQueries }: PartitionSettings,
-): Answer | Promise<Answer> {
-  const refused = (error: unknown): Answer => ({ kind: 'error', error: failure(error, definition) })
-  const answer = (parsed: unknown): Answer => {
-    try {
-      const shown = stateFor(definition, state, freezeQueries)
-      const result = handler(shown, parsed, { exists: state !== null, rev, expiresAt })
-      // It is refused, as no value is; that it may reject, too, must not end the process.
-      if (result instanceof Promise) result.catch(() => {})
-      const reply = encodeValue(result)
-      if (reply.length <= maxRecordBytes) return { kind: 'value', value: reply }
-      throw new HoldfastError(
-        'INVALID',
-        `the reply has ${reply.length} bytes; it may have ${maxRecordBytes}: ask for less at a time`,
-      )
-    } catch (error) {
-      return refused(error)
-    }
-  }
-  try {
-    const parsed = parseInput(definition, name, decodeInput(input))
-    return parsed instanceof Promise ? parsed.then(answer, refused) : answer(parsed)
-  } catch (error) {
-    return refused(error)
-  }
-}
-
-/** A state of the query's own; where there is none, the first one, which its maker may keep: that is copied before it is frozen. */
-function stateFor(definition: ActorDefinition, state: Uint8Array | null, freeze: boolean): unknown {
-  if (!freeze) return state === null ? definition.initialState() : decodeValue(state)
-  const shown = decodeValue(state ?? encodeValue(definition.initialState()))
-  freezeDeep(shown)
-  return shown
 }
 
 const keptIdOf = ({ type, key, name, idempotencyKey }: Request): string | undefined =>

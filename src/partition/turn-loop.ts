@@ -6,59 +6,38 @@
  *     has returned. No reply before the commit (R1): the caller sees neither.
  * N3. A handler that throws leaves no trace. Its failure is told when everything it can have seen is committed.
  * N4. One id is one turn: a repetition joins the turn that runs, or gets the reply that was remembered (R1, R3).
- * N5. The mailbox is bounded in turns, of all keys and of each, and in bytes; so are the outcomes that no log has yet, and how long turns
- *     wait for the processor. Beyond a bound it is `OVERLOADED`, at once, with the time by which there is likely to be room.
+ * N5. What may wait here is bounded (mailbox.ts). Beyond a bound it is `OVERLOADED`, at once, with the time by which there is likely to be
+ *     room.
  * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
  * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
  * N8. Turns run for a slice of time at most before what has arrived meanwhile is taken in, or refused. Keys that wait for the next slice
  *     take turns: one with many waiting does not keep another one from its first.
  */
 import { parseInput } from '../behaviour/input.ts'
-import { entryDefinition } from '../behaviour/kv.ts'
-import type { ActorDefinition } from '../behaviour/definition.ts'
-import { beginDrain, drainMs, lookAtDrain, withinReason } from '../core/drain.ts'
-import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
+import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeInput, encodeValue } from '../protocol/values.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
-import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { CachedActor } from './actor-cache.ts'
-import { forgotten, notExecuted, overloadedBy, ownersBounds, type Bound } from './answers.ts'
+import { forgotten, notExecuted, overloadedBy, type Bound } from './answers.ts'
 import { KeptReplies, type KeptRepliesOptions } from './kept-reply.ts'
+import { failure } from './failure.ts'
+import { Mailbox, type MailboxOptions } from './mailbox.ts'
 import { versionAfter, type Outcome } from './outcome.ts'
 import { actorId, isOwnType, keptType, keyOf } from './names.ts'
-import type { NodeMemory } from './node-memory.ts'
 import type { Expiring, Replica } from './replica.ts'
 import { unexpired } from './store-layout.ts'
 import type { Answer, FinishedTurn, Respond, StateChange, Turn } from './turn.ts'
 import { TurnContext } from './turn-context.ts'
 
-export interface TurnLoopOptions extends KeptRepliesOptions {
+export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
   readonly clock: Clock
   readonly replica: Replica
-  /** Turns accepted and not answered yet, at most. Default 16,384. */
-  readonly mailboxTurns: number
-  /** Those of one key, at most. Default 4,096. */
-  readonly keyTurns: number
-  /** Bytes of inputs of those that have not run, at most. Default 32 MiB. */
-  readonly mailboxBytes: number
-  /** What it shares with the other partitions of its node. */
-  readonly memory: Pick<NodeMemory, 'hasRoom' | 'waitingBytes'>
-  /** How long turns may wait for the processor, ms. Default 500. */
-  readonly maxWaitMs: number
   /** N8. Default 10 ms. */
   readonly sliceMs: number
-  /** Bytes that finished turns have on their way to the log, and how many they may have at most. */
-  readonly uncommittedBytes: () => number
-  readonly maxUncommittedBytes: () => number
-  /** Sessions remembered at most. Default 100,000. */
-  readonly maxSessions: number
-  /** Replies remembered at most. Default 1,000,000. */
-  readonly maxReplies: number
-  /** Bytes of these, at most. Default 64 MiB. */
-  readonly maxReplyBytes: number
   /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
   readonly tombstoneMs: number
   /** Bytes of state and reply of one turn, at most: they have to fit into one record. */
@@ -87,14 +66,9 @@ export class TurnLoop {
   #ready: CachedActor[] = []
   /** Until when turns may run in this tick, monotonic ms; undefined where none has. */
   #sliceEndsMs: number | undefined
-  #count = 0
-  #bytes = 0
-  /** Turns that have been answered. */
-  #answered = 0
   /** Repetitions of commands whose replies are remembered, and that wait for the log. */
   #repetitions = 0
-  #drain = beginDrain
-  readonly refusals = new Refusals<Bound>('partition', ownersBounds)
+  readonly #mailbox: Mailbox
   #stopped = false
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
@@ -106,6 +80,7 @@ export class TurnLoop {
 
   constructor(options: TurnLoopOptions) {
     this.#options = options
+    this.#mailbox = new Mailbox(options)
     this.#keptReplies = new KeptReplies(options)
   }
 
@@ -123,8 +98,9 @@ export class TurnLoop {
     const id = actorId(turn.type, turn.key)
     const queue = this.#busy.get(id)
     const actor = replica.peek(id)
-    const bound = this.#boundOf(turn, queue, actor)
-    if (bound !== undefined) return respond(this.#overloaded(bound, turn.sinceMs, queue))
+    const ofKey = (queue?.length ?? 0) + (actor?.turns ?? 0)
+    const bound = this.#mailbox.boundOf(turn, ofKey, this.#waitingSinceMs(turn.sinceMs))
+    if (bound !== undefined) return respond(this.#mailbox.refuse(bound, turn.sinceMs, queue?.[0]?.sinceMs))
     turn.respond.push(respond)
     this.#enter(turn)
     if (queue !== undefined) return this.#wait(turn, queue)
@@ -136,20 +112,19 @@ export class TurnLoop {
   }
 
   metrics(): readonly Metric[] {
-    const { mailboxTurns, keyTurns, mailboxBytes, maxSessions, maxReplies, maxReplyBytes, replica } = this.#options
-    const { count, replies, replyBytes } = replica.sessions
+    const { mailboxTurns, keyTurns } = this.#options
     return [
-      gauge('holdfast_mailbox_turns', this.#count, mailboxTurns),
+      ...this.#mailbox.metrics(),
       gauge('holdfast_mailbox_key_turns', this.#longest(), keyTurns),
-      gauge('holdfast_mailbox_bytes', this.#bytes, mailboxBytes),
       gauge('holdfast_repetitions', this.#repetitions, mailboxTurns),
-      gauge('holdfast_uncommitted_bytes', this.#options.uncommittedBytes(), this.#options.maxUncommittedBytes()),
-      gauge('holdfast_sessions', count, maxSessions),
-      gauge('holdfast_replies', replies, maxReplies),
-      gauge('holdfast_reply_bytes', replyBytes, maxReplyBytes),
       ...this.#keptReplies.metrics(),
-      ...this.refusals.metrics(),
     ]
+  }
+
+  /** What a caller hears at a bound that is counted elsewhere. */
+  refused(bound: Bound): Answer {
+    this.#mailbox.refusals.count(bound)
+    return overloadedBy(bound)
   }
 
   /** Turns of the key that has the most. */
@@ -167,8 +142,7 @@ export class TurnLoop {
   /** Its first reply, once all that it could have seen is committed (R1). */
   #repeat(reply: Uint8Array, respond: Respond): void {
     if (this.#repetitions >= this.#options.mailboxTurns) {
-      this.refusals.count('repetitions')
-      return respond(overloadedBy('repetitions'))
+      return respond(this.refused('repetitions'))
     }
     this.#repetitions++
     this.#options.afterCommits((certain) => {
@@ -240,35 +214,10 @@ export class TurnLoop {
     }
   }
 
-  /** The bound that keeps a turn from coming in (N5), if one does. */
-  #boundOf(turn: Turn, queue: readonly Turn[] | undefined, actor: CachedActor | undefined): Bound | undefined {
-    const { mailboxTurns, keyTurns, mailboxBytes, maxSessions, maxReplies, maxReplyBytes, replica } = this.#options
-    const { sessions } = replica
-    const bytes = turn.input.length
-    if (this.#count >= mailboxTurns) return 'turns'
-    if ((queue?.length ?? 0) + (actor?.turns ?? 0) >= keyTurns) return 'key'
-    if (this.#bytes + bytes > mailboxBytes) return 'bytes'
-    if (!this.#options.memory.hasRoom(bytes)) return 'node'
-    if (turn.sinceMs - this.#waitingSinceMs(turn.sinceMs) > this.#options.maxWaitMs) return 'processor'
-    if (sessions.replies + this.#count >= maxReplies || sessions.replyBytes >= maxReplyBytes) return 'replies'
-    if (sessions.count >= maxSessions && !sessions.has(turn.session)) return 'sessions'
-    return replica.isBehind ? 'store' : undefined
-  }
-
   /** When the turn came that gets the next slice first. */
   #waitingSinceMs(nowMs: number): number {
     const [first] = this.#ready
     return first === undefined ? nowMs : (this.#busy.get(first.id)?.[0]?.sinceMs ?? nowMs)
-  }
-
-  /** A key that waits takes about as long as the next of its turns has waited; else it goes as fast as the mailbox drains. */
-  #overloaded(bound: Bound, nowMs: number, queue: readonly Turn[] | undefined): Answer {
-    this.refusals.count(bound)
-    this.#drain = lookAtDrain(this.#drain, nowMs, this.#answered)
-    const [next] = bound === 'key' ? (queue ?? []) : []
-    if (next !== undefined) return overloadedBy(bound, withinReason(nowMs - next.sinceMs))
-    if (bound === 'sessions' || bound === 'replies') return overloadedBy(bound, sessionsWaitMs)
-    return overloadedBy(bound, drainMs(this.#drain, this.#count))
   }
 
   #enter(turn: Turn): void {
@@ -278,21 +227,8 @@ export class TurnLoop {
       this.#turns.set(turn.session, turns)
     }
     turns.set(turn.number, turn)
-    this.#count++
     this.#unfinished++
-    this.#hold(turn.input.length)
-  }
-
-  /** Bytes of inputs that wait. */
-  #hold(bytes: number): void {
-    this.#bytes += bytes
-    this.#options.memory.waitingBytes += bytes
-  }
-
-  /** It has run, or never will. */
-  #letGoOfInput(turn: Turn): void {
-    this.#hold(-turn.input.length)
-    turn.input = noInput
+    this.#mailbox.enter(turn)
   }
 
   /** Behind others of its key. */
@@ -305,10 +241,8 @@ export class TurnLoop {
     const turns = this.#turns.get(turn.session)
     if (turns?.delete(turn.number) !== true) return
     if (turns.size === 0) this.#turns.delete(turn.session)
-    this.#count--
-    this.#answered++
     if (turn.actor !== undefined) turn.actor.turns--
-    this.#letGoOfInput(turn)
+    this.#mailbox.leave(turn)
     for (const respond of turn.respond) respond(answer)
   }
 
@@ -388,9 +322,9 @@ export class TurnLoop {
       this.#fail(turn, { code: 'RETRY', message: 'its deadline passed while it waited; nothing happened' })
       return 'done'
     }
-    if (this.#options.uncommittedBytes() >= this.#options.maxUncommittedBytes()) {
+    if (!this.#mailbox.mayBegin) {
       this.#returned()
-      this.#answer(turn, this.#overloaded('uncommitted', nowMs, undefined))
+      this.#answer(turn, this.#mailbox.refuse('uncommitted', nowMs))
       return 'done'
     }
     turn.actor = actor
@@ -515,7 +449,7 @@ export class TurnLoop {
 
   #complete(turn: Turn, changes: readonly StateChange[], reply: Uint8Array): void {
     turn.finished = true
-    this.#letGoOfInput(turn)
+    this.#mailbox.letGoOfInput(turn)
     this.#returned()
     this.#options.finish({ turn, changes, reply })
   }
@@ -567,9 +501,6 @@ async function runLater(
 
 const nothing = encodeValue(null)
 const noReply = new Uint8Array(0)
-const noInput = new Uint8Array(0)
-/** Sessions, and what they have not settled, are let go of after two minutes at the latest (R3). */
-const sessionsWaitMs = 5_000
 const tombstone: Outcome = { state: null, expiresAt: null }
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
@@ -577,24 +508,3 @@ const isPromise = (value: unknown): value is PromiseLike<unknown> =>
 
 /** A thenable of somebody else's making may throw, settle at once, or throw when it is asked whose it is: `async` sees to it all. */
 const promiseOf = async (result: unknown): Promise<unknown> => result
-
-/** A handler may throw anything; `INVALID` is our own word about its values, and passes as it is. */
-export function failure(thrown: unknown, definition: ActorDefinition): WireError {
-  const message = messageOf(thrown)
-  if (definition === entryDefinition && isHoldfastError(thrown, 'CONFLICT')) return { code: 'CONFLICT', message }
-  if (isHoldfastError(thrown, 'INVALID')) {
-    const path = pathIn(thrown)
-    return { code: 'INVALID', message, ...(path === undefined ? {} : { path }) }
-  }
-  return { code: 'FAILED', message: `the handler threw: ${message}` }
-}
-
-/** What calls itself our error may have anything there. */
-function pathIn(error: HoldfastError): string | undefined {
-  try {
-    const path: unknown = error.path
-    return typeof path === 'string' ? path : undefined
-  } catch {
-    return undefined
-  }
-}
