@@ -10,7 +10,7 @@ import type { Message } from '../ports/transport.ts'
 import { isHoldfastError, messageOf } from '../protocol/errors.ts'
 import { decodeRequestFrame, type Request, type RequestFrame } from '../protocol/frames.ts'
 import type { Epoch, PartitionId } from '../protocol/ids.ts'
-import { partitionOf } from '../protocol/partitioning.ts'
+import { partitionOf, partitionOfPlain } from '../protocol/partitioning.ts'
 import { checkName } from '../protocol/subjects.ts'
 import type { Incoming } from './owner.ts'
 import type { ReplyBatches } from './reply-batches.ts'
@@ -28,6 +28,8 @@ const movedElsewhere: Answer = { kind: 'moved', owner: null, epoch: 0 as Epoch }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
+  /** Of the last request: most are of the same. */
+  #goodType = ''
 
   constructor(options: DispatcherOptions) {
     this.#options = options
@@ -52,20 +54,30 @@ export class Dispatcher {
     const batch = replies.batchFor(reply, session)
     for (const request of frame.requests) {
       const respond: Respond = (answer) => replies.add(batch, request.number, answer)
-      const refusal = frame.partitions === partitions ? refuse(request) : movedElsewhere
-      if (refusal !== undefined) respond(refusal)
-      else submit(partitionOf(request.key, partitions), { session, low, request, respond })
+      if (frame.partitions !== partitions) respond(movedElsewhere)
+      else {
+        const partition = this.#partitionOf(request)
+        if (typeof partition === 'number') submit(partition, { session, low, request, respond })
+        else respond(partition)
+      }
     }
   }
-}
 
-function refuse({ type, key }: Request): Answer | undefined {
-  try {
-    checkName(type, 'type')
-    checkName(key, 'key')
-    return undefined
-  } catch (error) {
-    const code = isHoldfastError(error) ? error.code : 'INTERNAL'
-    return { kind: 'error', error: { code, message: messageOf(error) } }
+  /** Its partition, or what is wrong with its names (Y3). */
+  #partitionOf({ type, key }: Request): PartitionId | Answer {
+    const { partitions } = this.#options
+    try {
+      if (type !== this.#goodType) {
+        checkName(type, 'type')
+        this.#goodType = type
+      }
+      const plain = partitionOfPlain(key, partitions)
+      if (plain !== undefined) return plain
+      checkName(key, 'key')
+      return partitionOf(key, partitions)
+    } catch (error) {
+      const code = isHoldfastError(error) ? error.code : 'INTERNAL'
+      return { kind: 'error', error: { code, message: messageOf(error) } }
+    }
   }
 }

@@ -7,7 +7,7 @@
  */
 import { HoldfastError } from './errors.ts'
 import type { PartitionId } from './ids.ts'
-import { encodeToken } from './subjects.ts'
+import { encodeToken, isPlain, maxTokenBytes } from './subjects.ts'
 
 export const defaultPartitions = 16
 export const maxPartitions = 512
@@ -25,12 +25,33 @@ export function checkPartitionCount(n: number): void {
   }
 }
 
+const fnvOffset = 0x811c9dc5
+const fnvPrime = 0x01000193
+
 /** FNV-1a 32 of an ASCII text. */
 export function fnv1a32(ascii: string): number {
-  let h = 0x811c9dc5
-  for (let i = 0; i < ascii.length; i++) h = Math.imul(h ^ ascii.charCodeAt(i), 0x01000193)
+  let h = fnvOffset
+  for (let i = 0; i < ascii.length; i++) h = Math.imul(h ^ ascii.charCodeAt(i), fnvPrime)
   return h >>> 0
 }
+
+/**
+ * The partition of a key that is its own token, which needs no other check; `undefined` for all others. Most keys are: one look at each
+ * character is all that they take.
+ */
+export function partitionOfPlain(key: string, partitions: number): PartitionId | undefined {
+  const { length } = key
+  if (length === 0 || length > maxTokenBytes) return undefined
+  let h = fnvOffset
+  for (let i = 0; i < length; i++) {
+    const code = key.charCodeAt(i)
+    if (code > 0x7f || plainCodes[code] === 0) return undefined
+    h = Math.imul(h ^ code, fnvPrime)
+  }
+  return (h & (partitions - 1)) as PartitionId
+}
+
+const plainCodes = Uint8Array.from({ length: 0x80 }, (_, code) => Number(isPlain(String.fromCharCode(code))))
 
 /** The partition of a key that has passed `checkName`; `partitions` must be a partition count. */
 export const partitionOf = (key: string, partitions: number): PartitionId =>

@@ -121,7 +121,10 @@ const escapes = Array.from({ length: 256 }, (_, byte) => {
 
 const hashToken = (text: string) => `=h${createHash('sha256').update(text, 'utf8').digest('hex')}`
 
-const isHashed = (text: string) => !(text.length <= maxTokenBytes && plain.test(text)) && hash.test(encodeToken(text))
+/** Whether a text that is not too long is its own token. */
+export const isPlain = (text: string): boolean => plain.test(text)
+
+const isHashed = (text: string) => !(text.length <= maxTokenBytes && isPlain(text)) && hash.test(encodeToken(text))
 
 /** The headers that the tokens of a type and a key need (J4); `undefined` where they need none. */
 export function nameHeaders(type: string, key: string): Record<string, string> | undefined {

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { checkPartitionCount, fnv1a32, isPartitionCount, partitionOf } from '../../src/protocol/partitioning.ts'
+import {
+  checkPartitionCount,
+  fnv1a32,
+  isPartitionCount,
+  partitionOf,
+  partitionOfPlain,
+} from '../../src/protocol/partitioning.ts'
+import { encodeToken } from '../../src/protocol/subjects.ts'
 import { name } from './arbitraries.ts'
 
 const counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
@@ -12,6 +19,22 @@ describe('fnv1a32', () => {
     ['foobar', 0xbf9cf968],
   ])('of %j is the published test vector (K1)', (text, expected) => {
     expect(fnv1a32(text)).toBe(expected)
+  })
+})
+
+describe('partitionOfPlain', () => {
+  const plainKey = fc.stringMatching(/^[A-Za-z0-9_-]{1,128}$/)
+
+  it('is that of the key for every key that is its own token, and of no other', () => {
+    fc.assert(
+      fc.property(fc.oneof(name, plainKey), fc.constantFrom(1, 16, 512), (key, partitions) => {
+        const expected = encodeToken(key) === key ? partitionOf(key, partitions) : undefined
+        expect(partitionOfPlain(key, partitions)).toBe(expected)
+      }),
+      { numRuns: 1_000 },
+    )
+    for (const key of ['', 'x'.repeat(129), 'a.b', 'a b', 'é', '\u0000'])
+      expect(partitionOfPlain(key, 16)).toBeUndefined()
   })
 })
 
