@@ -27,7 +27,8 @@ class Pages {
     this.asked++
     const base = { kind: 'page', generation: generation('g'), seq: seq(1), snapshot: null } as const
     if (this.#empty && this.asked % 2 === 1) {
-      return { ...base, rows: [], count: 0, more: true, last: after ?? null }
+      // What was looked at there was deleted: the next page begins behind it.
+      return { ...base, rows: [], count: 0, more: true, last: `${after ?? ''}-` }
     }
     const keys = this.#keys.slice(from, from + this.#size)
     const more = from + this.#size < this.#keys.length
