@@ -28,7 +28,7 @@ const bounds = {
   key: 'this key has as many commands waiting as one may',
   bytes: 'the partition has as many bytes of inputs waiting as it may',
   node: 'this node has as many bytes of inputs waiting as it may',
-  processor: 'commands have waited too long for their turn at this node',
+  processor: 'commands would wait too long for the processor of this node',
   uncommitted: 'the log of the partition does not keep up with its commands',
   store: 'the store of the partition does not keep up with its commands',
   sessions: 'the partition remembers as many clients as it may',

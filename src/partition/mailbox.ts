@@ -67,10 +67,10 @@ export class Mailbox {
   }
 
   /**
-   * The bound that keeps a turn from coming in, if one does. `ofKey`: turns of its key that are here; `oldestMs`: when the turn came that
-   * gets the processor next, of those that wait for it.
+   * The bound that keeps a turn from coming in, if one does. `ofKey`: turns of its key that are here; `waitMs`: how long it would wait for
+   * the processor.
    */
-  boundOf(turn: Turn, ofKey: number, oldestMs: number): Bound | undefined {
+  boundOf(turn: Turn, ofKey: number, waitMs: number): Bound | undefined {
     const { mailboxTurns, keyTurns, mailboxBytes, maxWaitMs, maxSessions, maxReplies, maxReplyBytes } = this.#options
     const { memory, replica } = this.#options
     const { sessions } = replica
@@ -79,7 +79,7 @@ export class Mailbox {
     if (ofKey >= keyTurns) return 'key'
     if (this.#bytes + bytes > mailboxBytes) return 'bytes'
     if (!memory.hasRoom(bytes)) return 'node'
-    if (turn.sinceMs - oldestMs > maxWaitMs) return 'processor'
+    if (waitMs > maxWaitMs) return 'processor'
     if (sessions.replies + this.#turns >= maxReplies || sessions.replyBytes >= maxReplyBytes) return 'replies'
     if (sessions.count >= maxSessions && !sessions.has(turn.session)) return 'sessions'
     return replica.isBehind ? 'store' : undefined

@@ -20,7 +20,7 @@ export interface PartitionSettings {
   readonly keyTurns: number
   /** Bytes of inputs of commands whose handlers have not returned, at most; as many of queries and their replies. */
   readonly mailboxBytes: number
-  /** How long turns may wait for the processor, ms: while the next one has waited for longer, new ones are `OVERLOADED`. */
+  /** How long turns may wait for the processor, ms: one that would wait for longer is `OVERLOADED`. */
   readonly maxWaitMs: number
   /** How long turns run before others, and what arrives, get their chance, ms. */
   readonly sliceMs: number

@@ -15,6 +15,7 @@
  */
 import { parseInput } from '../behaviour/input.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
+import { lookAtPace, restingPace, unknownPace } from '../core/pace.ts'
 import type { WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
@@ -69,6 +70,9 @@ export class TurnLoop {
   /** Repetitions of commands whose replies are remembered, and that wait for the log. */
   #repetitions = 0
   readonly #mailbox: Mailbox
+  /** Turns that have begun, and how fast they do. */
+  #begun = 0
+  #pace = unknownPace
   #stopped = false
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
@@ -99,7 +103,7 @@ export class TurnLoop {
     const queue = this.#busy.get(id)
     const actor = replica.peek(id)
     const ofKey = (queue?.length ?? 0) + (actor?.turns ?? 0)
-    const bound = this.#mailbox.boundOf(turn, ofKey, this.#waitingSinceMs(turn.sinceMs))
+    const bound = this.#mailbox.boundOf(turn, ofKey, this.#waitMs(turn.sinceMs))
     if (bound !== undefined) return respond(this.#mailbox.refuse(bound, turn.sinceMs, queue?.[0]?.sinceMs))
     turn.respond.push(respond)
     this.#enter(turn)
@@ -214,10 +218,12 @@ export class TurnLoop {
     }
   }
 
-  /** When the turn came that gets the next slice first. */
-  #waitingSinceMs(nowMs: number): number {
+  /** How long one that comes now would wait for the processor: at the pace of late, and no less than the next one has. */
+  #waitMs(nowMs: number): number {
     const [first] = this.#ready
-    return first === undefined ? nowMs : (this.#busy.get(first.id)?.[0]?.sinceMs ?? nowMs)
+    if (first === undefined) return 0
+    const sinceMs = this.#busy.get(first.id)?.[0]?.sinceMs ?? nowMs
+    return Math.max(nowMs - sinceMs, this.#pace.msPerTurn * (this.#unfinished - this.#timers.size))
   }
 
   #enter(turn: Turn): void {
@@ -305,7 +311,11 @@ export class TurnLoop {
   readonly #nextSlice = () => {
     this.#sliceEndsMs = undefined
     const ready = this.#ready
-    if (ready.length === 0 || this.#stopped) return
+    if (ready.length === 0 || this.#stopped) {
+      this.#pace = restingPace(this.#pace)
+      return
+    }
+    this.#pace = lookAtPace(this.#pace, this.#options.clock.monotonic(), this.#begun)
     this.#ready = []
     let at = 0
     while (at < ready.length && this.#hasTime(this.#options.clock.monotonic())) {
@@ -328,6 +338,7 @@ export class TurnLoop {
       return 'done'
     }
     turn.actor = actor
+    this.#begun++
     actor.turns++
     actor.holds++
     if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined })
