@@ -3,9 +3,10 @@
  *
  * That the next one has waited for long says it too late: by then as many have come as can be done in many times as long.
  *
- * P1. A look is taken between two slices of time, while turns wait for the next one. What went on in between, other partitions and a busy
- *     machine included, counts for at most `longestGapMs`: a process that was stopped is not slow.
- * P2. Each look counts for a quarter, the former ones for the rest.
+ * P1. A look is taken between two slices of time, while turns wait for the next one. What goes on in between, other partitions and a busy
+ *     machine included, counts, but for more than `longestGapMs` at a time: a process that was stopped is not slow.
+ * P2. The pace is that of the last `spanMs` or more of such time. Before so much has been seen it is not known: what is short says nothing,
+ *     when a compiler or a collector of garbage may have had most of it.
  */
 
 export interface Pace {
@@ -13,21 +14,27 @@ export interface Pace {
   readonly atMs: number | undefined
   /** Turns that had begun by then. */
   readonly begun: number
+  /** What was seen since the pace was last made of it. */
+  readonly seenMs: number
+  readonly seenTurns: number
   /** 0 before it is known. */
   readonly msPerTurn: number
 }
 
-export const unknownPace: Pace = { atMs: undefined, begun: 0, msPerTurn: 0 }
+export const unknownPace: Pace = { atMs: undefined, begun: 0, seenMs: 0, seenTurns: 0, msPerTurn: 0 }
 
 const longestGapMs = 100
+const spanMs = 250
 
 /** Turns wait for the next slice; so many have begun up to now. */
-export function lookAtPace({ atMs, begun: before, msPerTurn }: Pace, nowMs: number, begun: number): Pace {
-  const turns = begun - before
-  if (atMs === undefined || turns === 0) return { atMs: nowMs, begun, msPerTurn }
-  const ms = Math.min(nowMs - atMs, longestGapMs) / turns
-  return { atMs: nowMs, begun, msPerTurn: msPerTurn === 0 ? ms : (3 * msPerTurn + ms) / 4 }
+export function lookAtPace(pace: Pace, nowMs: number, begun: number): Pace {
+  if (pace.atMs === undefined) return { ...pace, atMs: nowMs, begun }
+  const seenMs = pace.seenMs + Math.min(nowMs - pace.atMs, longestGapMs)
+  const seenTurns = pace.seenTurns + begun - pace.begun
+  const { msPerTurn } = pace
+  if (seenMs < spanMs || seenTurns === 0) return { atMs: nowMs, begun, seenMs, seenTurns, msPerTurn }
+  return { atMs: nowMs, begun, seenMs: 0, seenTurns: 0, msPerTurn: seenMs / seenTurns }
 }
 
 /** None waits any more: until some do again there is nothing to see. */
-export const restingPace = ({ begun, msPerTurn }: Pace): Pace => ({ atMs: undefined, begun, msPerTurn })
+export const restingPace = (pace: Pace): Pace => (pace.atMs === undefined ? pace : { ...pace, atMs: undefined })

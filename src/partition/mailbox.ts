@@ -22,7 +22,7 @@ export interface MailboxOptions {
   readonly mailboxBytes: number
   /** What it shares with the other partitions of its node. */
   readonly memory: Pick<NodeMemory, 'hasRoom' | 'waitingBytes'>
-  /** How long turns may wait for the processor, ms. Default 500. */
+  /** How long turns may wait for the processor, ms. Default 2,000. */
   readonly maxWaitMs: number
   /** Bytes that finished turns have on their way to the log, and how many they may have at most. */
   readonly uncommittedBytes: () => number

@@ -60,7 +60,7 @@ export const defaultPartitionSettings: PartitionSettings = {
   mailboxTurns: 16_384,
   keyTurns: 4_096,
   mailboxBytes: 32 * 1_024 * 1_024,
-  maxWaitMs: 500,
+  maxWaitMs: 2_000,
   sliceMs: 10,
   maxUncommittedBytes: 16 * 1_024 * 1_024,
   maxSessions: 100_000,

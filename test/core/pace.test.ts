@@ -1,34 +1,37 @@
 import { describe, expect, it } from 'vitest'
-import { lookAtPace, restingPace, unknownPace } from '../../src/core/pace.ts'
+import { lookAtPace, restingPace, unknownPace, type Pace } from '../../src/core/pace.ts'
+
+/** Looks every so many ms, each at as many turns more. */
+function look(pace: Pace, times: number, everyMs: number, turns: number): Pace {
+  let seen = pace.atMs === undefined ? lookAtPace(pace, 0, pace.begun) : pace
+  for (let i = 0; i < times; i++) seen = lookAtPace(seen, seen.atMs! + everyMs, seen.begun + turns)
+  return seen
+}
 
 describe('the pace of turns', () => {
-  it('is not known before two looks, and then what they saw', () => {
-    const first = lookAtPace(unknownPace, 1_000, 50)
-    expect(first.msPerTurn).toBe(0)
-    expect(lookAtPace(first, 1_020, 60).msPerTurn).toBe(2)
+  it('is not known before a quarter of a second of it was seen, and then what that was (P2)', () => {
+    expect(look(unknownPace, 24, 10, 5).msPerTurn).toBe(0)
+    expect(look(unknownPace, 25, 10, 5).msPerTurn).toBe(2)
   })
 
-  it('follows what changes, a quarter at a time (P2)', () => {
-    let pace = lookAtPace(lookAtPace(unknownPace, 0, 0), 10, 10)
-    expect(pace.msPerTurn).toBe(1)
-    for (let look = 1; look <= 20; look++) pace = lookAtPace(pace, 10 + 50 * look, 10 + 10 * look)
-    expect(pace.msPerTurn).toBeGreaterThan(4.9)
-    expect(pace.msPerTurn).toBeLessThan(5)
+  it('follows what changes', () => {
+    const fast = look(unknownPace, 25, 10, 10)
+    expect(fast.msPerTurn).toBe(1)
+    expect(look(fast, 25, 10, 1).msPerTurn).toBe(10)
+    expect(look(look(fast, 25, 10, 1), 25, 10, 10).msPerTurn).toBe(1)
   })
 
   it('takes a process that was stopped for no slow one (P1)', () => {
-    const pace = lookAtPace(lookAtPace(unknownPace, 0, 0), 60_000, 100)
-    expect(pace.msPerTurn).toBe(1)
+    expect(look(look(unknownPace, 10, 10, 10), 2, 60_000, 100).msPerTurn).toBe(1)
   })
 
   it('is what it was after a rest, which counts for nothing', () => {
-    const busy = lookAtPace(lookAtPace(unknownPace, 0, 0), 10, 10)
-    const again = lookAtPace(restingPace(busy), 5_000, 500)
-    expect(again).toEqual({ atMs: 5_000, begun: 500, msPerTurn: 1 })
+    const busy = look(unknownPace, 25, 10, 10)
+    const again = lookAtPace(restingPace(busy), 90_000, busy.begun + 5_000)
+    expect(again).toEqual({ ...busy, atMs: 90_000, begun: busy.begun + 5_000 })
   })
 
-  it('is not asked where nothing has begun', () => {
-    const pace = lookAtPace(lookAtPace(unknownPace, 0, 7), 10, 7)
-    expect(pace).toEqual({ atMs: 10, begun: 7, msPerTurn: 0 })
+  it('waits for turns where none begin', () => {
+    expect(look(unknownPace, 100, 10, 0).msPerTurn).toBe(0)
   })
 })

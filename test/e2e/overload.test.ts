@@ -10,7 +10,7 @@ import { connect, type Holdfast } from '../../src/index.ts'
 import { importOf, runChild, untilTold, type Child } from '../support/child.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 
-const forMs = 1_000
+const forMs = 2_000
 /** A command computes for a millisecond: that is several times what a node can do, also on a fast machine. */
 const rate = 5_000
 
