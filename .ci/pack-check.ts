@@ -28,7 +28,7 @@ const run = (cwd: string, command: string, ...args: string[]): string =>
 const published = [
   /^dist\/(src|actors)\/.+\.(js|js\.map|d\.ts)$/,
   /^deploy\/nats\//,
-  /^docs\/.+\.md$/,
+  /^docs\/.+\.(md|svg)$/,
   /^(package\.json|LICENSE|NOTICE|README\.md|CHANGELOG\.md|SECURITY\.md)$/,
 ]
 const indispensable = [
