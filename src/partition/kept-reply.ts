@@ -14,6 +14,7 @@ import { sameBytes } from '../core/hashing.ts'
 import { counter, gauge, type Metric } from '../ports/metrics.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { WireError } from '../protocol/frames.ts'
+import { ownBytes } from '../protocol/own-bytes.ts'
 import { encodeToken } from '../protocol/subjects.ts'
 import { readValue, writeValue } from '../protocol/value-bytes.ts'
 import { keysFull } from './answers.ts'
@@ -44,7 +45,7 @@ export const digestOf = (input: Uint8Array): Uint8Array =>
   new Uint8Array(createHash('sha256').update(input).digest().subarray(0, digestBytes))
 
 /** The bytes are one's own. */
-export const encodeKept = ({ asked, reply }: KeptReply): Uint8Array => writeValue([asked, reply]).slice()
+export const encodeKept = ({ asked, reply }: KeptReply): Uint8Array => ownBytes(writeValue([asked, reply]))
 
 /** Throws `INTERNAL` for anything that `encodeKept` did not write. */
 export function decodeKept(state: Uint8Array): KeptReply {

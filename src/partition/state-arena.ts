@@ -35,8 +35,7 @@ export class StateArena {
   /** The same bytes, in a place that keeps nothing else. */
   keep(state: Uint8Array): Uint8Array {
     const { length } = state
-    if (length <= smallBytes) return state
-    if (length > largeBytes) return ownBytes(state)
+    if (this.keepsAlone(state)) return ownBytes(state)
     const chunk = this.#room(length)
     const at = chunk.used
     chunk.bytes.set(state, at)

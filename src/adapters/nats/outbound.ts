@@ -11,10 +11,6 @@
  */
 import { TextWriter } from '../../protocol/text-writer.ts'
 
-/** What the block of headers begins with; it ends with an empty line. */
-export const headersBegin = 'NATS/1.0\r\n'
-export const headersEnd = '\r\n'
-
 const blockBytes = 256 * 1_024
 /** So much is given to nats.js before the tick is over. */
 const enoughBytes = 64 * 1_024
@@ -92,5 +88,5 @@ export class Outbound {
   }
 }
 
-/** Header lines as a block that `publish` takes. Names and values must have been checked. */
-export const headerBlock = (lines: string): string => headersBegin + lines + headersEnd
+/** Header lines as a block that `publish` takes; it ends with an empty line. Names and values must have been checked. */
+export const headerBlock = (lines: string): string => `NATS/1.0\r\n${lines}\r\n`

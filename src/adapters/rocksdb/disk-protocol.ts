@@ -51,18 +51,11 @@ export type DiskAnswer =
   | { readonly id: number; readonly kind: 'done'; readonly rows: Packed | null; readonly finished: boolean }
   | { readonly id: number; readonly kind: 'failed'; readonly code: string; readonly message: string }
 
-export function pack(parts: readonly (Uint8Array | null)[]): Packed {
-  const lengths = new Int32Array(parts.length)
-  let size = 0
-  for (let i = 0; i < parts.length; i++) {
-    const part = parts[i]!
-    lengths[i] = part === null ? -1 : part.length
-    if (part !== null) size += part.length
-  }
-  const bytes = new Uint8Array(size)
+export function pack(parts: readonly Uint8Array[]): Packed {
+  const lengths = Int32Array.from(parts, (part) => part.length)
+  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
   let at = 0
   for (const part of parts) {
-    if (part === null) continue
     bytes.set(part, at)
     at += part.length
   }
