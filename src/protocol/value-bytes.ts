@@ -9,12 +9,15 @@
  * M3. Small ones are arrays of their own (own-bytes.ts). Others, up to a block, are views of one, side by side,
  *     as Node's own buffers are: memory of its own costs an array more than packing does. No byte of a result is ever written again.
  *     Who keeps a view for long should copy it.
- * M4. Most inputs and replies are one small number or nothing. These are neither packed nor unpacked by a library, but by their first byte.
+ * M4. Most inputs and replies are one small number or nothing. These are written and read by their first byte.
+ * M5. Most of the rest is plain, and is written and read in one walk (plain-write.ts, plain-read.ts); where that gives up, the library does it.
  */
 import { Packr, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr/index-no-eval'
 import { checkValue } from './check-value.ts'
 import { HoldfastError } from './errors.ts'
 import { mendBytes } from './mend-bytes.ts'
+import { notPlain as notRead, readPlain } from './plain-read.ts'
+import { notPlain, writePlain } from './plain-write.ts'
 import { scanValue } from './scan-value.ts'
 import { smallBytes } from './own-bytes.ts'
 import { maxValueBytes, type Value } from './value-format.ts'
@@ -38,12 +41,33 @@ let block = new Uint8Array(packing.buffer)
 let blockEnd = 0
 packr.useBuffer(packing)
 
+/** The same for plain values (M5). A value that has no more room than this begins another block. */
+const leastRoom = blockBytes / 8
+const newBlock = () => Buffer.allocUnsafeSlow(blockBytes)
+let plain = newBlock()
+let plainBytes = new Uint8Array(plain.buffer)
+let plainEnd = 0
+
 /** Fresh bytes would each need a view and a DataView to be read by: it costs less to copy them to where these are. */
 const unpacking = new Uint8Array(blockBytes)
 
 /** The bytes of a value. Throws `INVALID` with a path for anything that is not one. */
 export function writeValue(value: unknown): Uint8Array {
   if (typeof value === 'number' && (value & 0xffff) === value) return writeSmall(value)
+  if (blockBytes - plainEnd < leastRoom) {
+    plain = newBlock()
+    plainBytes = new Uint8Array(plain.buffer)
+    plainEnd = 0
+  }
+  const begin = plainEnd
+  const end = writePlain(value, plain, begin)
+  if (end === notPlain) return writeWithLibrary(value)
+  if (end - begin <= smallBytes) return plainBytes.slice(begin, end)
+  plainEnd = end
+  return new Uint8Array(plainBytes.buffer, begin, end - begin)
+}
+
+function writeWithLibrary(value: unknown): Uint8Array {
   const checked = checkValue(value)
   packr.position = blockEnd
   const result = packr.pack(checked, REUSE_BUFFER_MODE) as unknown as Packed
@@ -76,6 +100,12 @@ export function readValue(source: Uint8Array, views = false, maxWeight = Number.
     if (head < 0x80) return head
     if (head === nil) return null
   }
+  const value = readPlain(source, views, maxWeight)
+  return value === notRead ? readWithLibrary(source, views, maxWeight) : value
+}
+
+function readWithLibrary(source: Uint8Array, views: boolean, maxWeight: number): Value {
+  const { length } = source
   const oddities = scanValue(source, maxWeight)
   if (oddities !== undefined) return (views ? sharing : copying).unpack(mendBytes(source, oddities)) as Value
   if (views || length > blockBytes) {
