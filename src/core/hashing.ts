@@ -5,6 +5,7 @@
  * H2. The state hash is a diagnosis (L9) kept up with each turn, so it is cheap: the sum of one 64-bit hash for each keyed actor,
  *     which makes it independent of order and lets one actor's old share be taken out when the new one goes in.
  *     Each half is MurmurHash3 x86_32 (A. Appleby, public domain) under a seed of its own.
+ * H3. The share of something that is there is never zero: that of nothing is.
  */
 import { hash } from 'node:crypto'
 import { linkBytes, stateHashBytes } from '../protocol/record.ts'
@@ -29,6 +30,9 @@ export interface Hash64 {
 }
 
 export const noShare: Hash64 = { hi: 0, lo: 0 }
+
+/** H3 */
+export const isNoShare = ({ hi, lo }: Hash64): boolean => hi === 0 && lo === 0
 
 /**
  * An actor's share of the state hash. `id` names the actor within its partition; `state: null` is a tombstone; `expiresAt` is in ms,
@@ -67,7 +71,9 @@ export function actorShare(id: string, rev: number, state: Uint8Array | null, ex
     hi = stir(hi, k)
     lo = stir(lo, k)
   }
-  return { hi: finish(hi ^ length), lo: finish(lo ^ length) }
+  hi = finish(hi ^ length)
+  lo = finish(lo ^ length)
+  return { hi, lo: hi === 0 && lo === 0 ? 1 : lo }
 }
 
 function scramble(k: number): number {

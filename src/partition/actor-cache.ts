@@ -12,7 +12,7 @@ import { StateArena } from './state-arena.ts'
 import type { Version } from './store-layout.ts'
 
 /** Nothing is known of it: never written, or its tombstone was collected. */
-export const absent = (rev: Rev): Version => ({ rev, state: null, share: noShare, expiresAt: null })
+export const absent = (rev: Rev): Version => ({ rev, state: null, expiresAt: null, ...noShare })
 
 export interface CachedActor {
   /** Type token and key: unique in the partition. */

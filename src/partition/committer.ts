@@ -9,7 +9,7 @@
  *     the ownership ends.
  * K4. After `stop` nothing is sent and no callback runs.
  */
-import { noShare, replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
+import { replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, type LogPosition } from '../core/log.ts'
 import { Pipeline, type Committed, type Ticket } from '../core/pipeline.ts'
 import type { LogEntry, PartitionLog } from '../ports/changelog.ts'
@@ -22,13 +22,11 @@ import {
   encodeRecord,
   type CommitRecord,
   type HandoffRecord,
-  type Mutation,
   type OutputRecord,
   type RecordHeader,
   type SessionMark,
-  type TurnRecord,
 } from '../protocol/record.ts'
-import type { FinishedTurn, StateChange } from './turn.ts'
+import type { FinishedTurn, Turn } from './turn.ts'
 
 export interface CommittedRecord {
   readonly seq: Seq
@@ -75,7 +73,6 @@ const turnOverhead = 32
 const mutationOverhead = 48
 const outputOverhead = 16
 const headerOverhead = 10
-const nothingSent: readonly OutputRecord[] = []
 /** Of a record without its turns, at most; and of each session that it ends. */
 const headBytes = 256
 const endedBytes = 72
@@ -176,37 +173,27 @@ export class Committer {
   #sendCommit(): void {
     const { turns, bytes } = this.#takeTurns()
     this.#renewal = false
-    const sessions: SessionMark[] = []
-    const indexOf = new Map<SessionId, number>()
-    const turnRecords = turns.map(({ turn, changes, reply }): TurnRecord => {
-      const mutations = changes.map((change) => this.#mutation(change))
-      if (turn === undefined) return { session: null, number: 0, reply, mutations }
-      let session = indexOf.get(turn.session)
-      if (session === undefined) {
-        session = sessions.push({ session: turn.session, low: turn.low }) - 1
-        indexOf.set(turn.session, session)
-      } else if (turn.low > sessions[session]!.low) sessions[session] = { session: turn.session, low: turn.low }
-      return { session, number: turn.number, reply, mutations }
-    })
+    const sessions = new SessionMarks()
+    const outputs: OutputRecord[] = []
+    for (const finished of turns) {
+      for (const { before, after } of finished.mutations) {
+        this.#stateHash = replaceShare(this.#stateHash, before, after)
+      }
+      if (finished.turn !== undefined) finished.session = sessions.mark(finished.turn)
+      if (finished.outputs.length > 0) outputs.push(...finished.outputs)
+    }
     const room = Math.floor((this.#options.maxRecordBytes - headBytes - bytes) / endedBytes)
     const ended =
       room <= 0
         ? []
         : this.#options
             .ended()
-            .filter((session) => !indexOf.has(session))
+            .filter((session) => !sessions.has(session))
             .slice(0, room)
-    const outputs = turns.flatMap((finished) => finished.outputs ?? nothingSent)
     this.#send({
-      record: { kind: 'commit', ...this.#header(), sessions, ended, turns: turnRecords, outputs },
+      record: { kind: 'commit', ...this.#header(), sessions: sessions.marks, ended, turns, outputs },
       turns,
     })
-  }
-
-  #mutation({ type, key, before, after }: StateChange): Mutation {
-    this.#stateHash = replaceShare(this.#stateHash, before.share, after.share)
-    if (after.share === noShare) return { type, key, rev: before.rev, state: undefined, expiresAt: null }
-    return { type, key, rev: after.rev, state: after.state, expiresAt: after.expiresAt }
   }
 
   /** The first turns that fit into one record. */
@@ -341,11 +328,34 @@ export class Committer {
   }
 }
 
+/** The sessions of a record, each with the highest of what its turns say is settled. */
+class SessionMarks {
+  readonly marks: SessionMark[] = []
+  readonly #indexes = new Map<SessionId, number>()
+
+  has(session: SessionId): boolean {
+    return this.#indexes.has(session)
+  }
+
+  /** Its index in the record. */
+  mark({ session, low }: Turn): number {
+    const { marks } = this
+    // Most turns are of the session that the last one was of.
+    let index: number | undefined = marks.length - 1
+    if (marks[index]?.session !== session) index = this.#indexes.get(session)
+    if (index === undefined) {
+      index = marks.push({ session, low }) - 1
+      this.#indexes.set(session, index)
+    } else if (low > marks[index]!.low) marks[index] = { session, low }
+    return index
+  }
+}
+
 /** At least what a turn takes in its record, its session's mark included. */
-function weight({ turn, changes, reply, outputs = nothingSent }: FinishedTurn): number {
+function weight({ turn, mutations, reply, outputs }: FinishedTurn): number {
   let bytes = turnOverhead + (turn?.session.length ?? 0) + reply.length
-  for (const { type, key, after } of changes) {
-    bytes += mutationOverhead + 3 * (type.length + key.length) + (after.state?.length ?? 0)
+  for (const { type, key, state } of mutations) {
+    bytes += mutationOverhead + 3 * (type.length + key.length) + (state?.length ?? 0)
   }
   for (const { subject, data, headers } of outputs) {
     bytes += outputOverhead + 3 * subject.length + data.length

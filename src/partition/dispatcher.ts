@@ -9,12 +9,12 @@ import type { Observer } from '../ports/observer.ts'
 import type { Message } from '../ports/transport.ts'
 import { isHoldfastError, messageOf } from '../protocol/errors.ts'
 import { decodeRequestFrame, type Request, type RequestFrame } from '../protocol/frames.ts'
-import type { Epoch, PartitionId } from '../protocol/ids.ts'
+import type { Epoch, PartitionId, SessionId } from '../protocol/ids.ts'
 import { partitionOf, partitionOfPlain } from '../protocol/partitioning.ts'
 import { checkName } from '../protocol/subjects.ts'
 import type { Incoming } from './owner.ts'
-import type { ReplyBatches } from './reply-batches.ts'
-import type { Answer, Respond } from './turn.ts'
+import type { ReplyBatch, ReplyBatches } from './reply-batches.ts'
+import type { Answer } from './turn.ts'
 
 export interface DispatcherOptions {
   readonly partitions: number
@@ -53,12 +53,12 @@ export class Dispatcher {
     }
     const batch = replies.batchFor(reply, session)
     for (const request of frame.requests) {
-      const respond: Respond = (answer) => replies.add(batch, request.number, answer)
-      if (frame.partitions !== partitions) respond(movedElsewhere)
+      const incoming = new FramedRequest(replies, batch, session, low, request)
+      if (frame.partitions !== partitions) incoming.respond(movedElsewhere)
       else {
         const partition = this.#partitionOf(request)
-        if (typeof partition === 'number') submit(partition, { session, low, request, respond })
-        else respond(partition)
+        if (typeof partition === 'number') submit(partition, incoming)
+        else incoming.respond(partition)
       }
     }
   }
@@ -79,5 +79,26 @@ export class Dispatcher {
       const code = isHoldfastError(error) ? error.code : 'INTERNAL'
       return { kind: 'error', error: { code, message: messageOf(error) } }
     }
+  }
+}
+
+/** A request of a frame: its answer goes with the others that its client is owed. */
+class FramedRequest implements Incoming {
+  readonly session: SessionId
+  readonly low: number
+  readonly request: Request
+  readonly #replies: ReplyBatches
+  readonly #batch: ReplyBatch
+
+  constructor(replies: ReplyBatches, batch: ReplyBatch, session: SessionId, low: number, request: Request) {
+    this.session = session
+    this.low = low
+    this.request = request
+    this.#replies = replies
+    this.#batch = batch
+  }
+
+  respond(answer: Answer): void {
+    this.#replies.add(this.#batch, this.request.number, answer)
   }
 }

@@ -18,6 +18,7 @@ import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
+import type { Request } from '../protocol/frames.ts'
 import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import type { Subjects } from '../protocol/subjects.ts'
@@ -172,7 +173,7 @@ export class PartitionHost {
     for (const { incoming, sinceMs } of this.#takeHeld()) {
       const { request } = incoming
       const timeoutMs = request.timeoutMs - (clock.monotonic() - sinceMs)
-      this.#owner.submit({ ...incoming, request: { ...request, timeoutMs } })
+      this.#owner.submit(asking(incoming, { ...request, timeoutMs }))
     }
   }
 
@@ -188,7 +189,7 @@ export class PartitionHost {
       return incoming.respond(overloadedBy('held'))
     }
     this.#hold(length)
-    const held = { ...incoming, request: { ...request, input: ownBytes(request.input) } }
+    const held = asking(incoming, { ...request, input: ownBytes(request.input) })
     this.#held.push({ incoming: held, sinceMs: clock.monotonic() })
   }
 
@@ -317,3 +318,11 @@ export class PartitionHost {
 const damaged = 'it could not be read'
 const pageNotOwned = encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again')
 const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')
+
+/** The same asker, with another request. */
+const asking = (incoming: Incoming, request: Request): Incoming => ({
+  session: incoming.session,
+  low: incoming.low,
+  request,
+  respond: (answer) => incoming.respond(answer),
+})

@@ -19,5 +19,6 @@ export function versionAfter(
 ): Version {
   const rev = nextRev(tip.rev)
   const until = state === null ? tombstoneUntil() : expiresAt
-  return { rev, state, expiresAt: until, share: actorShare(id, rev, state, until) }
+  const { hi, lo } = actorShare(id, rev, state, until)
+  return { rev, state, expiresAt: until, hi, lo }
 }

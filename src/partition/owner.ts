@@ -37,7 +37,7 @@ import { ScanPages } from './scan-pages.ts'
 import type { PartitionSettings } from './settings.ts'
 import { unexpired, type Version } from './store-layout.ts'
 import type { OpenTenant, OwnedPartition, Tenant } from './tenant.ts'
-import type { Answer, FinishedTurn, Respond, Turn } from './turn.ts'
+import type { Answer, Asker, FinishedTurn, Turn } from './turn.ts'
 import { TurnLoop } from './turn-loop.ts'
 import { Unit } from './unit.ts'
 
@@ -60,12 +60,11 @@ export interface OwnerOptions {
   readonly onStoreFailure: (error: unknown) => void
 }
 
-export interface Incoming {
+export interface Incoming extends Asker {
   readonly session: SessionId
   /** Lowest outstanding number of the session (R3). */
   readonly low: number
   readonly request: Request
-  readonly respond: Respond
 }
 
 /** Between two looks for sessions that have ended. */
@@ -230,16 +229,16 @@ export class Owner {
   }
 
   submit(incoming: Incoming): void {
-    const { request, session, low, respond } = incoming
-    if (this.#state !== 'serving') return respond(this.#moved())
+    const { request, session, low } = incoming
+    if (this.#state !== 'serving') return incoming.respond(this.#moved())
     const definition = this.#definitionOf(request.type)
-    if (definition === undefined) return respond(notFound(`this node hosts no actor type "${request.type}"`))
+    if (definition === undefined) return incoming.respond(notFound(`this node hosts no actor type "${request.type}"`))
     const handler = definition.commands[request.name]
     const called = request.kind === 'call' && handler === undefined && definition.queries[request.name] !== undefined
-    if (request.kind === 'query' || called) return this.#queries.answer(definition, request, respond)
-    if (handler === undefined) return respond(notFound(`${request.type} has no command "${request.name}"`))
+    if (request.kind === 'query' || called) return this.#queries.answer(definition, request, incoming)
+    if (handler === undefined) return incoming.respond(notFound(`${request.type} has no command "${request.name}"`))
     const refusal = this.#tenant?.refusal(request.type)
-    if (refusal !== undefined) return respond({ kind: 'error', error: { code: 'INVALID', message: refusal } })
+    if (refusal !== undefined) return incoming.respond({ kind: 'error', error: { code: 'INVALID', message: refusal } })
     const sinceMs = this.#options.clock.monotonic()
     const turn: Turn = {
       session,
@@ -255,11 +254,11 @@ export class Owner {
       keptId: keptIdOf(request),
       sinceMs,
       deadlineMs: sinceMs + request.timeoutMs,
-      respond: [],
+      askers: [incoming],
       finished: false,
       actor: undefined,
     }
-    this.#turns.submit(turn, respond)
+    this.#turns.submit(turn)
   }
 
   /** The connection was away: compare with the log before going on (L4), and publish again what may be lost. */
@@ -370,8 +369,8 @@ export class Owner {
   #onCommitted({ seq, bytes, record, turns }: CommittedRecord): void {
     if (record.kind === 'handoff') return this.#handedOff?.(true)
     const { replica } = this.#options
-    for (const { changes } of turns) {
-      for (const { actor, type, after } of changes) {
+    for (const { mutations } of turns) {
+      for (const { actor, type, after } of mutations) {
         replica.applyChange(actor, type, after)
         actor.holds--
       }

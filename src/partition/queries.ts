@@ -21,7 +21,7 @@ import { actorId } from './names.ts'
 import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
 import { unexpired, type Version } from './store-layout.ts'
-import type { Answer, Respond } from './turn.ts'
+import type { Answer, Asker } from './turn.ts'
 
 export interface QueriesOptions {
   readonly replica: Pick<Replica, 'peek' | 'load'>
@@ -51,9 +51,9 @@ export class Queries {
     ]
   }
 
-  answer(definition: ActorDefinition, request: Request, respond: Respond): void {
+  answer(definition: ActorDefinition, request: Request, asker: Asker): void {
     const handler = definition.queries[request.name]
-    if (handler === undefined) return respond(notFound(`${request.type} has no query "${request.name}"`))
+    if (handler === undefined) return asker.respond(notFound(`${request.type} has no query "${request.name}"`))
     const { replica, settings, lease, now, refused } = this.#options
     let bytes = 0
     /** Its input, and then its reply, count while it waits: for its state, and for the lease. */
@@ -63,12 +63,12 @@ export class Queries {
       this.#bytes += more
       return true
     }
-    if (this.#waiting >= settings.mailboxTurns || !hasRoom(request.input.length)) return respond(refused())
+    if (this.#waiting >= settings.mailboxTurns || !hasRoom(request.input.length)) return asker.respond(refused())
     this.#waiting++
     const done = (answer: Answer) => {
       this.#waiting--
       this.#bytes -= bytes
-      respond(answer)
+      asker.respond(answer)
     }
     const read = (actor: CachedActor, asked = request) => {
       const tell = (answer: Answer) => {

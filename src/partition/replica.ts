@@ -12,7 +12,7 @@
  * M7. A view shows the actors as of one position: it is asked for in the same moment in which the last of them is given to the store.
  * M8. Void records that are remembered are bounded: a log with more of them than any number of quarrels could leave is broken.
  */
-import { actorShare, hash64FromBytes, hash64ToText, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
+import { actorShare, hash64FromBytes, hash64ToText, isNoShare, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, startOfLog, type LogPosition } from '../core/log.ts'
 import { RowBatch } from '../core/row-batch.ts'
 import { Sessions, type SessionChanges } from '../core/sessions.ts'
@@ -280,11 +280,11 @@ export class Replica {
   /** One mutation of a committed record: the actor's new version. */
   applyChange(actor: CachedActor, type: string, version: Version): void {
     const before = actor.committed
-    this.#stateHash = replaceShare(this.#stateHash, before.share, version.share)
+    this.#stateHash = replaceShare(this.#stateHash, before, version)
     if (actor.kept) {
       this.#keptKeys += Number(version.state !== null) - Number(before.state !== null)
       this.#keptKeyBytes += (version.state?.length ?? 0) - (before.state?.length ?? 0)
-    } else if (version.share === noShare && before.rev > this.#revFloor && !isOwnId(actor.id))
+    } else if (isNoShare(version) && before.rev > this.#revFloor && !isOwnId(actor.id))
       this.#revFloor = before.rev
     if (version.expiresAt !== null) {
       actor.type = type
@@ -403,7 +403,8 @@ export class Replica {
 
   #versionOf(id: string, { rev, state, expiresAt }: Mutation): Version {
     if (state === undefined) return this.absent(id, rev)
-    return { rev, state, expiresAt, share: actorShare(id, rev, state, expiresAt) }
+    const { hi, lo } = actorShare(id, rev, state, expiresAt)
+    return { rev, state, expiresAt, hi, lo }
   }
 
   async #bring(ids: readonly string[], holds: ReadonlyMap<string, number>): Promise<void> {

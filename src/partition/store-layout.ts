@@ -10,7 +10,7 @@
  *
  * Numbers are big-endian, so that byte order is their order.
  */
-import { noShare, type Hash64 } from '../core/hashing.ts'
+import { isNoShare, type Hash64 } from '../core/hashing.ts'
 import type { LogPosition } from '../core/log.ts'
 import type { RowBatch } from '../core/row-batch.ts'
 import type { ReplyBlock, SessionSnapshot } from '../core/sessions.ts'
@@ -117,11 +117,10 @@ export function parseVoidKey(key: Uint8Array): Seq {
   return seq(natural(uint64(key, 1), 'the key of a void record'))
 }
 
-/** What an actor was as of one committed turn. `state: null`: never written, or deleted. */
-export interface Version {
+/** What an actor was as of one committed turn, and its share of the state hash. `state: null`: never written, or deleted. */
+export interface Version extends Hash64 {
   readonly rev: Rev
   readonly state: Uint8Array | null
-  readonly share: Hash64
   /** Partition time, ms, at which an entry is deleted, or a tombstone collected; `null`: never. */
   readonly expiresAt: number | null
 }
@@ -145,10 +144,10 @@ export function writeActor(batch: RowBatch, id: string, version: Version): void 
   batch.byte(actorPrefix)
   batch.text(id)
   batch.endKey()
-  const { state, share, rev: number, expiresAt } = version
-  if (share === noShare) return batch.noValue()
-  batch.uint32(share.hi)
-  batch.uint32(share.lo)
+  const { state, hi, lo, rev: number, expiresAt } = version
+  if (isNoShare(version)) return batch.noValue()
+  batch.uint32(hi)
+  batch.uint32(lo)
   batch.uint64(number)
   batch.byte((state === null ? 0 : hasState) + (expiresAt === null ? 0 : hasExpiry))
   if (expiresAt !== null) batch.uint64(expiresAt)
@@ -167,10 +166,11 @@ export function decodeVersion(stored: Uint8Array): Version {
     throw damaged('an actor')
   }
   return {
-    share: { hi: view.getInt32(0), lo: view.getInt32(4) },
     rev: rev(natural(uint64(stored, 8), 'the rev of an actor')),
     state: lives ? stored.subarray(stateAt) : null,
     expiresAt: expires ? natural(uint64(stored, versionHeader), 'the expiry of an actor') : null,
+    hi: view.getInt32(0),
+    lo: view.getInt32(4),
   }
 }
 

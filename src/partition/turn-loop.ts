@@ -31,7 +31,7 @@ import { versionAfter, type Outcome } from './outcome.ts'
 import { actorId, isOwnType, keptType, keyOf } from './names.ts'
 import type { Expiring, Replica } from './replica.ts'
 import { unexpired } from './store-layout.ts'
-import type { Answer, FinishedTurn, Respond, StateChange, Turn } from './turn.ts'
+import { FinishedTurn, StateChange, type Answer, type Asker, type Turn } from './turn.ts'
 import { TurnContext } from './turn-context.ts'
 
 export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
@@ -88,24 +88,25 @@ export class TurnLoop {
     this.#keptReplies = new KeptReplies(options)
   }
 
-  submit(turn: Turn, respond: Respond): void {
+  /** A turn with one who asks for it. */
+  submit(turn: Turn): void {
     const { replica } = this.#options
+    const asker = turn.askers[0]!
     const running = this.#turns.get(turn.session)?.get(turn.number)
     if (running !== undefined) {
       // They are all of one client, and it takes the first answer that comes: older addresses are of no use to it.
-      if (running.respond.push(respond) > mostJoined) running.respond.shift()
+      if (running.askers.push(asker) > mostJoined) running.askers.shift()
       return
     }
     const remembered = replica.sessions.find(turn.session, turn.number)
-    if (remembered === 'settled') return respond(forgotten)
-    if (remembered !== 'new') return this.#repeat(remembered, respond)
+    if (remembered === 'settled') return asker.respond(forgotten)
+    if (remembered !== 'new') return this.#repeat(remembered, asker)
     const id = actorId(turn.type, turn.key)
     const queue = this.#busy.get(id)
     const actor = replica.peek(id)
     const ofKey = (queue?.length ?? 0) + (actor?.turns ?? 0)
     const bound = this.#mailbox.boundOf(turn, ofKey, this.#waitMs(turn.sinceMs))
-    if (bound !== undefined) return respond(this.#mailbox.refuse(bound, turn.sinceMs, queue?.[0]?.sinceMs))
-    turn.respond.push(respond)
+    if (bound !== undefined) return asker.respond(this.#mailbox.refuse(bound, turn.sinceMs, queue?.[0]?.sinceMs))
     this.#enter(turn)
     if (queue !== undefined) return this.#wait(turn, queue)
     if (actor === undefined) return this.#loadFirst(id, turn)
@@ -144,21 +145,21 @@ export class TurnLoop {
   }
 
   /** Its first reply, once all that it could have seen is committed (R1). */
-  #repeat(reply: Uint8Array, respond: Respond): void {
+  #repeat(reply: Uint8Array, asker: Asker): void {
     if (this.#repetitions >= this.#options.mailboxTurns) {
-      return respond(this.refused('repetitions'))
+      return asker.respond(this.refused('repetitions'))
     }
     this.#repetitions++
     this.#options.afterCommits((certain) => {
       this.#repetitions--
-      respond(certain ? { kind: 'value', value: reply } : notExecuted)
+      asker.respond(certain ? { kind: 'value', value: reply } : notExecuted)
     })
   }
 
   /** The record of a turn is committed, and so is all that it changed: it may be told. */
-  committed({ turn, changes, reply }: FinishedTurn): void {
+  committed({ turn, mutations, reply }: FinishedTurn): void {
     if (turn === undefined) return
-    if (turn.keptId !== undefined && changes.some(({ actor }) => actor.kept)) this.#keptReplies.committed(reply)
+    if (turn.keptId !== undefined && mutations.some(({ actor }) => actor.kept)) this.#keptReplies.committed(reply)
     this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply })
   }
 
@@ -183,8 +184,8 @@ export class TurnLoop {
       ? this.#options.replica.absent(actor.id, before.rev)
       : versionAfter(actor, tombstone, this.#tombstoneUntil)
     actor.tip = after
-    const change = { actor, type, key: keyOf(actor.id), before, after }
-    this.#options.finish({ turn: undefined, changes: [change], reply: noReply })
+    const change = new StateChange(actor, type, keyOf(actor.id), before, after)
+    this.#options.finish(new FinishedTurn(undefined, [change], noReply))
   }
 
   /** Resolves when every handler that was begun or waits has returned. */
@@ -249,7 +250,7 @@ export class TurnLoop {
     if (turns.size === 0) this.#turns.delete(turn.session)
     if (turn.actor !== undefined) turn.actor.turns--
     this.#mailbox.leave(turn)
-    for (const respond of turn.respond) respond(answer)
+    for (const asker of turn.askers) asker.respond(answer)
   }
 
   #loadFirst(id: string, turn: Turn): void {
@@ -374,7 +375,7 @@ export class TurnLoop {
     if (verdict.kind === 'new') return this.#begin(running)
     if (verdict.kind === 'refused') return this.#drop(running, verdict.error)
     letGo(running)
-    this.#complete(turn, [], verdict.reply)
+    this.#complete(turn, unchanged, verdict.reply)
     return 'done'
   }
 
@@ -442,27 +443,25 @@ export class TurnLoop {
       this.#drop(running, failure(error, turn.definition))
       return
     }
-    const changes: StateChange[] = []
     if (outcome === undefined) actor.holds--
-    else changes.push(this.#change(actor, turn.type, turn.key, outcome))
-    if (kept !== undefined) {
-      changes.push(this.#change(kept, keptType, keyOf(kept.id), this.#keptReplies.keep(turn, reply)))
-    }
-    this.#complete(turn, changes, reply)
+    const own = outcome === undefined ? undefined : this.#change(actor, turn.type, turn.key, outcome)
+    if (kept === undefined) return this.#complete(turn, own === undefined ? unchanged : [own], reply)
+    const keeping = this.#change(kept, keptType, keyOf(kept.id), this.#keptReplies.keep(turn, reply))
+    this.#complete(turn, own === undefined ? [keeping] : [own, keeping], reply)
   }
 
   #change(actor: CachedActor, type: string, key: string, outcome: Outcome): StateChange {
     const before = actor.tip
     const after = versionAfter(actor, outcome, this.#tombstoneUntil)
     actor.tip = after
-    return { actor, type, key, before, after }
+    return new StateChange(actor, type, key, before, after)
   }
 
-  #complete(turn: Turn, changes: readonly StateChange[], reply: Uint8Array): void {
+  #complete(turn: Turn, mutations: readonly StateChange[], reply: Uint8Array): void {
     turn.finished = true
     this.#mailbox.letGoOfInput(turn)
     this.#returned()
-    this.#options.finish({ turn, changes, reply })
+    this.#options.finish(new FinishedTurn(turn, mutations, reply))
   }
 
   #checkSize(stateBytes: number, replyBytes: number): void {
@@ -512,6 +511,7 @@ async function runLater(
 
 const nothing = encodeValue(null)
 const noReply = new Uint8Array(0)
+const unchanged: readonly StateChange[] = []
 const tombstone: Outcome = { state: null, expiresAt: null }
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>

@@ -16,7 +16,7 @@ import { actorId } from './names.ts'
 import { versionAfter, type Outcome } from './outcome.ts'
 import type { Replica } from './replica.ts'
 import { unexpired, type Version } from './store-layout.ts'
-import type { FinishedTurn, StateChange } from './turn.ts'
+import { FinishedTurn, StateChange } from './turn.ts'
 
 export interface UnitHost {
   readonly replica: Pick<Replica, 'peek' | 'load'>
@@ -138,11 +138,11 @@ export class Unit {
       const before = actor.tip
       const after = versionAfter(actor, outcome, () => this.nowMs + this.#host.tombstoneMs)
       actor.tip = after
-      changes.push({ actor, type, key, before, after })
+      changes.push(new StateChange(actor, type, key, before, after))
     }
     this.#writes.clear()
     if (changes.length === 0 && this.#outputs.length === 0) return onCommitted()
-    this.#host.finish({ turn: undefined, changes, reply: noReply, outputs: this.#outputs, onCommitted })
+    this.#host.finish(new FinishedTurn(undefined, changes, noReply, this.#outputs, onCommitted))
   }
 
   /** Idempotent, also after `commit`. */

@@ -75,7 +75,7 @@ async function start(seed: string) {
       rev: rev(n),
       state,
       expiresAt: null,
-      share: actorShare(id, rev(n), state, null),
+      ...actorShare(id, rev(n), state, null),
     })
     actor!.holds--
     replica.advance({ ...replica.position, seq: nextSeq(replica.position.seq) })

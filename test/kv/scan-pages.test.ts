@@ -346,7 +346,7 @@ describe('a page of a store', () => {
   const rowOf = (i: number, state: Uint8Array | null) =>
     [
       Buffer.concat([base, Buffer.from(`k${String(i).padStart(6, '0')}`)]),
-      stored({ rev: rev(1), state, expiresAt: null, share: { hi: 1, lo: 1 } }),
+      stored({ rev: rev(1), state, expiresAt: null, hi: 1, lo: 1 }),
     ] as const
 
   /** Rows without end. */

@@ -6,7 +6,7 @@ import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { Committer, type CommittedRecord, type CommitterOptions } from '../../src/partition/committer.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { catchUp } from '../../src/partition/takeover.ts'
-import type { FinishedTurn } from '../../src/partition/turn.ts'
+import { FinishedTurn, StateChange } from '../../src/partition/turn.ts'
 import type { Version } from '../../src/partition/store-layout.ts'
 import type { Changelog, PartitionLog } from '../../src/ports/changelog.ts'
 import {
@@ -27,8 +27,7 @@ import { genesisRecord } from '../../src/core/log.ts'
 import { LogWriter } from './log-writer.ts'
 import { p0, PartitionWorld, type TestNode } from './world.ts'
 
-const noShare = { hi: 0, lo: 0 }
-const never: Version = { rev: rev(0), state: null, share: noShare, expiresAt: null }
+const never: Version = { rev: rev(0), state: null, expiresAt: null, hi: 0, lo: 0 }
 
 interface Turned {
   readonly key?: string
@@ -87,7 +86,7 @@ class Bench {
     const before = this.#tips.get(id) ?? never
     const state = encodeValue('x'.repeat(bytes)).slice()
     const after = changed
-      ? { rev: nextRev(before.rev), state, share: actorShare(id, before.rev + 1, state), expiresAt: null }
+      ? { rev: nextRev(before.rev), state, expiresAt: null, ...actorShare(id, before.rev + 1, state) }
       : undefined
     if (after !== undefined) this.#tips.set(id, after)
     const turn = {
@@ -104,15 +103,15 @@ class Bench {
       keptId: undefined,
       sinceMs: 0,
       deadlineMs: 0,
-      respond: [],
+      askers: [],
       finished: true,
       actor: undefined,
     }
     const tip = after ?? before
     const unstored = { storedExpiry: null, type: undefined, dirty: false, kept: false }
     const actor = { id, committed: before, tip, holds: 1, turns: 1, used: true, ...unstored }
-    const changes = after === undefined ? [] : [{ actor, type: 'thing', key, before, after }]
-    const finished = { turn, changes, reply: encodeValue(number).slice() }
+    const changes = after === undefined ? [] : [new StateChange(actor, 'thing', key, before, after)]
+    const finished = new FinishedTurn(turn, changes, encodeValue(number).slice())
     this.added.push(finished)
     this.committer.add(finished)
   }

@@ -257,14 +257,14 @@ describe('actors in memory (M6)', () => {
     const state = encodeValue('x'.repeat(100))
     block.set(state, 100)
     const view = block.subarray(100, 100 + state.length)
-    replica.applyChange(actor, 'thing', { rev: rev(1), state: view, share: { hi: 1, lo: 1 }, expiresAt: null })
+    replica.applyChange(actor, 'thing', { rev: rev(1), state: view, expiresAt: null, hi: 1, lo: 1 })
     actor.tip = actor.committed
     await world.settle(replica.flush())
     expect(actor.committed.state).toEqual(view)
     expect(actor.committed.state!.buffer).not.toBe(block.buffer)
     expect(actor.tip).toBe(actor.committed)
     const later = { ...actor.committed, rev: rev(3) }
-    replica.applyChange(actor, 'thing', { rev: rev(2), state: view, share: { hi: 1, lo: 1 }, expiresAt: null })
+    replica.applyChange(actor, 'thing', { rev: rev(2), state: view, expiresAt: null, hi: 1, lo: 1 })
     actor.tip = later
     await world.settle(replica.flush())
     expect(actor.tip).toBe(later)

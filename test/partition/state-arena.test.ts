@@ -42,7 +42,7 @@ describe('the memory of states', () => {
 
 describe('the cache of actors', () => {
   const version = (n: number, byte: number) =>
-    ({ rev: rev(n), state: stateOf(byte), share: { hi: n, lo: byte }, expiresAt: null }) as const
+    ({ rev: rev(n), state: stateOf(byte), expiresAt: null, hi: n, lo: byte }) as const
 
   it('moves what is left in sparse memory together, and keeps every state as it was (A3)', () => {
     const cache = new ActorCache(() => 100_000_000)

@@ -107,7 +107,7 @@ describe('the layout of a store', () => {
           const stored = { position: at, stateHash: hash, revFloor: rev(a), keptKeys: b, keptKeyBytes: a }
           expect(decodePosition(encodePosition(stored))).toEqual(stored)
           for (const expiresAt of [null, b]) {
-            const version = { rev: rev(a), state, share: hash, expiresAt }
+            const version = { rev: rev(a), state, expiresAt, ...hash }
             expect(decodeVersion(versionRow(version).value)).toEqual(version)
           }
           expect(parseExpiryKey(expiryKey(a, `thing.${name}`))).toEqual({ expiresAt: a, id: `thing.${name}` })
@@ -170,7 +170,7 @@ describe('a damaged store', () => {
             expect(field).toBeTypeOf('number')
           expect(back.position.validHash).toHaveLength(16)
         }
-        const version = versionRow({ rev: rev(n), state, share: hash, expiresAt: n }).value
+        const version = versionRow({ rev: rev(n), state, expiresAt: n, ...hash }).value
         for (const bytes of damagedForms(version, flip)) {
           const back = intact(() => decodeVersion(bytes))
           if (back !== undefined)

@@ -210,20 +210,20 @@ class Bench {
       keptId: undefined,
       sinceMs: this.clock.monotonic(),
       deadlineMs: Number.POSITIVE_INFINITY,
-      respond: [],
+      askers: [],
       finished: false,
       actor: undefined,
       ...changes,
     }
     const answers = this.of(number, session)
     this.answers.set(`${session} ${number}`, answers)
-    this.loop.submit(turn, (answer) => answers.push(answer))
+    this.loop.submit({ ...turn, askers: [{ respond: (answer) => answers.push(answer) }] })
   }
 
   /** Commits the first `count` finished turns, as the owner does. */
   commit(count = this.finished.length): void {
     for (const finished of this.finished.splice(0, count)) {
-      for (const { actor, type, after } of finished.changes) {
+      for (const { actor, type, after } of finished.mutations) {
         this.replica.applyChange(actor, type, after)
         actor.holds--
       }
@@ -300,7 +300,7 @@ describe('turns of one key (N1, N2)', () => {
     bench.submit(8, 'look')
     bench.submit(9, 'add', 'z')
     await bench.pass()
-    expect(bench.finished.map(({ changes }) => changes[0]?.after.rev)).toEqual([
+    expect(bench.finished.map(({ mutations }) => mutations[0]?.after.rev)).toEqual([
       undefined,
       undefined,
       1,
@@ -311,7 +311,7 @@ describe('turns of one key (N1, N2)', () => {
       undefined,
       4,
     ])
-    expect(bench.finished[5]!.changes[0]!.after.state).toBeNull()
+    expect(bench.finished[5]!.mutations[0]!.after.state).toBeNull()
     bench.commit()
     expect(bench.valueOf(1)).toBeNull()
     expect(bench.valueOf(2)).toEqual({ log: [], rev: 0, key: 'k', type: 'thing', now: 1_001 })
@@ -539,7 +539,8 @@ describe('one id (N4, R1, R3)', () => {
     await bench.pass()
     const turn = { ...bench.finished[0]?.turn } as Turn
     for (let i = 0; i < 10_000; i++) {
-      bench.loop.submit({ ...turn, session: sessionId('s'), number: 1 }, () => answered.push(i))
+      const askers = [{ respond: () => answered.push(i) }]
+      bench.loop.submit({ ...turn, session: sessionId('s'), number: 1, askers })
     }
     bench.gates.go('a')
     await bench.pass()
