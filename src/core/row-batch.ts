@@ -23,6 +23,7 @@ export interface PackedRows {
 }
 
 const leastBytes = 4_096
+const leastParts = 64
 const word = 0x1_0000_0000
 
 export class RowBatch {
@@ -30,7 +31,9 @@ export class RowBatch {
   #at = 0
   /** Where the part that is being written begins. */
   #begin = 0
-  #lengths: number[] = []
+  #lengths = new Int32Array(0)
+  /** Keys and values so far. */
+  #parts = 0
 
   /** `bytes`: room for so many to begin with. */
   constructor(bytes = leastBytes) {
@@ -45,7 +48,7 @@ export class RowBatch {
 
   /** Rows so far. */
   get size(): number {
-    return this.#lengths.length / 2
+    return this.#parts / 2
   }
 
   /** Of all keys and values so far. */
@@ -114,15 +117,14 @@ export class RowBatch {
 
   noValue(): void {
     this.#endPart(0)
-    this.#lengths[this.#lengths.length - 1] = -1
+    this.#lengths[this.#parts - 1] = -1
   }
 
   /** R2 */
   take(): PackedRows {
-    const packed = { bytes: new Uint8Array(this.#bytes.buffer, 0, this.#at), lengths: Int32Array.from(this.#lengths) }
+    const packed = { bytes: new Uint8Array(this.#bytes.buffer, 0, this.#at), lengths: this.#lengths.slice(0, this.#parts) }
     this.#bytes = Buffer.allocUnsafeSlow(0)
-    this.#at = this.#begin = 0
-    this.#lengths = []
+    this.#at = this.#begin = this.#parts = 0
     return packed
   }
 
@@ -130,7 +132,7 @@ export class RowBatch {
   rows(): Row[] {
     const rows: Row[] = []
     const next = (at: number, length: number) => new Uint8Array(this.#bytes.subarray(at, at + length))
-    for (let i = 0, at = 0; i < this.#lengths.length; i += 2) {
+    for (let i = 0, at = 0; i < this.#parts; i += 2) {
       const [keyBytes, valueBytes] = [this.#lengths[i]!, this.#lengths[i + 1]!]
       const key = next(at, keyBytes)
       at += keyBytes
@@ -141,10 +143,13 @@ export class RowBatch {
   }
 
   #endPart(parity: 0 | 1): void {
-    const length = this.#at - this.#begin
-    if (this.#lengths.push(length) % 2 !== parity) {
-      throw new HoldfastError('INTERNAL', 'keys and values of a batch come by turns')
+    if (this.#parts === this.#lengths.length) {
+      const more = new Int32Array(Math.max(leastParts, 2 * this.#parts))
+      more.set(this.#lengths)
+      this.#lengths = more
     }
+    this.#lengths[this.#parts++] = this.#at - this.#begin
+    if (this.#parts % 2 !== parity) throw new HoldfastError('INTERNAL', 'keys and values of a batch come by turns')
     this.#begin = this.#at
   }
 

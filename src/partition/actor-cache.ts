@@ -44,7 +44,8 @@ const mostChances = 64
 export class ActorCache {
   readonly #budgetBytes: () => number
   readonly #actors = new Map<string, CachedActor>()
-  readonly #states = new StateArena()
+  /** Where states are kept. */
+  readonly states = new StateArena()
   #bytes = 0
 
   /** `budgetBytes`: as of now. */
@@ -58,11 +59,6 @@ export class ActorCache {
 
   get bytes(): number {
     return this.#bytes
-  }
-
-  /** Memory that states lie in, the unused part of it included. */
-  get stateBytes(): number {
-    return this.#states.bytes
   }
 
   get budgetBytes(): number {
@@ -99,38 +95,32 @@ export class ActorCache {
   commit(actor: CachedActor, version: Version): void {
     const { state } = actor.committed
     this.#bytes += (version.state?.length ?? 0) - (state?.length ?? 0)
-    if (state !== null) this.#states.release(state)
-    actor.committed = version
-    this.#keepBudget(actor)
-  }
-
-  /** Its state may stay: it lies where nothing else is kept by it (state-arena.ts). */
-  settle(actor: CachedActor): void {
-    const { committed, tip } = actor
-    const kept = this.#kept(committed)
-    if (kept === committed) return
+    if (state !== null) this.states.release(state)
+    const kept = this.#kept(version)
     actor.committed = kept
-    if (tip === committed) actor.tip = kept
+    if (actor.tip === version) actor.tip = kept
+    this.#keepBudget(actor)
   }
 
   /** Moves states together, if they are spread over too much memory. Call it now and then. */
   compact(): void {
-    const sparse = this.#states.sparse()
+    const sparse = this.states.sparse()
     if (sparse === undefined) return
     for (const actor of this.#actors.values()) {
       const { committed, tip } = actor
       const { state } = committed
       // `buffer` of a small array would give it memory outside of the heap.
-      if (state === null || this.#states.keepsAlone(state) || !sparse.has(state.buffer)) continue
-      actor.committed = { ...committed, state: this.#states.keep(state) }
+      if (state === null || this.states.keepsAlone(state.length) || !sparse.has(state.buffer)) continue
+      actor.committed = { ...committed, state: this.states.keep(state) }
       if (tip === committed) actor.tip = actor.committed
-      this.#states.release(state)
+      this.states.release(state)
     }
   }
 
+  /** Its state may stay: it lies where nothing else is kept by it (state-arena.ts). */
   #kept(version: Version): Version {
     const { state } = version
-    return state === null || this.#states.keeps(state) ? version : { ...version, state: this.#states.keep(state) }
+    return state === null || this.states.keeps(state) ? version : { ...version, state: this.states.keep(state) }
   }
 
   #keepBudget(keep: CachedActor): void {
@@ -146,7 +136,7 @@ export class ActorCache {
       } else {
         this.#actors.delete(actor.id)
         this.#bytes -= weight(actor.id, actor.committed)
-        if (actor.committed.state !== null) this.#states.release(actor.committed.state)
+        if (actor.committed.state !== null) this.states.release(actor.committed.state)
       }
     }
   }

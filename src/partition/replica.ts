@@ -25,6 +25,7 @@ import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
 import type { CommitRecord, LogRecord, Mutation } from '../protocol/record.ts'
 import { ActorCache, absent, type CachedActor } from './actor-cache.ts'
 import { actorId, isOwnId } from './names.ts'
+import type { StateArena } from './state-arena.ts'
 import {
   actorKey,
   decodePosition,
@@ -212,6 +213,11 @@ export class Replica {
     return expiring
   }
 
+  /** Where turns write the states that they leave. */
+  get states(): StateArena {
+    return this.#cache.states
+  }
+
   /** The actor if it is in memory. */
   peek(id: string): CachedActor | undefined {
     return this.#cache.get(id)
@@ -355,7 +361,6 @@ export class Replica {
     for (const actor of actors) {
       writeActor(batch, actor.id, actor.committed)
       if (actor.storedExpiry !== actor.committed.expiresAt) writeExpiry(batch, actor)
-      this.#cache.settle(actor)
       actor.dirty = false
     }
     batch.put(positionKey, encodePosition(this.#stored()))

@@ -4,12 +4,15 @@
  * A state comes as a view of something larger, a block or a record or a row of many, which must not stay as long as the actor does.
  * Memory of its own for each would cost an array outside of the engine's heap, which is slow to make and slow to collect.
  *
- * A1. Bytes that were kept are never written again: who still has a former state of an actor has what it was.
+ * A1. Bytes that were kept are never written again: who still has a former state of an actor has what it was. Those of a state that nobody
+ *     has seen may be (`drop`).
  * A2. Small states are arrays of their own already (own-bytes.ts), and large ones get one.
  * A3. All chunks have at most about three times the bytes of the states in them: beyond it `sparse` names those that are less than half full,
  *     many at a time, because whoever moves what is in them looks at every actor.
  */
 import { ownBytes, smallBytes } from '../protocol/own-bytes.ts'
+import { notPlain, writePlain } from '../protocol/plain-write.ts'
+import { encodeValue } from '../protocol/values.ts'
 
 const chunkBytes = 64 * 1_024
 const largeBytes = chunkBytes / 8
@@ -17,7 +20,7 @@ const largeBytes = chunkBytes / 8
 const mostSpread = 3
 
 interface Chunk {
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Buffer<ArrayBuffer>
   used: number
   live: number
 }
@@ -32,21 +35,36 @@ export class StateArena {
     return this.#chunks.size * chunkBytes
   }
 
+  /** The bytes of a value, written to where they are kept. Throws `INVALID` for what is none. */
+  write(value: unknown): Uint8Array {
+    const chunk = this.#room(largeBytes)
+    const at = chunk.used
+    const end = writePlain(value, chunk.bytes, at)
+    const length = end - at
+    if (end === notPlain) return this.keep(encodeValue(value))
+    return this.keepsAlone(length) ? new Uint8Array(chunk.bytes.subarray(at, end)) : this.#take(chunk, length)
+  }
+
+  /** Takes back what was written, which is no state after all. */
+  drop(state: Uint8Array): void {
+    const chunk = this.#current
+    if (chunk === undefined || !this.#isLast(state, chunk)) return this.release(state)
+    chunk.used -= state.length
+    chunk.live -= state.length
+    this.#live -= state.length
+  }
+
   /** The same bytes, in a place that keeps nothing else. */
   keep(state: Uint8Array): Uint8Array {
     const { length } = state
-    if (this.keepsAlone(state)) return ownBytes(state)
+    if (this.keepsAlone(length)) return ownBytes(state)
     const chunk = this.#room(length)
-    const at = chunk.used
-    chunk.bytes.set(state, at)
-    chunk.used += length
-    chunk.live += length
-    this.#live += length
-    return new Uint8Array(chunk.bytes.buffer, at, length)
+    chunk.bytes.set(state, chunk.used)
+    return this.#take(chunk, length)
   }
 
   /** Whether it is in a place of its own by its size (A2). */
-  keepsAlone({ length }: Uint8Array): boolean {
+  keepsAlone(length: number): boolean {
     return length <= smallBytes || length > largeBytes
   }
 
@@ -60,7 +78,7 @@ export class StateArena {
   /** An actor has it no more. */
   release(state: Uint8Array): void {
     const { length } = state
-    if (this.keepsAlone(state)) return
+    if (this.keepsAlone(length)) return
     const chunk = this.#chunks.get(state.buffer)
     if (chunk === undefined) return
     chunk.live -= length
@@ -78,11 +96,24 @@ export class StateArena {
     return sparse
   }
 
+  #take(chunk: Chunk, length: number): Uint8Array {
+    const at = chunk.used
+    chunk.used += length
+    chunk.live += length
+    this.#live += length
+    return new Uint8Array(chunk.bytes.buffer, at, length)
+  }
+
+  #isLast(state: Uint8Array, { bytes, used }: Chunk): boolean {
+    const { length } = state
+    return !this.keepsAlone(length) && state.buffer === bytes.buffer && state.byteOffset + length === used
+  }
+
   #room(length: number): Chunk {
     const current = this.#current
     if (current !== undefined && current.used + length <= chunkBytes) return current
     if (current?.live === 0) this.#chunks.delete(current.bytes.buffer)
-    const chunk = { bytes: new Uint8Array(chunkBytes), used: 0, live: 0 }
+    const chunk = { bytes: Buffer.allocUnsafeSlow(chunkBytes), used: 0, live: 0 }
     this.#chunks.set(chunk.bytes.buffer, chunk)
     this.#current = chunk
     return chunk

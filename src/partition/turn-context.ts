@@ -1,6 +1,7 @@
 import type { EntryContext } from '../behaviour/kv.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 import type { Outcome } from './outcome.ts'
+import type { StateArena } from './state-arena.ts'
 import type { Version } from './store-layout.ts'
 import type { Turn } from './turn.ts'
 
@@ -81,13 +82,14 @@ export class TurnContext implements EntryContext {
     this.#destroyed = true
   }
 
-  /** `undefined` if it is what it was. Throws `INVALID`. */
-  outcome(): Outcome | undefined {
+  /** With the state's bytes as they are kept; `undefined` if it is what it was. Throws `INVALID`. */
+  outcome(states: StateArena): Outcome | undefined {
     const before = this.#before.state
     if (this.#destroyed) return before === null ? undefined : { state: null, expiresAt: null }
     if (!this.#opened) return undefined
-    const state = encodeValue(this.#state)
-    if (!this.#put && Buffer.compare(state, before ?? this.#initial!) === 0) return undefined
-    return { state, expiresAt: this.#expiresAt }
+    const state = states.write(this.#state)
+    if (this.#put || Buffer.compare(state, before ?? this.#initial!) !== 0) return { state, expiresAt: this.#expiresAt }
+    states.drop(state)
+    return undefined
   }
 }

@@ -435,11 +435,13 @@ export class TurnLoop {
     const { turn, actor, kept } = running
     let reply: Uint8Array
     let outcome: Outcome | undefined
+    const { states } = this.#options.replica
     try {
       reply = encodeValue(result)
-      outcome = context.outcome()
+      outcome = context.outcome(states)
       this.#checkSize(outcome?.state?.length ?? 0, kept === undefined ? reply.length : 2 * reply.length)
     } catch (error) {
+      if (outcome?.state != null) states.drop(outcome.state)
       this.#drop(running, failure(error, turn.definition))
       return
     }

@@ -175,6 +175,8 @@ export function subjectsOf(cluster: string): Subjects {
     throw invalid(`"${cluster}" is not a name for a cluster: use 1 to 32 of a-z, 0-9 and "-"`)
   }
   const c = cluster
+  let lastType = ''
+  let lastPrefix = ''
   const prefixes = callKinds.map((kind) => [`${c}.${kind}.`, kind] as const)
   const call = (kind: CallKind, type: string, key: string, name: string) => {
     checkName(type, 'type')
@@ -205,7 +207,14 @@ export function subjectsOf(cluster: string): Subjects {
     scan: (partition) => `${c}.scan.${partition}`,
     list: (type) => `${c}.list.${encodeToken(type)}`,
     allLists: `${c}.list.*`,
-    changes: (type, key) => `${c}.changes.${encodeToken(type)}.${encodeToken(key)}`,
+    changes(type, key) {
+      // Most are of the type that the last one was of.
+      if (type !== lastType) {
+        lastPrefix = `${c}.changes.${encodeToken(type)}.`
+        lastType = type
+      }
+      return lastPrefix + encodeToken(key)
+    },
     changesOf: (type) => `${c}.changes.${encodeToken(type)}.*`,
     allChanges: `${c}.changes.*.*`,
     partition: (partition) => `${c}.p.${partition}`,

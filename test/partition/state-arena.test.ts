@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ActorCache } from '../../src/partition/actor-cache.ts'
 import { StateArena } from '../../src/partition/state-arena.ts'
 import { rev } from '../../src/protocol/ids.ts'
+import { decodeValue } from '../../src/protocol/values.ts'
 
 const stateOf = (byte: number, length = 1_000) => new Uint8Array(length + 500).fill(byte).subarray(100, 100 + length)
 
@@ -33,6 +34,27 @@ describe('the memory of states', () => {
     expect(new Set(former)).toEqual(new Set([1]))
   })
 
+  it('has values written to where they stay, and takes back the one that was written last (A1)', () => {
+    const arena = new StateArena()
+    const values = [{ n: 1, text: 'x'.repeat(100) }, [new Date(0), 'y'.repeat(100)], 'z'.repeat(20_000), 7, null]
+    for (const value of values) {
+      const state = arena.write(value)
+      expect(decodeValue(state)).toEqual(value)
+      expect(arena.keeps(state)).toBe(true)
+      arena.drop(state)
+    }
+    const first = arena.write('a'.repeat(100))
+    const second = arena.write('b'.repeat(100))
+    arena.drop(second)
+    const third = arena.write('c'.repeat(100))
+    expect([third.buffer, third.byteOffset]).toEqual([second.buffer, second.byteOffset])
+    arena.drop(first)
+    expect(decodeValue(arena.write('d'.repeat(100)))).toBe('d'.repeat(100))
+    expect([first, third].map(decodeValue)).toEqual(['a'.repeat(100), 'c'.repeat(100)])
+    expect(() => arena.write(() => {})).toThrow('a function is not a value')
+    expect(decodeValue(arena.write('e'.repeat(100)))).toBe('e'.repeat(100))
+  })
+
   it('is let go of when nothing is in it', () => {
     const arena = new StateArena()
     for (let i = 0; i < 10_000; i++) arena.release(arena.keep(stateOf(2)))
@@ -53,7 +75,6 @@ describe('the cache of actors', () => {
         if (i % 10 === 0) return
         cache.commit(actor, version(round, (i + round) % 250))
         actor.tip = actor.committed
-        cache.settle(actor)
         cache.compact()
       })
     }
@@ -63,6 +84,6 @@ describe('the cache of actors', () => {
       expect(actor.tip).toBe(actor.committed)
     })
     // 1,000 states of 1,000 bytes.
-    expect(cache.stateBytes).toBeLessThan(3.2e6)
+    expect(cache.states.bytes).toBeLessThan(3.2e6)
   })
 })

@@ -2,15 +2,16 @@
 import type { AppendResult } from '../../protocol/log.ts'
 import type { Seq } from '../../protocol/ids.ts'
 import { acknowledgementOf, sentenceOf } from './acknowledgement.ts'
-import { headerBlock } from './outbound.ts'
+import type { Headers } from '../../ports/transport.ts'
+import { headerBlockBytes } from './outbound.ts'
 import type { Answer } from './requests.ts'
 
 const expectedHeader = 'Nats-Expected-Last-Sequence'
 
 /** Bytes that the header of an append takes at most. */
-export const appendOverhead = headerBlock(`${expectedHeader}: ${Number.MAX_SAFE_INTEGER}\r\n`).length
+export const appendOverhead = headerBlockBytes({ [expectedHeader]: String(Number.MAX_SAFE_INTEGER) })
 
-export const expecting = (expected: Seq): string => headerBlock(`${expectedHeader}: ${expected}\r\n`)
+export const expecting = (expected: Seq): Headers => ({ [expectedHeader]: String(expected) })
 
 export function resultOf(answer: Answer, stream: string): AppendResult {
   const acknowledgement = acknowledgementOf(answer, stream)

@@ -13,7 +13,7 @@ import type { Clock } from '../../ports/clock.ts'
 import { counter, gauge, type Metric } from '../../ports/metrics.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
-import type { Subscription } from '../../ports/transport.ts'
+import type { Headers, Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { connectError } from './connect-error.ts'
 import { checkSettings, type CheckedSettings } from './connection-options.ts'
@@ -128,7 +128,7 @@ export class Link {
    * False: it was not sent, and never will be. The subject, the headers and the size must have been checked; `headers` is a block of them
    * (outbound.ts).
    */
-  send(subject: string, data: Uint8Array, reply?: string, headers?: string): boolean {
+  send(subject: string, data: Uint8Array, reply?: string, headers?: Headers): boolean {
     if (!this.#up) return false
     if (backlogOf(this.#connection) + this.#outbound.pending > this.settings.maxBacklogBytes) {
       this.#dropped++

@@ -9,6 +9,7 @@
  * B3. No byte of a block is written twice: nats.js and the socket read from it later.
  * B4. Bytes given to `publish` are copied at once.
  */
+import type { Headers } from '../../ports/transport.ts'
 import { TextWriter } from '../../protocol/text-writer.ts'
 
 const blockBytes = 256 * 1_024
@@ -38,9 +39,9 @@ export class Outbound {
     return this.#block.at - this.#begin
   }
 
-  /** Subjects must have been checked; `headers` is a whole block of them, or nothing. */
-  publish(subject: string, data: Uint8Array, reply = '', headers = ''): void {
-    const headerBytes = headers.length === 0 ? 0 : Buffer.byteLength(headers)
+  /** Subjects and headers must have been checked. */
+  publish(subject: string, data: Uint8Array, reply = '', headers?: Headers): void {
+    const headerBytes = headers === undefined ? 0 : headerBlockBytes(headers)
     const size = headerBytes + data.length
     const block = this.#withRoom(lineBytes + 3 * (subject.length + reply.length) + size)
     block.text(headerBytes === 0 ? 'PUB ' : 'HPUB ')
@@ -56,7 +57,7 @@ export class Outbound {
     }
     block.decimal(size)
     block.text('\r\n')
-    if (headerBytes > 0) block.text(headers)
+    if (headers !== undefined && headerBytes > 0) writeHeaders(block, headers)
     block.raw(data)
     block.text('\r\n')
     if (this.pending >= enoughBytes) this.pushOut()
@@ -88,5 +89,32 @@ export class Outbound {
   }
 }
 
-/** Header lines as a block that `publish` takes; it ends with an empty line. Names and values must have been checked. */
-export const headerBlock = (lines: string): string => `NATS/1.0\r\n${lines}\r\n`
+const firstLine = 'NATS/1.0\r\n'
+
+/** Bytes of the block that headers are in a message; 0 where there are none. */
+export function headerBlockBytes(headers: Headers): number {
+  let bytes = 0
+  for (const name in headers) {
+    if (Object.hasOwn(headers, name)) bytes += name.length + bytesOf(headers[name]!) + ': \r\n'.length
+  }
+  return bytes === 0 ? 0 : firstLine.length + bytes + '\r\n'.length
+}
+
+function writeHeaders(block: TextWriter, headers: Headers): void {
+  block.text(firstLine)
+  for (const name in headers) {
+    if (!Object.hasOwn(headers, name)) continue
+    block.text(name)
+    block.text(': ')
+    block.text(headers[name]!)
+    block.text('\r\n')
+  }
+  block.text('\r\n')
+}
+
+/** As UTF-8. */
+function bytesOf(text: string): number {
+  const { length } = text
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) > 0x7f) return Buffer.byteLength(text)
+  return length
+}

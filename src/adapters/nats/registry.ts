@@ -15,7 +15,6 @@ import { acknowledgementOf, isWrongExpectation, sentenceOf } from './acknowledge
 import { plainBytes } from './bytes.ts'
 import { JetStream, type StoredMessage } from './jetstream.ts'
 import type { Link } from './link.ts'
-import { encodeHeaders } from './message-check.ts'
 import { createStream } from './provision.ts'
 import { RegistryWatch } from './registry-watch.ts'
 import { Requests } from './requests.ts'
@@ -146,10 +145,10 @@ export class NatsRegistry implements Registry {
         `the value of ${key} has ${value.length} bytes, and the NATS server takes ${this.#link.maxPayload} with headers (max_payload): make it smaller`,
       )
     }
-    const headers = encodeHeaders({
+    const headers = {
       ...(expected === undefined ? {} : { [expectedHeader]: String(expected) }),
       ...(deletion ? { 'KV-Operation': 'DEL' } : {}),
-    })
+    }
     const answer = await this.#requests.ask({ subject: this.#subject(key), headers }, value)
     const said = acknowledgementOf(answer, this.#stream)
     switch (said.kind) {

@@ -9,7 +9,7 @@
 import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
 import { gauge, type Metric } from '../../ports/metrics.ts'
-import type { Subscription } from '../../ports/transport.ts'
+import type { Headers, Subscription } from '../../ports/transport.ts'
 import type { Link } from './link.ts'
 import { isNoResponders } from './message.ts'
 
@@ -28,8 +28,7 @@ export interface Question {
   readonly subject: string
   /** Where it differs from the requests' own. */
   readonly timeoutMs?: number
-  /** A block of them (outbound.ts). */
-  readonly headers?: string
+  readonly headers?: Headers
 }
 
 interface Pending {

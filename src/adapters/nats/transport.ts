@@ -15,7 +15,8 @@ import type {
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { Link } from './link.ts'
 import { NatsMessage } from './message.ts'
-import { checkPattern, checkQueue, checkSubject, encodeHeaders } from './message-check.ts'
+import { checkHeaders, checkPattern, checkQueue, checkSubject } from './message-check.ts'
+import { headerBlockBytes } from './outbound.ts'
 
 export class NatsTransport implements Transport {
   readonly #link: Link
@@ -44,8 +45,12 @@ export class NatsTransport implements Transport {
     checkSubject(subject, 'subject')
     const reply = options?.reply
     if (reply !== undefined) checkSubject(reply, 'reply subject')
-    const headers = options?.headers === undefined ? '' : encodeHeaders(options.headers)
-    const size = data.length + Buffer.byteLength(headers)
+    const headers = options?.headers
+    let size = data.length
+    if (headers !== undefined) {
+      checkHeaders(headers)
+      size += headerBlockBytes(headers)
+    }
     if (size > this.#link.maxPayload) {
       throw new HoldfastError(
         'INVALID',
