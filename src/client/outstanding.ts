@@ -9,6 +9,7 @@
  * N4. Requests outstanding are at most `limit`, and their inputs have at most `byteLimit` bytes; the span of numbers that owners must
  *     remember is at most `spanLimit`. At each bound there is no room for another.
  */
+import { NumberMap } from '../core/number-map.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { RequestKind } from '../protocol/frames.ts'
 import { repeatTermMs, type Pending } from './pending.ts'
@@ -23,8 +24,8 @@ export class Outstanding {
   readonly #limit: number
   readonly #byteLimit: number
   /** Commands and tells. */
-  readonly #commands = new Map<number, Pending>()
-  readonly #queries = new Map<number, Pending>()
+  readonly #commands = new NumberMap<Pending>()
+  readonly #queries = new NumberMap<Pending>()
   /** Commands of other sessions, by the text of their id. */
   readonly #foreign = new Map<string, Pending>()
   /** When the first attempt of each `UNKNOWN` number was sent (N3). */
@@ -121,8 +122,17 @@ export class Outstanding {
 
   /** All that is outstanding, commands before queries, by the order of their numbers. What is removed meanwhile is left out. */
   *all(): Iterable<Pending> {
-    yield* this.#commands.values()
-    yield* this.#queries.values()
+    for (const requests of [this.#commands, this.#queries]) {
+      for (const number of [...requests.keys()].sort((a, b) => a - b)) {
+        const pending = requests.get(number)
+        if (pending !== undefined) yield pending
+      }
+    }
     yield* this.#foreign.values()
+  }
+
+  /** All that is outstanding now, in no order. */
+  now(): readonly Pending[] {
+    return [...this.#commands.values(), ...this.#queries.values(), ...this.#foreign.values()]
   }
 }

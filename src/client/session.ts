@@ -374,7 +374,8 @@ export class Session {
     if (nowMs < soonestMs) return this.#alarm.set(soonestMs)
     this.#sweptMs = nowMs
     let dueMs = Number.POSITIVE_INFINITY
-    for (const pending of this.#outstanding.all()) {
+    for (const pending of this.#outstanding.now()) {
+      if (pending.state === 'settled') continue
       if (nowMs >= pending.deadlineMs) this.#timeOut(pending)
       else if (pending.dueMs > nowMs) dueMs = Math.min(dueMs, pending.dueMs)
       else {

@@ -14,6 +14,7 @@
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import type { CommitRecord } from '../protocol/record.ts'
+import { NumberMap } from './number-map.ts'
 
 /** Partition time, ms. A client stops repeating an id well before that. */
 export const sessionTermMs = 120_000
@@ -21,7 +22,7 @@ export const sessionTermMs = 120_000
 interface Session {
   low: number
   lastContactMs: number
-  readonly replies: Map<number, Uint8Array>
+  readonly replies: NumberMap<Uint8Array>
   /** Blocks of numbers that the store has a row for, and those whose replies have changed since (D4). */
   readonly stored: Set<number>
   readonly changed: Set<number>
@@ -161,7 +162,7 @@ export class Sessions {
     if (low - found.low <= found.replies.size) {
       for (let number = found.low; number < low; number++) this.#forget(found, number)
     } else {
-      for (const number of found.replies.keys()) if (number < low) this.#forget(found, number)
+      for (const number of [...found.replies.keys()]) if (number < low) this.#forget(found, number)
     }
     found.low = low
   }
@@ -185,7 +186,7 @@ export class Sessions {
   #end(session: SessionId, timeMs: number): void {
     const found = this.#sessions.get(session)
     if (found === undefined || timeMs - found.lastContactMs < sessionTermMs) return
-    for (const number of found.replies.keys()) this.#forget(found, number)
+    for (const number of [...found.replies.keys()]) this.#forget(found, number)
     for (const block of found.stored) this.#gone.forgotten.push({ session, block })
     this.#sessions.delete(session)
     this.#gone.ended.push(session)
@@ -195,7 +196,7 @@ export class Sessions {
 const newSession = (low: number, lastContactMs: number): Session => ({
   low,
   lastContactMs,
-  replies: new Map(),
+  replies: new NumberMap(),
   stored: new Set(),
   changed: new Set(),
 })

@@ -15,6 +15,7 @@
  */
 import { parseInput } from '../behaviour/input.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
+import { NumberMap } from '../core/number-map.ts'
 import { lookAtPace, restingPace, unknownPace } from '../core/pace.ts'
 import type { WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
@@ -59,7 +60,7 @@ const mostJoined = 16
 
 export class TurnLoop {
   readonly #options: TurnLoopOptions
-  readonly #turns = new Map<SessionId, Map<number, Turn>>()
+  readonly #turns = new Map<SessionId, NumberMap<Turn>>()
   /** Keys with a turn that runs or is being loaded, and what waits behind it. */
   readonly #busy = new Map<string, Turn[]>()
   #toLoad: string[] = []
@@ -230,7 +231,7 @@ export class TurnLoop {
   #enter(turn: Turn): void {
     let turns = this.#turns.get(turn.session)
     if (turns === undefined) {
-      turns = new Map()
+      turns = new NumberMap()
       this.#turns.set(turn.session, turns)
     }
     turns.set(turn.number, turn)

@@ -1,0 +1,103 @@
+/**
+ * A map from whole numbers to values that come and go all the time: turns and replies by the number of their command.
+ *
+ * The engine's own map puts what comes behind what is there, and moves to new memory when that is full, though as much has gone as came.
+ * The memory that it leaves is garbage that has become old, and holds what has gone until old garbage is collected. This one stays where it
+ * is: open addressing with linear probing, and a deletion closes the gap (D. Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithm R).
+ *
+ * M1. Keys are from 0 to 2^53 − 1. The order of iteration means nothing. Nothing is to be set or deleted meanwhile.
+ * M2. It takes memory in proportion to the entries that it has now: at most sixteen places for each, and eight.
+ */
+/** So many numbers lie in the engine's heap; memory outside of it takes longer to get than all else here. */
+const leastPlaces = 8
+const noKey = -1
+/** 2^32 by the golden ratio: neighbours are spread apart. */
+const spread = 0x9e3779b1
+
+export class NumberMap<T> {
+  #keys = new Float64Array(leastPlaces).fill(noKey)
+  #values = new Array<T | undefined>(leastPlaces).fill(undefined)
+  #shift = 32 - Math.log2(leastPlaces)
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  get(key: number): T | undefined {
+    return this.#values[this.#placeOf(key)]
+  }
+
+  has(key: number): boolean {
+    return this.#keys[this.#placeOf(key)] === key
+  }
+
+  set(key: number, value: T): void {
+    const place = this.#placeOf(key)
+    this.#values[place] = value
+    if (this.#keys[place] === key) return
+    this.#keys[place] = key
+    this.#size++
+    if (this.#size * 2 > this.#keys.length) this.#resize(this.#keys.length * 2)
+  }
+
+  /** Whether it was there. */
+  delete(key: number): boolean {
+    let gap = this.#placeOf(key)
+    const keys = this.#keys
+    const values = this.#values
+    if (keys[gap] !== key) return false
+    const mask = keys.length - 1
+    for (let place = (gap + 1) & mask; keys[place] !== noKey; place = (place + 1) & mask) {
+      // It may move to the gap unless its own first place lies behind that.
+      const home = this.#homeOf(keys[place]!)
+      if (((place - home) & mask) < ((place - gap) & mask)) continue
+      keys[gap] = keys[place]!
+      values[gap] = values[place]
+      gap = place
+    }
+    keys[gap] = noKey
+    values[gap] = undefined
+    this.#size--
+    if (keys.length > leastPlaces && this.#size * 16 < keys.length) this.#resize(keys.length / 2)
+    return true
+  }
+
+  *keys(): Iterable<number> {
+    for (const [key] of this) yield key
+  }
+
+  *values(): Iterable<T> {
+    for (const [, value] of this) yield value
+  }
+
+  *[Symbol.iterator](): Iterator<[number, T]> {
+    const keys = this.#keys
+    const values = this.#values
+    for (let place = 0; place < keys.length; place++) {
+      if (keys[place] !== noKey) yield [keys[place]!, values[place] as T]
+    }
+  }
+
+  /** Where it is, or where it would be. */
+  #placeOf(key: number): number {
+    const keys = this.#keys
+    const mask = keys.length - 1
+    let place = this.#homeOf(key)
+    while (keys[place] !== key && keys[place] !== noKey) place = (place + 1) & mask
+    return place
+  }
+
+  #homeOf(key: number): number {
+    return Math.imul(key | 0, spread) >>> this.#shift
+  }
+
+  #resize(places: number): void {
+    const entries = [...this]
+    this.#keys = new Float64Array(places).fill(noKey)
+    this.#values = new Array<T | undefined>(places).fill(undefined)
+    this.#shift = 32 - Math.log2(places)
+    this.#size = 0
+    for (const [key, value] of entries) this.set(key, value)
+  }
+}

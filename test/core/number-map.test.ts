@@ -1,0 +1,53 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { NumberMap } from '../../src/core/number-map.ts'
+
+const key = fc.oneof(fc.nat(40), fc.nat(), fc.maxSafeNat(), fc.constantFrom(0, 2 ** 32, 2 ** 32 + 1, 2 ** 53 - 1))
+const steps = fc.array(fc.tuple(fc.boolean(), key), { maxLength: 400 })
+
+describe('a map of numbers', () => {
+  it('has what a map has, whatever comes and goes (M1)', () => {
+    fc.assert(
+      fc.property(steps, (all) => {
+        const map = new NumberMap<number>()
+        const model = new Map<number, number>()
+        all.forEach(([adds, at], i) => {
+          if (adds) {
+            map.set(at, i)
+            model.set(at, i)
+          } else expect(map.delete(at)).toBe(model.delete(at))
+          expect(map.size).toBe(model.size)
+          expect(map.get(at)).toBe(model.get(at))
+          expect(map.has(at)).toBe(model.has(at))
+        })
+        expect(new Map(map)).toEqual(model)
+        expect(new Set(map.keys())).toEqual(new Set(model.keys()))
+        expect([...map.values()].sort()).toEqual([...model.values()].sort())
+        for (const [at, value] of model) expect(map.get(at)).toBe(value)
+      }),
+    )
+  })
+
+  it('finds neighbours that were put where others had been', () => {
+    const map = new NumberMap<number>()
+    for (let n = 0; n < 100_000; n++) {
+      map.set(n, n)
+      if (n >= 64 && !map.delete(n - 64)) expect.fail(`${n - 64} is gone`)
+      if (n >= 64 && n % 997 === 0) for (let i = n - 63; i <= n; i++) expect(map.get(i)).toBe(i)
+    }
+    expect(map.size).toBe(64)
+  })
+
+  it('takes memory for what it has, not for what it had (M2)', () => {
+    const map = new NumberMap<object>()
+    const before = process.memoryUsage().arrayBuffers
+    for (let n = 0; n < 1_000_000; n++) map.set(n, map)
+    expect(process.memoryUsage().arrayBuffers - before).toBeGreaterThan(8e6)
+    for (let n = 0; n < 1_000_000; n++) map.delete(n)
+    for (let n = 0; n < 1_000_000; n++) {
+      map.set(n, map)
+      map.delete(n)
+    }
+    expect([...map]).toEqual([])
+  })
+})
