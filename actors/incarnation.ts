@@ -94,12 +94,12 @@ export class Incarnation {
   }
 
   async start(): Promise<void> {
-    const { registry, changelog, random, observer, transport, clock } = this.#ports
+    const { registry, changelog, random, observer, transport } = this.#ports
     const { cluster: name, definitions, clusterSettings = {} } = this.#options
     const subjects = subjectsOf(name)
     const cluster = await provision(clusterSettings, { registry, changelog, random, observer })
     if (this.#ended) return
-    this.#replies = new ReplyBatches(transport, clock, observer, this.#settings.inboxPrefixes)
+    this.#replies = new ReplyBatches(transport, observer, this.#settings.inboxPrefixes)
     const dispatcher = new Dispatcher({
       partitions: cluster.settings.partitions,
       replies: this.#replies,

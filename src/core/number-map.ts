@@ -6,7 +6,8 @@
  * is: open addressing with linear probing, and a deletion closes the gap (D. Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithm R).
  *
  * M1. Keys are from 0 to 2^53 − 1. The order of iteration means nothing. Nothing is to be set or deleted meanwhile.
- * M2. It takes memory in proportion to the entries that it has now: at most sixteen places for each, and eight.
+ * M2. It takes memory in proportion to the entries that it has, or had not long ago: it shrinks where many times as many have gone as it has
+ *     places, most of which are free. What comes and goes in waves is not moved by each of them.
  */
 /** So many numbers lie in the engine's heap; memory outside of it takes longer to get than all else here. */
 const leastPlaces = 8
@@ -19,9 +20,16 @@ export class NumberMap<T> {
   #values = new Array<T | undefined>(leastPlaces).fill(undefined)
   #shift = 32 - Math.log2(leastPlaces)
   #size = 0
+  /** Deletions since it was of another length. */
+  #gone = 0
 
   get size(): number {
     return this.#size
+  }
+
+  /** For entries, taken or free. */
+  get places(): number {
+    return this.#keys.length
   }
 
   get(key: number): T | undefined {
@@ -59,7 +67,9 @@ export class NumberMap<T> {
     keys[gap] = noKey
     values[gap] = undefined
     this.#size--
-    if (keys.length > leastPlaces && this.#size * 16 < keys.length) this.#resize(keys.length / 2)
+    if (++this.#gone > 16 * keys.length && this.#size * 8 < keys.length && keys.length > leastPlaces) {
+      this.#resize(keys.length / 2)
+    }
     return true
   }
 
@@ -97,7 +107,7 @@ export class NumberMap<T> {
     this.#keys = new Float64Array(places).fill(noKey)
     this.#values = new Array<T | undefined>(places).fill(undefined)
     this.#shift = 32 - Math.log2(places)
-    this.#size = 0
+    this.#size = this.#gone = 0
     for (const [key, value] of entries) this.set(key, value)
   }
 }

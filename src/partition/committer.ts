@@ -3,8 +3,9 @@
  * is committed. The judgement is core/pipeline.ts; here is the sending, the waiting and the reading back.
  *
  * K1. Turns enter records in the order in which they finished, and are committed in that order.
- * K2. While an append is in flight what finishes gathers for the next record; only when that has grown past `groupBytes` is it sent
- *     behind the first, up to `window` at a time. So a quiet partition answers after one append, a busy one fills its records.
+ * K2. Where nothing is in flight, what has finished by the end of what runs now is sent. While an append is in flight what finishes gathers
+ *     for the next record; only when that has grown past `groupBytes` is it sent behind the first, up to `window` at a time. So a quiet
+ *     partition answers after one append, a busy one fills its records.
  * K3. In trouble nothing is sent before the log has been read back (L5); reading is repeated, with growing pauses, until it works or
  *     the ownership ends.
  * K4. After `stop` nothing is sent and no callback runs.
@@ -148,19 +149,24 @@ export class Committer {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#stopped) return
+    if (this.#scheduled || this.#stopped || this.#mustWait) return
     this.#scheduled = true
-    this.#options.clock.defer(() => {
+    queueMicrotask(() => {
       this.#scheduled = false
       this.#sendReady()
     })
   }
 
+  /** Nothing is to be sent before an append in flight is answered (K2). */
+  get #mustWait(): boolean {
+    const { inFlight } = this.#pipeline
+    return inFlight > 0 && (inFlight >= this.#options.window || this.#openBytes < this.#options.groupBytes)
+  }
+
   #sendReady(): void {
     if (this.#stopped || this.#pipeline.inTrouble) return
     while (this.#open.length > 0 || this.#renewal) {
-      const inFlight = this.#pipeline.inFlight
-      if (inFlight > 0 && (inFlight >= this.#options.window || this.#openBytes < this.#options.groupBytes)) return
+      if (this.#mustWait) return
       this.#sendCommit()
     }
     if (this.#handoff !== undefined && this.#pipeline.inFlight === 0) {

@@ -1,12 +1,11 @@
 /**
- * Replies on their way out: all that one session is owed in one tick travels in one frame.
+ * Replies on their way out: all that one session is owed at the end of what runs now travels in one frame.
  *
  * Q1. A client gives each frame a reply subject of its own under its inbox, `<inbox>.<n>`, and takes replies on any of them: so what is
  *     owed to one session at one inbox goes out together, to the subject that was heard of last.
  * Q2. Replies go only to subjects under the cluster's inbox prefixes; whoever puts another subject into `reply` would have this node
  *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
  */
-import type { Clock } from '../ports/clock.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
@@ -34,7 +33,6 @@ const bytesOfUnit = 3
 
 export class ReplyBatches {
   readonly #transport: Transport
-  readonly #clock: Clock
   readonly #observer: Observer
   readonly #prefixes: readonly string[]
   readonly #batches = new Map<string, ReplyBatch>()
@@ -43,9 +41,8 @@ export class ReplyBatches {
   #closed = false
 
   /** `inboxPrefixes`: without the dot, e.g. `_INBOX`. */
-  constructor(transport: Transport, clock: Clock, observer: Observer, inboxPrefixes: readonly string[]) {
+  constructor(transport: Transport, observer: Observer, inboxPrefixes: readonly string[]) {
     this.#transport = transport
-    this.#clock = clock
     this.#observer = observer
     this.#prefixes = inboxPrefixes
   }
@@ -91,7 +88,7 @@ export class ReplyBatches {
     batch.bytes += bytes
     if (this.#scheduled) return
     this.#scheduled = true
-    this.#clock.defer(() => this.flush())
+    queueMicrotask(() => this.flush())
   }
 
   /** Sends what is owed now. */

@@ -61,6 +61,8 @@ const mostJoined = 16
 export class TurnLoop {
   readonly #options: TurnLoopOptions
   readonly #turns = new Map<SessionId, NumberMap<Turn>>()
+  /** Of the last session that had none any more: it is likely to be the next that has some. */
+  #spare = new NumberMap<Turn>()
   /** Keys with a turn that runs or is being loaded, and what waits behind it. */
   readonly #busy = new Map<string, Turn[]>()
   #toLoad: string[] = []
@@ -231,7 +233,7 @@ export class TurnLoop {
   #enter(turn: Turn): void {
     let turns = this.#turns.get(turn.session)
     if (turns === undefined) {
-      turns = new NumberMap()
+      turns = this.#spare.size === 0 ? this.#spare : new NumberMap<Turn>()
       this.#turns.set(turn.session, turns)
     }
     turns.set(turn.number, turn)
@@ -248,7 +250,10 @@ export class TurnLoop {
   #answer(turn: Turn, answer: Answer): void {
     const turns = this.#turns.get(turn.session)
     if (turns?.delete(turn.number) !== true) return
-    if (turns.size === 0) this.#turns.delete(turn.session)
+    if (turns.size === 0) {
+      this.#turns.delete(turn.session)
+      this.#spare = turns
+    }
     if (turn.actor !== undefined) turn.actor.turns--
     this.#mailbox.leave(turn)
     for (const asker of turn.askers) asker.respond(answer)

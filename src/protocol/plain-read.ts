@@ -18,10 +18,13 @@ const namesInTable = 1_024
 const longestName = 31
 
 const names: (string | undefined)[] = new Array<string | undefined>(namesInTable)
-const latin1Slice: (this: Uint8Array, start: number, end: number) => string = Buffer.prototype.latin1Slice
+/** What "toString('latin1')" calls: without a Buffer for it to be called on, which would cost more than the text. */
+const { latin1Slice } = Buffer.prototype as unknown as {
+  readonly latin1Slice: (this: Uint8Array, start: number, end: number) => string
+}
 const nothing = new Uint8Array(0)
-/** Thrown when it gives up: it costs no more than a test after each part. */
-const giveUp = Symbol('not plain')
+/** Thrown when it gives up: always the same, since making an error would cost more than reading. */
+const giveUp = new Error('not plain')
 
 let bytes: Uint8Array = nothing
 let at = 0

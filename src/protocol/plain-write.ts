@@ -141,7 +141,7 @@ function writeMap(object: Record<string, unknown>, levels: number): boolean {
   let count = 0
   // The engine knows this loop: the names and places of the properties come from the object's shape.
   for (const key in object) {
-    if (!hasOwn.call(object, key)) continue
+    if (!Object.hasOwn(object, key)) continue
     const item = object[key]
     if (item === undefined) continue
     // The head of a larger one would be longer.
@@ -150,8 +150,6 @@ function writeMap(object: Record<string, unknown>, levels: number): boolean {
   bytes[headAt] = 0x80 | count
   return true
 }
-
-const hasOwn = Object.prototype.hasOwnProperty
 
 function writeBytes(value: Uint8Array): boolean {
   const { length } = value

@@ -43,8 +43,8 @@ class Bench {
   constructor(seed: string, maxPayload = 1_048_576) {
     this.world = new PartitionWorld(seed, { maxPayload })
     this.node = this.world.start('n1')
-    const { transport, clock } = this.node.process
-    this.replies = new ReplyBatches(transport, clock, this.node.events, ['_INBOX'])
+    const { transport } = this.node.process
+    this.replies = new ReplyBatches(transport, this.node.events, ['_INBOX'])
     const submit = (partition: PartitionId, incoming: Incoming) => this.submitted.push({ partition, incoming })
     this.dispatcher = new Dispatcher({ partitions, replies: this.replies, observer: this.node.events, submit })
   }
@@ -250,7 +250,7 @@ describe('replies that go out', () => {
     const { clock } = new PartitionWorld('many inboxes')
     const subjects: string[] = []
     const transport = { maxPayload: 1_048_576, publish: (subject: string) => subjects.push(subject) }
-    const replies = new ReplyBatches(transport as unknown as Transport, clock, silent, ['_INBOX'])
+    const replies = new ReplyBatches(transport as unknown as Transport, silent, ['_INBOX'])
     const batches = Array.from({ length: 20_000 }, (_, i) => replies.batchFor(`_INBOX.c${i}.1`, s1))
     for (const batch of batches) replies.add(batch, 1, { kind: 'value', value: nil })
     replies.add(replies.batchFor('_INBOX.c0.2', s1), 2, { kind: 'value', value: nil })

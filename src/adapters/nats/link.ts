@@ -178,7 +178,8 @@ export class Link {
   #askForFlush(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#flushes.add(reject)
-      this.parts.clock.defer(() => {
+      // With what was published before it, which leaves at the same time.
+      process.nextTick(() => {
         this.#flushing = undefined
         // Where the link has gone down meanwhile it was rejected.
         if (!this.#flushes.has(reject)) return

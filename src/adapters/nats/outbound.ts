@@ -63,7 +63,8 @@ export class Outbound {
     if (this.pending >= enoughBytes) this.pushOut()
     else if (!this.#scheduled) {
       this.#scheduled = true
-      queueMicrotask(this.#pushLater)
+      // After all microtasks, which are replies and changes of one record, say.
+      process.nextTick(this.#pushLater)
     }
   }
 
