@@ -5,7 +5,7 @@ import type { NodeMessage } from './node.ts'
 import { startScript, type Surroundings } from './surroundings.ts'
 
 /** The default of a new cluster. */
-const partitions = 16
+export const partitions = 16
 
 export interface Replayed {
   readonly records: number

@@ -4,6 +4,7 @@ import { baselines, unsyncedBaselines } from './baselines.ts'
 import { changes } from './changes.ts'
 import { commands, queries, threeNodes, threeServers } from './commands.ts'
 import { embedded } from './embedded.ts'
+import { floor } from './floor.ts'
 import { kv } from './kv.ts'
 import { memory } from './memory.ts'
 import { redis, restate } from './peers.ts'
@@ -12,6 +13,7 @@ import { replay } from './replay.ts'
 export const scenes: readonly Scene[] = [
   baselines,
   unsyncedBaselines,
+  floor,
   commands,
   threeNodes,
   threeServers,

@@ -9,6 +9,7 @@
  * R2. `take` gives the memory away, to a thread that writes it, say: after it the batch is empty.
  */
 import { HoldfastError } from '../protocol/errors.ts'
+import { writeUtf8 } from '../protocol/native-text.ts'
 
 export interface Row {
   readonly key: Uint8Array
@@ -78,7 +79,7 @@ export class RowBatch {
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i)
       if (code > 0x7f || length > longText) {
-        this.#at += bytes.write(text, this.#at)
+        this.#at += writeUtf8(bytes, text, this.#at)
         return
       }
       bytes[at++] = code
@@ -122,7 +123,10 @@ export class RowBatch {
 
   /** R2 */
   take(): PackedRows {
-    const packed = { bytes: new Uint8Array(this.#bytes.buffer, 0, this.#at), lengths: this.#lengths.slice(0, this.#parts) }
+    const packed = {
+      bytes: new Uint8Array(this.#bytes.buffer, 0, this.#at),
+      lengths: this.#lengths.slice(0, this.#parts),
+    }
     this.#bytes = Buffer.allocUnsafeSlow(0)
     this.#at = this.#begin = this.#parts = 0
     return packed

@@ -12,7 +12,15 @@
  * M7. A view shows the actors as of one position: it is asked for in the same moment in which the last of them is given to the store.
  * M8. Void records that are remembered are bounded: a log with more of them than any number of quarrels could leave is broken.
  */
-import { actorShare, hash64FromBytes, hash64ToText, isNoShare, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
+import {
+  actorShare,
+  hash64FromBytes,
+  hash64ToText,
+  isNoShare,
+  noShare,
+  replaceShare,
+  type Hash64,
+} from '../core/hashing.ts'
 import { BrokenLog, startOfLog, type LogPosition } from '../core/log.ts'
 import { RowBatch } from '../core/row-batch.ts'
 import { Sessions, type SessionChanges } from '../core/sessions.ts'
@@ -290,8 +298,7 @@ export class Replica {
     if (actor.kept) {
       this.#keptKeys += Number(version.state !== null) - Number(before.state !== null)
       this.#keptKeyBytes += (version.state?.length ?? 0) - (before.state?.length ?? 0)
-    } else if (isNoShare(version) && before.rev > this.#revFloor && !isOwnId(actor.id))
-      this.#revFloor = before.rev
+    } else if (isNoShare(version) && before.rev > this.#revFloor && !isOwnId(actor.id)) this.#revFloor = before.rev
     if (version.expiresAt !== null) {
       actor.type = type
       if (version.expiresAt < this.#nextExpiry) this.#nextExpiry = version.expiresAt

@@ -12,6 +12,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { HoldfastError } from './errors.ts'
+import { writeUtf8 } from './native-text.ts'
 
 const word = 0x1_0000_0000
 const nil = 0xc0
@@ -99,7 +100,7 @@ export class FieldWriter {
     else if (length < 0x100) this.#head(0xd9, length, 1)
     else if (length < 0x1_0000) this.#head(0xda, length, 2)
     else this.#head(0xdb, length, 4)
-    this.#at += this.#bytes.write(text, this.#at)
+    this.#at += writeUtf8(this.#bytes, text, this.#at)
   }
 
   bytes(bytes: Uint8Array): void {

@@ -9,6 +9,7 @@
  * B2. The bytes are a value's that was encoded or decoded before (`readValue`): they are not checked again.
  * B3. Six bytes of room for each byte of the value are enough.
  */
+import { writeUtf8 } from './native-text.ts'
 import type { TextWriter } from './text-writer.ts'
 
 /** Bytes of room that the JSON of a value may take (B3). */
@@ -139,7 +140,7 @@ function text(length: number): boolean {
 const special = /["\\\u0000-\u001F]/
 
 function escaped(end: number): boolean {
-  json.at += json.bytes.write(JSON.stringify(asBuffer(from, end).toString()), json.at)
+  json.at += writeUtf8(json.bytes, JSON.stringify(asBuffer(from, end).toString()), json.at)
   from = end
   return true
 }

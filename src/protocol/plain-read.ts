@@ -7,6 +7,7 @@
  * R3. Names of properties are kept in a table, so that they are not made again for each object: a name is found there by all its bytes.
  */
 import { isUtf8 } from 'node:buffer'
+import { asciiText } from './native-text.ts'
 import { keyWeight, maxDepth, partWeight, type Value } from './value-format.ts'
 
 /** What is not for this: no value is undefined. */
@@ -18,10 +19,6 @@ const namesInTable = 1_024
 const longestName = 31
 
 const names: (string | undefined)[] = new Array<string | undefined>(namesInTable)
-/** What "toString('latin1')" calls: without a Buffer for it to be called on, which would cost more than the text. */
-const { latin1Slice } = Buffer.prototype as unknown as {
-  readonly latin1Slice: (this: Uint8Array, start: number, end: number) => string
-}
 const nothing = new Uint8Array(0)
 /** Thrown when it gives up: always the same, since making an error would cost more than reading. */
 const giveUp = new Error('not plain')
@@ -133,7 +130,7 @@ function readText(length: number): string {
   if (length > end - at) throw giveUp
   at += length
   for (let i = begin; i < at; i++) if (bytes[i]! > 0x7f) return readUtf8(begin)
-  if (length > shortText) return latin1Slice.call(bytes, begin, at)
+  if (length > shortText) return asciiText(bytes, begin, at)
   let text = ''
   for (let i = begin; i < at; i++) text += String.fromCharCode(bytes[i]!)
   return text
@@ -150,7 +147,9 @@ function readBytes(length: number): Uint8Array {
   const begin = at
   if (length > end - at) throw giveUp
   at += length
-  return sharing ? new Uint8Array(bytes.buffer, bytes.byteOffset + begin, length) : new Uint8Array(bytes.subarray(begin, at))
+  return sharing
+    ? new Uint8Array(bytes.buffer, bytes.byteOffset + begin, length)
+    : new Uint8Array(bytes.subarray(begin, at))
 }
 
 function readArray(length: number, levels: number): Value[] {

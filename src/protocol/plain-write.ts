@@ -8,6 +8,7 @@
  * W3. A getter of the value may encode another one meanwhile: that is left to them, too.
  */
 /// <reference lib="es2024.string" />
+import { writeUtf8 } from './native-text.ts'
 import { maxDepth } from './value-format.ts'
 
 /** Where it left off, if it could not be written. */
@@ -108,7 +109,7 @@ function writeLongText(text: string): boolean {
   const headOf = (size: number) => (size < 0x20 ? 1 : size < 0x100 ? 2 : size < 0x1_0000 ? 3 : 5)
   const begin = at
   const guess = headOf(length)
-  const size = bytes.write(text, begin + guess)
+  const size = writeUtf8(bytes, text, begin + guess)
   const actual = headOf(size)
   if (actual !== guess) bytes.copyWithin(begin + actual, begin + guess, begin + guess + size)
   if (size < 0x20) bytes[at++] = 0xa0 | size

@@ -7,6 +7,8 @@
  * X1. Who writes has made room before (`room`): nothing is checked here.
  */
 
+import { writeUtf8 } from './native-text.ts'
+
 /** Longer texts are written faster by a call: it takes as long as twenty characters. */
 const longText = 20
 
@@ -29,13 +31,13 @@ export class TextWriter {
     const { bytes } = this
     let at = this.at
     if (length > longText) {
-      this.at = at + bytes.write(text, at)
+      this.at = at + writeUtf8(bytes, text, at)
       return
     }
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i)
       if (code > 0x7f) {
-        this.at += bytes.write(text, this.at)
+        this.at += writeUtf8(bytes, text, this.at)
         return
       }
       bytes[at++] = code
@@ -67,7 +69,7 @@ export class TextWriter {
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i)
       if (code > 0x7e || code < 0x20 || code === quote || code === backslash) {
-        this.at += bytes.write(JSON.stringify(text), this.at)
+        this.at += writeUtf8(bytes, JSON.stringify(text), this.at)
         return
       }
       bytes[at++] = code

@@ -10,7 +10,7 @@
  *     as Node's own buffers are: memory of its own costs an array more than packing does. No byte of a result is ever written again.
  *     Who keeps a view for long should copy it.
  * M4. Most inputs and replies are one small number or nothing. These are written and read by their first byte.
- * M5. Most of the rest is plain, and is written and read in one walk (plain-write.ts, plain-read.ts); where that gives up, the library does it.
+ * M5. Most of the rest is plain, and is written and read in one walk (plain-write.ts, plain-read.ts). What that gives up the library does.
  */
 import { Packr, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr/index-no-eval'
 import { checkValue } from './check-value.ts'
@@ -67,7 +67,8 @@ export function writeValue(value: unknown): Uint8Array {
   return new Uint8Array(plainBytes.buffer, begin, end - begin)
 }
 
-function writeWithLibrary(value: unknown): Uint8Array {
+/** What `writeValue` does where the value is not plain (M5). */
+export function writeWithLibrary(value: unknown): Uint8Array {
   const checked = checkValue(value)
   packr.position = blockEnd
   const result = packr.pack(checked, REUSE_BUFFER_MODE) as unknown as Packed
@@ -104,7 +105,8 @@ export function readValue(source: Uint8Array, views = false, maxWeight = Number.
   return value === notRead ? readWithLibrary(source, views, maxWeight) : value
 }
 
-function readWithLibrary(source: Uint8Array, views: boolean, maxWeight: number): Value {
+/** What `readValue` does where the bytes are not plain (M5). */
+export function readWithLibrary(source: Uint8Array, views: boolean, maxWeight: number): Value {
   const { length } = source
   const oddities = scanValue(source, maxWeight)
   if (oddities !== undefined) return (views ? sharing : copying).unpack(mendBytes(source, oddities)) as Value

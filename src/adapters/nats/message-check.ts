@@ -13,11 +13,15 @@ const dot = 0x2e
 const star = 0x2a
 const more = 0x3e
 
+/** Most subjects are of these characters alone. */
+const usual = /^[\w=-]+(?:\.[\w=-]+)*$/
+
 export function isWellFormedSubject(subject: string, wildcards: boolean): boolean {
   let start = 0
   let bytes = 0
   const { length } = subject
   if (length > maxSubjectBytes) return false
+  if (usual.test(subject)) return true
   for (let i = 0; ; i++) {
     const code = i < length ? subject.charCodeAt(i) : dot
     if (code <= 0x20 || code === 0x7f) return false
