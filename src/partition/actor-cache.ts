@@ -37,7 +37,7 @@ export interface CachedActor {
 }
 
 /** What one cached actor weighs beside its state and id. */
-const overheadBytes = 248
+const overheadBytes = 384
 /** Actors that are looked at each time, at most (Y1). */
 const mostChances = 64
 

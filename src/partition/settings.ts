@@ -55,7 +55,7 @@ export const defaultPartitionSettings: PartitionSettings = {
   // With the 1 MiB that a server takes by default; a node computes it from what its server takes.
   maxRecordBytes: 512 * 1_024,
   applyEveryMs: 100,
-  cacheBytes: 8 * 1_024 * 1_024,
+  cacheBytes: 5 * 1_024 * 1_024,
   tailBytes: 1_024 * 1_024,
   mailboxTurns: 16_384,
   keyTurns: 4_096,

@@ -7,7 +7,7 @@
  * A1. Bytes that were kept are never written again: who still has a former state of an actor has what it was. Those of a state that nobody
  *     has seen may be (`drop`).
  * A2. Small states are arrays of their own already (own-bytes.ts), and large ones get one.
- * A3. All chunks have at most about three times the bytes of the states in them: beyond it `sparse` names those that are less than half full,
+ * A3. All chunks have at most about twice the bytes of the states in them: beyond it `sparse` names those that are less than half full,
  *     many at a time, because whoever moves what is in them looks at every actor.
  */
 import { ownBytes, smallBytes } from '../protocol/own-bytes.ts'
@@ -17,7 +17,7 @@ import { encodeValue } from '../protocol/values.ts'
 const chunkBytes = 64 * 1_024
 const largeBytes = chunkBytes / 8
 /** A3 */
-const mostSpread = 3
+const mostSpread = 2
 
 interface Chunk {
   readonly bytes: Buffer<ArrayBuffer>
