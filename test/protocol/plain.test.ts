@@ -93,7 +93,7 @@ describe('what is left to the library', () => {
     ['a map', new Map()],
     ['an object of sixteen keys', Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`k${i}`, i]))],
     ['the key __proto__', JSON.parse('{"__proto__":1}') as unknown],
-    ['a hole', [1, , 2]],
+    ['a hole', Object.assign(new Array<number>(3), { 0: 1, 2: 2 })],
     ['more levels than there may be', JSON.parse(`${'['.repeat(101)}${']'.repeat(101)}`) as unknown],
   ])('%s (W2)', (_, v) => {
     expect(written(v)).toBeUndefined()
