@@ -6,7 +6,7 @@
 import type { Headers } from '../ports/transport.ts'
 import { formatCursor } from '../protocol/cursor.ts'
 import { isTooHeavy } from '../protocol/json-text.ts'
-import type { Generation, PartitionId } from '../protocol/ids.ts'
+import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
 import { jsonRoom, writeJson } from '../protocol/json-bytes.ts'
 import { headerNames, nameHeaders } from '../protocol/subjects.ts'
 import { TextWriter } from '../protocol/text-writer.ts'
@@ -41,9 +41,13 @@ export function changeMessage(
   reset?: 'reset',
 ): ChangeMessage {
   const { type, key, rev, seq, index, state } = change
-  const cursor = formatCursor({ partition, generation, seq, index })
+  const cursor = cursorText(partition, generation, seq, index)
   const hashed = nameHeaders(type, key)
-  const plain = { [headerNames.rev]: String(rev), [headerNames.cursor]: cursor }
+  // By their names as they are: an object whose names are computed takes longer to make than the message.
+  const plain: Record<typeof headerNames.rev | typeof headerNames.cursor, string> = {
+    'Hf-Rev': String(rev),
+    'Hf-Cursor': cursor,
+  }
   const headers: Headers = hashed === undefined ? plain : { ...plain, ...hashed }
   writeHead(change)
   const fits = state === null || jsonRoom(state.length) + aroundState <= scratch.bytes.length
@@ -70,6 +74,17 @@ export function changeMessage(
   writeTail(change, cursor, reset)
   return { data: written(), headers }
 }
+
+/** Cursors of one record, which most are asked for one after the other, differ in their end. */
+function cursorText(partition: PartitionId, generation: Generation, seq: Seq, index: number): string {
+  if (seq !== record.seq || partition !== record.partition || generation !== record.generation) {
+    const cursors = formatCursor({ partition, generation, seq, index: 0 }).slice(0, -1)
+    record = { partition, generation, seq, cursors }
+  }
+  return record.cursors + index
+}
+
+let record = { partition: -1 as PartitionId, generation: '' as Generation, seq: -1 as Seq, cursors: '' }
 
 function joined(change: Change, cursor: string, state: string, reset: 'reset' | undefined): Uint8Array {
   const head = Buffer.from(scratch.bytes.subarray(0, scratch.at))
