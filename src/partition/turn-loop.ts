@@ -10,13 +10,11 @@
  *     room.
  * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
  * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
- * N8. Turns run for a slice of time at most before what has arrived meanwhile is taken in, or refused. Keys that wait for the next slice
- *     take turns: one with many waiting does not keep another one from its first.
+ * N8. Turns run by slices of time (slices.ts): between two of them what has arrived meanwhile is taken in, or refused.
  */
 import { parseInput } from '../behaviour/input.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import { NumberMap } from '../core/number-map.ts'
-import { lookAtPace, restingPace, unknownPace } from '../core/pace.ts'
 import type { WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
@@ -31,6 +29,7 @@ import { Mailbox, type MailboxOptions } from './mailbox.ts'
 import { versionAfter, type Outcome } from './outcome.ts'
 import { actorId, isOwnType, keptType, keyOf } from './names.ts'
 import type { Expiring, Replica } from './replica.ts'
+import { Slices } from './slices.ts'
 import { unexpired } from './store-layout.ts'
 import { FinishedTurn, StateChange, type Answer, type Asker, type Turn } from './turn.ts'
 import { TurnContext } from './turn-context.ts'
@@ -66,16 +65,11 @@ export class TurnLoop {
   /** Keys with a turn that runs or is being loaded, and what waits behind it. */
   readonly #busy = new Map<string, Turn[]>()
   #toLoad: string[] = []
-  /** Keys with turns that wait for the next slice; each is held (N8). */
-  #ready: CachedActor[] = []
-  /** Until when turns may run in this tick, monotonic ms; undefined where none has. */
-  #sliceEndsMs: number | undefined
   /** Repetitions of commands whose replies are remembered, and that wait for the log. */
   #repetitions = 0
   readonly #mailbox: Mailbox
-  /** Turns that have begun, and how fast they do. */
-  #begun = 0
-  #pace = unknownPace
+  /** N8 */
+  readonly #slices: Slices
   #stopped = false
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
@@ -88,6 +82,7 @@ export class TurnLoop {
   constructor(options: TurnLoopOptions) {
     this.#options = options
     this.#mailbox = new Mailbox(options)
+    this.#slices = new Slices(options.clock, options.sliceMs, (actor) => this.#next(actor))
     this.#keptReplies = new KeptReplies(options)
   }
 
@@ -113,10 +108,11 @@ export class TurnLoop {
     this.#enter(turn)
     if (queue !== undefined) return this.#wait(turn, queue)
     if (actor === undefined) return this.#loadFirst(id, turn)
-    if (this.#ready.length === 0 && this.#hasTime(turn.sinceMs)) return void this.#run(turn, actor, turn.sinceMs)
+    const slices = this.#slices
+    if (slices.next === undefined && slices.hasTime(turn.sinceMs)) return void this.#run(turn, actor, turn.sinceMs)
     this.#busy.set(id, [])
     this.#wait(turn, this.#busy.get(id)!)
-    this.#runLater(actor)
+    slices.later(actor)
   }
 
   metrics(): readonly Metric[] {
@@ -202,7 +198,7 @@ export class TurnLoop {
   /** No handler that has not returned will count any more; whoever waits for one hears `answer`. */
   abandonUnfinished(answer: Answer): void {
     this.#stopped = true
-    this.#ready = []
+    this.#slices.stop()
     for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
     this.#timers.clear()
     this.#answerAll(answer, (turn) => !turn.finished)
@@ -224,10 +220,10 @@ export class TurnLoop {
 
   /** How long one that comes now would wait for the processor: at the pace of late, and no less than the next one has. */
   #waitMs(nowMs: number): number {
-    const [first] = this.#ready
-    if (first === undefined) return 0
-    const sinceMs = this.#busy.get(first.id)?.[0]?.sinceMs ?? nowMs
-    return Math.max(nowMs - sinceMs, this.#pace.msPerTurn * (this.#unfinished - this.#timers.size))
+    const { next, msPerTurn } = this.#slices
+    if (next === undefined) return 0
+    const sinceMs = this.#busy.get(next.id)?.[0]?.sinceMs ?? nowMs
+    return Math.max(nowMs - sinceMs, msPerTurn * (this.#unfinished - this.#timers.size))
   }
 
   #enter(turn: Turn): void {
@@ -296,42 +292,10 @@ export class TurnLoop {
     const queue = this.#busy.get(actor.id)
     while (queue !== undefined && queue.length > 0) {
       const nowMs = this.#options.clock.monotonic()
-      if (!this.#hasTime(nowMs)) return this.#runLater(actor)
+      if (!this.#slices.hasTime(nowMs)) return this.#slices.later(actor)
       if (this.#run(queue.shift()!, actor, nowMs) === 'asynchronous') return
     }
     this.#busy.delete(actor.id)
-  }
-
-  /** Whether turns may run in this tick still; the first one always may. */
-  #hasTime(nowMs: number): boolean {
-    if (this.#sliceEndsMs !== undefined) return nowMs < this.#sliceEndsMs
-    this.#sliceEndsMs = nowMs + this.#options.sliceMs
-    this.#options.clock.defer(this.#nextSlice)
-    return true
-  }
-
-  #runLater(actor: CachedActor): void {
-    actor.holds++
-    this.#ready.push(actor)
-  }
-
-  readonly #nextSlice = () => {
-    this.#sliceEndsMs = undefined
-    const ready = this.#ready
-    if (ready.length === 0 || this.#stopped) {
-      this.#pace = restingPace(this.#pace)
-      return
-    }
-    this.#pace = lookAtPace(this.#pace, this.#options.clock.monotonic(), this.#begun)
-    this.#ready = []
-    let at = 0
-    while (at < ready.length && this.#hasTime(this.#options.clock.monotonic())) {
-      const actor = ready[at++]!
-      this.#next(actor)
-      actor.holds--
-    }
-    // Those that have had their turn, and want another one, come behind those that have not.
-    this.#ready = [...ready.slice(at), ...this.#ready]
   }
 
   #run(turn: Turn, actor: CachedActor, nowMs: number): 'done' | 'asynchronous' {
@@ -345,7 +309,7 @@ export class TurnLoop {
       return 'done'
     }
     turn.actor = actor
-    this.#begun++
+    this.#slices.begin()
     actor.turns++
     actor.holds++
     if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined })

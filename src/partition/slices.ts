@@ -1,0 +1,81 @@
+/**
+ * Turns run for a slice of time at most before what has arrived meanwhile is taken in, or refused (N8 of the turn loop).
+ *
+ * S1. In each tick of the event loop turns may run for `sliceMs`; the first one always may. What is left goes on in the next tick.
+ * S2. Keys that wait for the next slice take turns: one with many waiting does not keep another one from its first.
+ */
+import { lookAtPace, restingPace, unknownPace } from '../core/pace.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { CachedActor } from './actor-cache.ts'
+
+export class Slices {
+  readonly #clock: Clock
+  readonly #sliceMs: number
+  readonly #run: (actor: CachedActor) => void
+  /** Keys with turns that wait for the next slice; each is held. */
+  #ready: CachedActor[] = []
+  /** Until when turns may run in this tick, monotonic ms; undefined where none has. */
+  #endsMs: number | undefined
+  /** Turns that have begun, and how fast they do. */
+  #begun = 0
+  #pace = unknownPace
+
+  /** `run` runs what waits behind a key, as long as there is time; what is left it gives back by `later`. */
+  constructor(clock: Clock, sliceMs: number, run: (actor: CachedActor) => void) {
+    this.#clock = clock
+    this.#sliceMs = sliceMs
+    this.#run = run
+  }
+
+  /** The key that is next, if any wait. */
+  get next(): CachedActor | undefined {
+    return this.#ready[0]
+  }
+
+  /** Of late, while keys waited; 0 where that is not known. */
+  get msPerTurn(): number {
+    return this.#pace.msPerTurn
+  }
+
+  /** Whether turns may run in this tick still (S1). */
+  hasTime(nowMs: number): boolean {
+    if (this.#endsMs !== undefined) return nowMs < this.#endsMs
+    this.#endsMs = nowMs + this.#sliceMs
+    this.#clock.defer(this.#nextSlice)
+    return true
+  }
+
+  /** A turn begins. */
+  begin(): void {
+    this.#begun++
+  }
+
+  later(actor: CachedActor): void {
+    actor.holds++
+    this.#ready.push(actor)
+  }
+
+  /** None of those that wait is run any more. */
+  stop(): void {
+    this.#ready = []
+  }
+
+  readonly #nextSlice = () => {
+    this.#endsMs = undefined
+    const ready = this.#ready
+    if (ready.length === 0) {
+      this.#pace = restingPace(this.#pace)
+      return
+    }
+    this.#pace = lookAtPace(this.#pace, this.#clock.monotonic(), this.#begun)
+    this.#ready = []
+    let at = 0
+    while (at < ready.length && this.hasTime(this.#clock.monotonic())) {
+      const actor = ready[at++]!
+      this.#run(actor)
+      actor.holds--
+    }
+    // Those that have had their turn, and want another one, come behind those that have not (S2).
+    this.#ready = [...ready.slice(at), ...this.#ready]
+  }
+}
