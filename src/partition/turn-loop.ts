@@ -37,7 +37,7 @@ import { TurnContext } from './turn-context.ts'
 export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
   readonly clock: Clock
   readonly replica: Replica
-  /** N8. Default 2 ms. */
+  /** N8. Default 10 ms. */
   readonly sliceMs: number
   /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
   readonly tombstoneMs: number
