@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -7,8 +6,6 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // Native code (RocksDB) and child processes: each file in a process of its own.
     pool: 'forks',
-    // Most of a test is waiting: for servers, disks and clocks. By itself it takes one process less than there are processors.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 30_000,
     // A promise that nobody awaited is a failure, also when all tests passed.
