@@ -1,12 +1,11 @@
 /** What no node could be faster than here: the client alone, and the work of an owner alone. */
-import { connect } from '../../src/index.ts'
 import { Counter } from '../counter.ts'
 import type { FloorMessage } from '../floor-node.ts'
 import type { FloorWorkMessage } from '../floor-work.ts'
 import { keyName, Ledger } from '../ledger.ts'
 import { rate } from '../rounds.ts'
 import type { Scene } from '../scene.ts'
-import { clusterName, pidsOf, startServers, urlsOf } from '../stage.ts'
+import { openClient, pidsOf, startServers, urlsOf } from '../stage.ts'
 import { startScript } from '../surroundings.ts'
 
 const width = 1_024
@@ -25,8 +24,7 @@ export const floor: Scene = {
       const servers = await startServers(bench, 1)
       const node = startScript<FloorMessage>(bench, 'floor-node', 'floor-node', [urlsOf(servers)])
       await node.message('ready')
-      const client = await connect({ servers: servers.map(({ url }) => url), cluster: clusterName })
-      bench.teardown.add(() => client.close())
+      const client = await openClient(bench, servers)
       const ledger = new Ledger(bench.keys)
       const once = () => client.actor(Counter, keyName(ledger.pick())).add(1)
       const pids = { ...pidsOf({ servers, nodes: [] }), nodes: [node.pid] }

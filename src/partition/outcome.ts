@@ -1,5 +1,5 @@
 import { actorShare } from '../core/hashing.ts'
-import { nextRev } from '../protocol/ids.ts'
+import { nextRev, type Rev } from '../protocol/ids.ts'
 import type { CachedActor } from './actor-cache.ts'
 import type { Version } from './store-layout.ts'
 
@@ -19,6 +19,11 @@ export function versionAfter(
 ): Version {
   const rev = nextRev(tip.rev)
   const until = state === null ? tombstoneUntil() : expiresAt
-  const { hi, lo } = actorShare(id, rev, state, until)
-  return { rev, state, expiresAt: until, hi, lo }
+  return versionOf(id, rev, state, until)
+}
+
+/** A version with its share of the state hash. */
+export function versionOf(id: string, rev: Rev, state: Uint8Array | null, expiresAt: number | null): Version {
+  const { hi, lo } = actorShare(id, rev, state, expiresAt)
+  return { rev, state, expiresAt, hi, lo }
 }

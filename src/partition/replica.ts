@@ -12,15 +12,7 @@
  * M7. A view shows the actors as of one position: it is asked for in the same moment in which the last of them is given to the store.
  * M8. Void records that are remembered are bounded: a log with more of them than any number of quarrels could leave is broken.
  */
-import {
-  actorShare,
-  hash64FromBytes,
-  hash64ToText,
-  isNoShare,
-  noShare,
-  replaceShare,
-  type Hash64,
-} from '../core/hashing.ts'
+import { hash64FromBytes, hash64ToText, isNoShare, noShare, replaceShare, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, startOfLog, type LogPosition } from '../core/log.ts'
 import { RowBatch } from '../core/row-batch.ts'
 import { Sessions, type SessionChanges } from '../core/sessions.ts'
@@ -33,6 +25,7 @@ import type { Generation, PartitionId, Rev, Seq } from '../protocol/ids.ts'
 import type { CommitRecord, LogRecord, Mutation } from '../protocol/record.ts'
 import { ActorCache, absent, type CachedActor } from './actor-cache.ts'
 import { actorId, isOwnId } from './names.ts'
+import { versionOf } from './outcome.ts'
 import type { StateArena } from './state-arena.ts'
 import {
   actorKey,
@@ -415,8 +408,7 @@ export class Replica {
 
   #versionOf(id: string, { rev, state, expiresAt }: Mutation): Version {
     if (state === undefined) return this.absent(id, rev)
-    const { hi, lo } = actorShare(id, rev, state, expiresAt)
-    return { rev, state, expiresAt, hi, lo }
+    return versionOf(id, rev, state, expiresAt)
   }
 
   async #bring(ids: readonly string[], holds: ReadonlyMap<string, number>): Promise<void> {
