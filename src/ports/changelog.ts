@@ -1,5 +1,6 @@
 import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../protocol/log.ts'
+import type { Reading } from './reading.ts'
 
 export type { AppendResult, LogEntry } from '../protocol/log.ts'
 
@@ -15,6 +16,9 @@ export type { AppendResult, LogEntry } from '../protocol/log.ts'
  * C4. `read` gives each record from `from` to `to` once, in order, as the log's leader has it; a sequence that is missing is
  *     missing in the result, too. It never ends early without throwing.
  * C5. Only `provision` creates a log, and never where one is.
+ * C6. A reading gives each record from its first sequence on once, in order, and goes on with those that are stored later; a sequence that
+ *     is missing is missing there, too. It may lag behind the leader, without a bound. It ends with `RETRY` when it was interrupted (begin
+ *     another behind the last record) and with `NOT_FOUND` where there is no such log.
  */
 export interface Changelog {
   /**
@@ -34,6 +38,8 @@ export interface PartitionLog {
   append(record: Uint8Array, expected: Seq): Promise<AppendResult>
   /** Records `from` … `to`, both included (C4). Throws `RETRY` when interrupted, `NOT_FOUND` when the log is gone. */
   read(from: Seq, to: Seq): AsyncIterable<LogEntry>
+  /** Reads on from `from`, which need not be there yet (C6). */
+  follow(from: Seq): Reading<LogEntry>
 }
 
 export interface LogInfo {

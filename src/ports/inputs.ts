@@ -1,4 +1,5 @@
 import { HoldfastError } from '../protocol/errors.ts'
+import type { Reading } from './reading.ts'
 
 /**
  * Streams that others fill and tasks read: messages with sequences, kept by a server.
@@ -36,12 +37,7 @@ export interface InputOptions {
   readonly from: number
 }
 
-export interface InputReading {
-  /** The next message, once there is one (I1, I2). One call at a time. */
-  next(): Promise<InputMessage | undefined>
-  /** Idempotent. */
-  close(): void
-}
+export type InputReading = Reading<InputMessage>
 
 export interface InputMessage {
   readonly seq: number

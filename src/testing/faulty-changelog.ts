@@ -57,6 +57,7 @@ export class FaultyChangelog implements Changelog {
     return {
       info: () => inner.info(),
       read: (from, to) => inner.read(from, to),
+      follow: (from) => inner.follow(from),
       append: (record, expected) => this.#append(partition, inner, record, expected),
     }
   }

@@ -66,6 +66,7 @@ changelogConformance(
       maxRecord,
       tooLarge: maxRecord + 1,
       connect: async () => server.connect(),
+      disconnect: () => server.close(),
       restart: async () => {
         await server.close()
         server = new EmbeddedChangelog({ folder, maxRecord })

@@ -59,10 +59,17 @@ changelogConformance(
   'the changelog in memory',
   async () => {
     const { world, close } = runningWorld()
-    let nodes = 0
+    const processes: MemoryProcess[] = []
     return {
       clock: world.clock,
-      connect: async () => world.start(`node-${nodes++}`).changelog,
+      async connect() {
+        const process = world.start(`node-${processes.length}`)
+        processes.push(process)
+        return process.changelog
+      },
+      async disconnect() {
+        for (const process of processes) process.cut()
+      },
       maxRecord: world.changelog.maxRecord,
       tooLarge: world.changelog.maxRecord + 1,
       close,

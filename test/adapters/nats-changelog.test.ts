@@ -33,6 +33,9 @@ changelogConformance(
         // Closing the changelog alone leaves the connection to the other ports.
         return ports.changelog
       },
+      async disconnect() {
+        await closeAll()
+      },
       maxRecord: 1024 * 1024 - 128,
       tooLarge: 1024 * 1024,
       async restart() {

@@ -6,6 +6,7 @@
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AppendResult, Changelog, LogEntry, PartitionLog } from '../../src/ports/changelog.ts'
+import type { Reading } from '../../src/ports/reading.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { FaultyChangelog } from '../../src/testing/faulty-changelog.ts'
@@ -16,6 +17,8 @@ export interface ChangelogWorld {
   readonly clock: Clock
   /** A handle of one more node on the same logs. */
   connect(): Promise<Changelog>
+  /** What is there of the way to the logs ends: all connections, or the server. */
+  disconnect(): Promise<void>
   /** A record of so many bytes is certainly taken … */
   readonly maxRecord: number
   /** … and one of so many certainly not. */
@@ -315,6 +318,104 @@ export function changelogConformance(
         for await (const entry of log.read(seq(1), seq(count))) if (entry.seq === 3) break
         const reads = await Promise.all([1, 2, 3].map(() => textsOf(log, 1, count)))
         for (const read of reads) expect(read).toEqual(span(1, count))
+      })
+    })
+
+    describe('following (C6)', () => {
+      const readings: Reading<LogEntry>[] = []
+      const follow = (handle: PartitionLog, from: number) => {
+        const reading = handle.follow(seq(from))
+        readings.push(reading)
+        return reading
+      }
+      const take = async (reading: Reading<LogEntry>, count: number) => {
+        const texts: string[] = []
+        while (texts.length < count) {
+          const entry = await reading.next()
+          if (entry === undefined) throw new Error('the reading was closed')
+          texts.push(`${entry.seq}:${text(entry.record)}`)
+        }
+        return texts
+      }
+      beforeEach(async () => {
+        await a.provision(p0, g1, genesis)
+        for (const n of [2, 3]) await log.append(bytes(`r${n}`), seq(n - 1))
+      })
+      afterEach(() => {
+        for (const reading of readings.splice(0)) reading.close()
+      })
+
+      it('gives what is there and what comes later, in order, each once', async () => {
+        const reading = follow(other, 1)
+        expect(await take(reading, 3)).toEqual(['1:genesis', '2:r2', '3:r3'])
+        const later = take(reading, 2)
+        await log.append(bytes('r4'), seq(3))
+        await log.append(bytes('r5'), seq(4))
+        expect(await later).toEqual(['4:r4', '5:r5'])
+      })
+
+      it('begins where it is told, also behind the last record', async () => {
+        expect(await take(follow(other, 3), 1)).toEqual(['3:r3'])
+        const behind = take(follow(other, 5), 1)
+        await log.append(bytes('r4'), seq(3))
+        await log.append(bytes('r5'), seq(4))
+        expect(await behind).toEqual(['5:r5'])
+      })
+
+      it('keeps up with a pipeline, however far its reader is behind', async () => {
+        const count = 1_500
+        const reading = follow(other, 1)
+        const expected = Array.from({ length: count }, (_, i) => `${i + 4}:${'x'.repeat(500)}${i + 4}`)
+        const results = await Promise.all(
+          expected.map((_, i) => log.append(bytes(`${'x'.repeat(500)}${i + 4}`), seq(i + 3))),
+        )
+        expect(results.every((result) => result.kind === 'accepted')).toBe(true)
+        expect(await take(reading, count + 3)).toEqual(['1:genesis', '2:r2', '3:r3', ...expected])
+      })
+
+      it('knows nothing of another reading of the log, nor of another log', async () => {
+        await a.provision(p1, g2, bytes('genesis of 1'))
+        const [one, two, third] = [follow(log, 1), follow(other, 2), follow(b.log(p1), 1)]
+        expect(await take(one, 2)).toEqual(['1:genesis', '2:r2'])
+        expect(await take(two, 2)).toEqual(['2:r2', '3:r3'])
+        two.close()
+        expect(await take(one, 1)).toEqual(['3:r3'])
+        expect(await take(third, 1)).toEqual(['1:genesis of 1'])
+      })
+
+      it('does not hear of what was refused', async () => {
+        const reading = follow(other, 3)
+        expect(kinds([await log.append(bytes('wrong'), seq(1))])).toEqual(['refused'])
+        expect(kinds([await log.append(bytes('right'), seq(3))])).toEqual(['accepted 4'])
+        expect(await take(reading, 2)).toEqual(['3:r3', '4:right'])
+      })
+
+      it('gives its own copy of each record', async () => {
+        const first = await follow(other, 3).next()
+        first!.record.fill(0x21)
+        expect(await take(follow(other, 3), 1)).toEqual(['3:r3'])
+      })
+
+      it('gives undefined after close, also to who waits', async () => {
+        const reading = follow(other, 3)
+        await take(reading, 1)
+        const waiting = reading.next()
+        reading.close()
+        reading.close()
+        expect(await waiting).toBeUndefined()
+        expect(await reading.next()).toBeUndefined()
+      })
+
+      it('is NOT_FOUND where there is no log', async () => {
+        await expect(follow(b.log(p1), 1).next()).rejects.toMatchObject({ code: 'NOT_FOUND' })
+      })
+
+      it('is RETRY where the port is closed under it', async () => {
+        const reading = follow(other, 3)
+        await take(reading, 1)
+        const ended = reading.next().catch((error: unknown) => error)
+        await world.disconnect()
+        expect(await ended).toMatchObject({ code: 'RETRY' })
       })
     })
 

@@ -1,6 +1,6 @@
 /**
  * The logs of the embedded server: `<folder>/p<n>.log`, one frame file for each partition, its label the generation, its frames
- * the records (C1–C5 of the Changelog port). A log is opened, and wholly checked, when it is first used.
+ * the records (C1–C6 of the Changelog port). A log is opened, and wholly checked, when it is first used.
  *
  * E1. The number check looks at what was given, durable or not: so a pipeline is answered in its order.
  * E2. `info` and `read` speak of what is durable only, after what was under way is settled.
@@ -10,6 +10,7 @@ import type { AppendResult, Changelog, LogEntry, LogInfo, PartitionLog } from '.
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { generation, partitionId, seq, type Generation, type PartitionId, type Seq } from '../../protocol/ids.ts'
 import { FrameFile } from './frame-file.ts'
+import { FrameReading } from './frame-reading.ts'
 
 export interface EmbeddedChangelogOptions {
   /** Must be there. */
@@ -79,8 +80,7 @@ export class EmbeddedChangelog {
   }
 
   async *read(partition: PartitionId, from: Seq, to: Seq): AsyncGenerator<LogEntry> {
-    const file = await this.#file(partition)
-    if (file === null) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
+    const file = await this.fileOf(partition)
     await file.settled()
     if (from <= to && to > file.last) {
       throw new HoldfastError(
@@ -89,6 +89,13 @@ export class EmbeddedChangelog {
       )
     }
     for await (const frame of file.read(from, to)) yield { seq: seq(frame.seq), record: frame.body }
+  }
+
+  /** The file of a log that is to be followed. */
+  async fileOf(partition: PartitionId): Promise<FrameFile> {
+    const file = await this.#file(partition)
+    if (file === null) throw noLog(partition)
+    return file
   }
 
   async close(): Promise<void> {
@@ -116,6 +123,8 @@ export class EmbeddedChangelog {
     return join(this.#folder, `p${partitionId(partition)}.log`)
   }
 }
+
+const noLog = (partition: PartitionId) => new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
 
 async function appendTo(file: FrameFile, record: Uint8Array, expected: Seq): Promise<AppendResult> {
   if (file.given !== expected) return { kind: 'refused', reason: `the last sequence is ${file.given}, not ${expected}` }
@@ -154,6 +163,10 @@ class Handle implements Changelog {
       read: (from, to) => {
         this.#refuseClosed()
         return this.#server.read(partition, from, to)
+      },
+      follow: (from) => {
+        this.#refuseClosed()
+        return new FrameReading(() => this.#server.fileOf(partition), from)
       },
     }
   }

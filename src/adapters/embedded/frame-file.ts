@@ -13,6 +13,7 @@
  */
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { fileFailure } from './failure.ts'
 import {
@@ -68,6 +69,8 @@ export class FrameFile {
   #flushing: Promise<void> | null = null
   #lastAppend: Promise<AppendOutcome> | null = null
   #broken: string | null = null
+  /** Who waits for more frames. */
+  readonly #waiting = new Set<() => void>()
 
   /** Makes a file of at least one frame (A2), in the place of the one of that name if there is one. */
   static async create(path: string, label: string, bodies: readonly Uint8Array[]): Promise<void> {
@@ -197,9 +200,22 @@ export class FrameFile {
     )
   }
 
+  /** Calls `wake` once: when there are more durable frames, or can be none any more. */
+  onGrowth(wake: () => void): Subscription {
+    this.#waiting.add(wake)
+    return { close: () => void this.#waiting.delete(wake) }
+  }
+
+  #tellWaiting(): void {
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const wake of waiting) wake()
+  }
+
   /** Settles what is under way, and takes nothing more. */
   async close(): Promise<void> {
     this.#broken ??= `${this.path} is closed`
+    this.#tellWaiting()
     await this.#flushing
     await this.#handle.close()
   }
@@ -215,6 +231,7 @@ export class FrameFile {
       if (outcome.kind === 'stored') {
         this.#durableEnd += bytes.length
         this.#durableSeq += batch.length
+        this.#tellWaiting()
       } else {
         // What was appended behind it has lost its place.
         batch.push(...this.#pending)

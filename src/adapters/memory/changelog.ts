@@ -1,5 +1,5 @@
 /**
- * The logs of all partitions, kept in memory by a server that nodes reach over links (C1–C5 of the Changelog port).
+ * The logs of all partitions, kept in memory by a server that nodes reach over links (C1–C6 of the Changelog port).
  *
  * What can go wrong: everything that goes wrong with a link, and, by `faults`, with single appends.
  */
@@ -9,6 +9,7 @@ import type { Random } from '../../ports/random.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { seq, type Generation, type PartitionId, type Seq } from '../../protocol/ids.ts'
 import type { Link } from './link.ts'
+import { Changes, MemoryReading } from './reading.ts'
 import { RequestLost, Requests, type RequestFault } from './requests.ts'
 
 /** Records that one answer to a read carries at most. */
@@ -40,6 +41,7 @@ export interface ChangelogConnectOptions {
 
 export class MemoryChangelog {
   readonly maxRecord: number
+  readonly changes = new Changes()
   readonly #logs = new Map<PartitionId, Log>()
 
   constructor({ maxRecord = 1_047_552 }: MemoryChangelogOptions = {}) {
@@ -76,6 +78,7 @@ export class MemoryChangelog {
     const last = log.records.length
     if (last !== expected) return { kind: 'refused', reason: `the last sequence is ${last}, not ${expected}` }
     log.records.push(record)
+    this.changes.tell()
     return { kind: 'accepted', seq: seq(last + 1), duplicate: false }
   }
 
@@ -89,11 +92,15 @@ export class MemoryChangelog {
         `the log of partition ${partition} ends at ${log.records.length}, before ${to}: ask for its info again`,
       )
     }
-    const end = Math.min(to, from + pageRecords - 1)
-    const page: LogEntry[] = []
-    for (let n = Math.max(from, log.first); n <= end; n++)
-      page.push({ seq: seq(n), record: log.records[n - 1]!.slice() })
-    return page
+    return pageOf(log, from, Math.min(to, from + pageRecords - 1))
+  }
+
+  /** Up to a page of the records that there are from `from` on, as copies. */
+  pageFrom(partition: PartitionId, from: number): LogEntry[] {
+    const log = this.#logs.get(partition)
+    if (log === undefined) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
+    const begin = Math.max(from, log.first)
+    return pageOf(log, begin, Math.min(log.records.length, begin + pageRecords - 1))
   }
 
   /** What the server has, for tests that judge a run from outside. */
@@ -110,6 +117,7 @@ export class MemoryChangelog {
   /** The disaster of rule L1: the log is gone. */
   destroy(partition: PartitionId): void {
     this.#logs.delete(partition)
+    this.changes.tell()
   }
 
   /** The disaster of rule L4: the log ends at `last`, as after a restore from an old copy. */
@@ -117,6 +125,12 @@ export class MemoryChangelog {
     const log = this.#logs.get(partition)
     if (log !== undefined && log.records.length > last) log.records.length = last
   }
+}
+
+function pageOf(log: Log, from: number, to: number): LogEntry[] {
+  const page: LogEntry[] = []
+  for (let n = Math.max(from, log.first); n <= to; n++) page.push({ seq: seq(n), record: log.records[n - 1]!.slice() })
+  return page
 }
 
 /** Probabilities, 0 … 1, each drawn for every append. Changed at any time. */
@@ -136,11 +150,13 @@ export class MemoryChangelogHandle implements Changelog {
   readonly faults: AppendFaults = { loseRequest: 0, loseAcknowledgement: 0, refuse: 0, delay: 0, delayMs: 5_000 }
   readonly #server: MemoryChangelog
   readonly #random: Random
+  readonly #link: Link
   readonly #requests: Requests
 
   constructor(server: MemoryChangelog, { link, clock, random, appendTimeoutMs = 2_000 }: ChangelogConnectOptions) {
     this.#server = server
     this.#random = random
+    this.#link = link
     this.#requests = new Requests({ link, clock, timeoutMs: appendTimeoutMs })
   }
 
@@ -154,6 +170,15 @@ export class MemoryChangelogHandle implements Changelog {
       info: () => this.#ask(() => this.#server.info(partition)),
       append: (record, expected) => this.#append(partition, record, expected),
       read: (from, to) => this.#read(partition, from, to),
+      follow: (from) =>
+        new MemoryReading({
+          link: this.#link,
+          ask: (serve) => this.#ask(serve),
+          from,
+          page: (next) => this.#server.pageFrom(partition, next),
+          identity: () => this.#server.info(partition)?.generation,
+          changes: this.#server.changes,
+        }),
     }
   }
 

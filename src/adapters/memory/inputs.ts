@@ -3,9 +3,9 @@
  */
 import type { InputInfo, InputMessage, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { Link } from './link.ts'
+import { Changes, MemoryReading } from './reading.ts'
 import { RequestLost, Requests } from './requests.ts'
 
 /** Messages that one answer carries at most. */
@@ -29,8 +29,7 @@ export interface InputsConnectOptions {
 export class MemoryStreams {
   readonly #clock: Clock
   readonly #streams = new Map<string, Stream>()
-  /** Readings that wait for more. */
-  readonly #waiting = new Set<() => void>()
+  readonly changes = new Changes()
   #made = 0
 
   constructor(clock: Clock) {
@@ -40,12 +39,12 @@ export class MemoryStreams {
   /** Makes a stream, in place of the one of this name if there is one. */
   create(name: string): void {
     this.#streams.set(name, { created: `stream ${++this.#made}`, first: 1, messages: [] })
-    this.#changed()
+    this.changes.tell()
   }
 
   remove(name: string): void {
     this.#streams.delete(name)
-    this.#changed()
+    this.changes.tell()
   }
 
   /** Stores a message and gives its sequence. */
@@ -54,7 +53,7 @@ export class MemoryStreams {
     if (stream === undefined) throw new Error(`there is no stream ${name}`)
     const seq = stream.first + stream.messages.length
     stream.messages.push({ seq, subject, data: new Uint8Array(data), headers, at: Math.floor(this.#clock.now()) })
-    this.#changed()
+    this.changes.tell()
     return seq
   }
 
@@ -88,18 +87,6 @@ export class MemoryStreams {
     const matching = stream.messages.filter(({ seq, subject }) => seq >= from && matches(filter, subject))
     return matching.slice(0, pageMessages).map((message) => ({ ...message, data: message.data.slice() }))
   }
-
-  /** Calls `wake` once, at the next change of any stream. */
-  onChange(wake: () => void): Subscription {
-    this.#waiting.add(wake)
-    return { close: () => void this.#waiting.delete(wake) }
-  }
-
-  #changed(): void {
-    const waiting = [...this.#waiting]
-    this.#waiting.clear()
-    for (const wake of waiting) wake()
-  }
 }
 
 class MemoryInputs implements Inputs {
@@ -119,7 +106,15 @@ class MemoryInputs implements Inputs {
   }
 
   read(options: InputOptions): InputReading {
-    return new MemoryReading(this.#server, this.#link, options, (serve) => this.#ask(serve))
+    const { stream, filter, from } = options
+    return new MemoryReading({
+      link: this.#link,
+      ask: (serve) => this.#ask(serve),
+      from,
+      page: (next) => this.#server.page(stream, next, filter),
+      identity: () => this.#server.info(stream)?.created,
+      changes: this.#server.changes,
+    })
   }
 
   close(): Promise<void> {
@@ -134,65 +129,6 @@ class MemoryInputs implements Inputs {
       if (!(error instanceof RequestLost)) throw error
       throw new HoldfastError('RETRY', `the stream did not answer (${messageOf(error)})`, { cause: error })
     }
-  }
-}
-
-class MemoryReading implements InputReading {
-  readonly #server: MemoryStreams
-  readonly #link: Link
-  readonly #options: InputOptions
-  readonly #ask: <T>(serve: () => T) => Promise<T>
-  readonly #linkWatch: Subscription
-  #page: readonly InputMessage[] = []
-  #next: number
-  #created: string | undefined
-  #broken = false
-  #closed = false
-  #wake: (() => void) | undefined
-
-  constructor(server: MemoryStreams, link: Link, options: InputOptions, ask: <T>(serve: () => T) => Promise<T>) {
-    this.#server = server
-    this.#link = link
-    this.#options = options
-    this.#ask = ask
-    this.#next = options.from
-    this.#linkWatch = link.onNode((up) => {
-      if (up) return
-      this.#broken = true
-      this.#wake?.()
-    })
-  }
-
-  async next(): Promise<InputMessage | undefined> {
-    while (!this.#closed) {
-      const [message, ...rest] = this.#page
-      if (this.#broken) throw new HoldfastError('RETRY', 'the connection to the stream broke')
-      if (message !== undefined) {
-        this.#page = rest
-        this.#next = message.seq + 1
-        return message
-      }
-      const { stream, filter } = this.#options
-      let waiting: Subscription | undefined
-      const woken = new Promise<void>((resolve) => (this.#wake = resolve))
-      const found = await this.#ask(() => {
-        const page = this.#server.page(stream, this.#next, filter)
-        if (page.length === 0) waiting = this.#server.onChange(() => this.#link.toNode(() => this.#wake?.()))
-        return { page, created: this.#server.info(stream)!.created }
-      })
-      this.#created ??= found.created
-      if (found.created !== this.#created) throw new HoldfastError('RETRY', 'the stream is another one now')
-      this.#page = found.page
-      if (this.#page.length === 0 && !this.#closed && !this.#broken) await woken
-      waiting?.close()
-    }
-    return undefined
-  }
-
-  close(): void {
-    this.#closed = true
-    this.#linkWatch.close()
-    this.#wake?.()
   }
 }
 

@@ -1,21 +1,25 @@
 /**
- * The Changelog port over JetStream: one stream for each partition (C1–C5, L7).
+ * The Changelog port over JetStream: one stream for each partition (C1–C6, L7).
  *
  * Appends and questions go over one inbox. Nothing is cached here, and nothing is retried: what to do about a refusal or
  * silence is decided above (L5).
  */
+import type { Msg } from '@nats-io/transport-node'
 import type { Changelog, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import type { Metric } from '../../ports/metrics.ts'
+import type { Reading } from '../../ports/reading.ts'
 import type { Generation, PartitionId, Seq } from '../../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../../protocol/log.ts'
 import { subjectsOf, type Subjects } from '../../protocol/subjects.ts'
 import { appendOverhead, expecting, resultOf } from './append.ts'
-import { JetStream } from './jetstream.ts'
+import { JetStream, type Delivery } from './jetstream.ts'
 import type { Link } from './link.ts'
+import { plainBytes } from './bytes.ts'
 import { provisionLog } from './provision.ts'
 import { LogReader } from './read.ts'
 import { Requests } from './requests.ts'
 import { checkReplicas, type LogSettings } from './settings.ts'
+import { StreamReading } from './stream-reading.ts'
 import { checkStream, generationOf, logConfig, logStream } from './stream-settings.ts'
 
 export class NatsChangelog implements Changelog {
@@ -110,4 +114,10 @@ class NatsLog implements PartitionLog {
   read(from: Seq, to: Seq): AsyncIterable<LogEntry> {
     return new LogReader(this.#link, this.#jetstream, this.#stream).read(from, to)
   }
+
+  follow(from: Seq): Reading<LogEntry> {
+    return new StreamReading(this.#link, this.#jetstream, { stream: this.#stream, from, take: entryFrom })
+  }
 }
+
+const entryFrom = ({ data }: Msg, { seq }: Delivery): LogEntry => ({ seq: seq as Seq, record: plainBytes(data) })

@@ -3,13 +3,15 @@
  *
  * Nothing of a stream is changed here, and nothing stays at the server but a consumer in memory that ends by itself.
  */
-import type { InputInfo, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
+import type { Msg } from '@nats-io/transport-node'
+import type { InputInfo, InputMessage, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
 import type { Metric } from '../../ports/metrics.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
-import { NatsReading } from './inputs-reading.ts'
-import { apiErrors, failed, JetStream, object } from './jetstream.ts'
+import { apiErrors, failed, JetStream, object, type Delivery } from './jetstream.ts'
 import type { Link } from './link.ts'
+import { NatsMessage } from './message.ts'
 import { Requests } from './requests.ts'
+import { StreamReading } from './stream-reading.ts'
 
 export class NatsInputs implements Inputs {
   readonly streams = true
@@ -49,7 +51,8 @@ export class NatsInputs implements Inputs {
   }
 
   read(options: InputOptions): InputReading {
-    return new NatsReading(this.#link, this.#jetstream, options)
+    const { stream, filter, from } = options
+    return new StreamReading(this.#link, this.#jetstream, { stream, filter, from, take: inputFrom })
   }
 
   metrics(): readonly Metric[] {
@@ -60,4 +63,9 @@ export class NatsInputs implements Inputs {
     this.#requests.close()
     await this.#hold.close()
   }
+}
+
+function inputFrom(message: Msg, { seq, storedAtMs }: Delivery): InputMessage {
+  const { subject, data, headers = {} } = new NatsMessage(message)
+  return { seq, subject, data, headers, at: storedAtMs }
 }

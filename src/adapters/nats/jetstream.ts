@@ -126,7 +126,11 @@ export class JetStream {
 export interface Delivery {
   readonly seq: number
   readonly delivered: number
+  /** When the stream took it, ms since 1970. */
+  readonly storedAtMs: number
 }
+
+const nanosPerMs = 1_000_000
 
 /** Reads the reply subject of a delivered message; `undefined` if it is none. */
 export function deliveryOf(reply: string | undefined): Delivery | undefined {
@@ -136,7 +140,9 @@ export function deliveryOf(reply: string | undefined): Delivery | undefined {
   const at = parts.length === 9 ? 5 : 7
   const seq = Number(parts[at])
   const delivered = Number(parts[at + 1])
-  return Number.isSafeInteger(seq) && Number.isSafeInteger(delivered) ? { seq, delivered } : undefined
+  const storedAtMs = Math.floor(Number(parts[at + 2]) / nanosPerMs)
+  if (!Number.isSafeInteger(seq) || !Number.isSafeInteger(delivered)) return undefined
+  return { seq, delivered, storedAtMs }
 }
 
 /** For an error that is not about the question itself (J2). */

@@ -29,6 +29,7 @@ let freezeAt: ((append: SentAppend) => boolean) | undefined
 const reported = (log: PartitionLog, partition: PartitionId): PartitionLog => ({
   info: () => log.info(),
   read: (from, to) => log.read(from, to),
+  follow: (from) => log.follow(from),
   append(record, expected) {
     const decoded = decodeRecord(record)
     const turns = decoded.kind === 'commit' ? decoded.turns.length : 0

@@ -1,5 +1,5 @@
 /**
- * One reading of a stream (I1–I3), by a consumer of its own that acknowledges nothing: ephemeral, in order, pulled.
+ * Reading on in a stream (I1–I3, C6), by a consumer of its own that acknowledges nothing: ephemeral, in order, pulled.
  *
  * D1. The consumer numbers what it delivers: a number that is missing is a message that was lost on its way, and ends the reading with
  *     `RETRY`. The server's heartbeat says the last number, so that the loss of the last message is noticed, too.
@@ -9,12 +9,11 @@
  */
 import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
-import type { InputMessage, InputOptions, InputReading } from '../../ports/inputs.ts'
+import type { Reading } from '../../ports/reading.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
-import { deliveryOf, type JetStream } from './jetstream.ts'
+import { deliveryOf, type Delivery, type JetStream } from './jetstream.ts'
 import type { Link } from './link.ts'
-import { NatsMessage } from './message.ts'
 
 const pullMessages = 256
 const pullBytes = 4 * 1024 * 1024
@@ -27,12 +26,21 @@ const nanosPerMs = 1_000_000
 
 const utf8 = new TextEncoder()
 
-export class NatsReading implements InputReading {
+export interface StreamReadingOptions<T> {
+  readonly stream: string
+  /** Only messages with such subjects. Default: all. */
+  readonly filter?: string | undefined
+  readonly from: number
+  /** What is given for a message. */
+  readonly take: (message: Msg, delivery: Delivery) => T
+}
+
+export class StreamReading<T> implements Reading<T> {
   readonly #link: Link
   readonly #jetstream: JetStream
-  readonly #options: InputOptions
+  readonly #options: StreamReadingOptions<T>
   readonly #inbox: string
-  readonly #messages: InputMessage[] = []
+  readonly #messages: T[] = []
   readonly #subscriptions: Subscription[]
   #consumer: string | undefined
   #creating: Promise<void> | undefined
@@ -45,18 +53,18 @@ export class NatsReading implements InputReading {
   #closed = false
   #wake: (() => void) | undefined
 
-  constructor(link: Link, jetstream: JetStream, options: InputOptions) {
+  constructor(link: Link, jetstream: JetStream, options: StreamReadingOptions<T>) {
     this.#link = link
     this.#jetstream = jetstream
     this.#options = options
-    this.#inbox = `${link.inboxRoot}.input.${link.parts.random.id()}`
+    this.#inbox = `${link.inboxRoot}.reading.${link.parts.random.id()}`
     this.#subscriptions = [
       link.subscribe(this.#inbox, (message) => this.#receive(message)),
       link.listen({ down: () => this.#fail('the connection to NATS broke') }),
     ]
   }
 
-  async next(): Promise<InputMessage | undefined> {
+  async next(): Promise<T | undefined> {
     await (this.#creating ??= this.#create())
     while (!this.#closed) {
       const message = this.#messages.shift()
@@ -135,8 +143,7 @@ export class NatsReading implements InputReading {
     if (delivery?.delivered !== this.#delivered + 1) return this.#fail('a message was lost on its way')
     this.#delivered++
     this.#outstanding--
-    const { subject, data, headers = {} } = new NatsMessage(message)
-    this.#messages.push({ seq: delivery.seq, subject, data, headers, at: timeOf(message.reply) })
+    this.#messages.push(this.#options.take(message, delivery))
   }
 
   #onHeartbeat(message: Msg): void {
@@ -161,10 +168,4 @@ export class NatsReading implements InputReading {
     )
     this.#wake?.()
   }
-}
-
-/** Of a delivered message, ms since 1970: what its reply subject says in nanoseconds. */
-function timeOf(reply: string | undefined): number {
-  const parts = reply?.split('.') ?? []
-  return Math.floor(Number(parts[parts.length === 9 ? 7 : 9]) / nanosPerMs)
 }

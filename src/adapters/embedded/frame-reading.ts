@@ -1,0 +1,55 @@
+/**
+ * Reading on in a frame file: what is durable, then what becomes so (C6).
+ */
+import type { LogEntry } from '../../ports/changelog.ts'
+import type { Reading } from '../../ports/reading.ts'
+import { seq } from '../../protocol/ids.ts'
+import type { Frame } from './frame.ts'
+import type { FrameFile } from './frame-file.ts'
+
+export class FrameReading implements Reading<LogEntry> {
+  readonly #file: () => Promise<FrameFile>
+  #next: number
+  /** What was durable when it was begun. */
+  #frames: AsyncGenerator<Frame> | undefined
+  #closed = false
+  #wake: (() => void) | undefined
+
+  /** `file` throws as `next` is to throw where there is none (any more). */
+  constructor(file: () => Promise<FrameFile>, from: number) {
+    this.#file = file
+    this.#next = Math.max(from, 1)
+  }
+
+  async next(): Promise<LogEntry | undefined> {
+    while (!this.#closed) {
+      const file = await this.#file()
+      if (this.#frames === undefined && file.last < this.#next) {
+        await this.#growth(file)
+        continue
+      }
+      this.#frames ??= file.read(this.#next, file.last)
+      const { done, value } = await this.#frames.next()
+      if (this.#closed) break
+      if (done !== true) {
+        this.#next = value.seq + 1
+        return { seq: seq(value.seq), record: value.body }
+      }
+      this.#frames = undefined
+    }
+    return undefined
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#wake?.()
+  }
+
+  async #growth(file: FrameFile): Promise<void> {
+    if (this.#closed) return
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve))
+    const waiting = file.onGrowth(() => this.#wake?.())
+    await woken
+    waiting.close()
+  }
+}
