@@ -9,7 +9,7 @@
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import { Session } from '../src/client/session.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
-import { viewOf, type PlacementTable } from '../src/core/table.ts'
+import { viewOf, type PlacementEntry, type PlacementTable } from '../src/core/table.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
 import { NodeMemory } from '../src/partition/node-memory.ts'
@@ -43,7 +43,7 @@ import { createGateway, type Gateway } from './gateway.ts'
 import { createLister, type Lister } from './lister.ts'
 import { createMembership, type Membership } from './membership.ts'
 import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'
-import { createPartition, type Partition, type PartitionStatus } from './partition.ts'
+import { createPartition, type Partition, type PartitionStatus, type Wanted } from './partition.ts'
 import { createPlacement, type Placement } from './placement.ts'
 
 /** Between two looks whether everything has moved away. */
@@ -148,6 +148,7 @@ export class Incarnation {
       partitions: cluster.settings.partitions,
       settings: this.#settings.placement,
       alive: () => this.#membership?.alive() ?? [],
+      members: () => this.members(),
       onTable: (table) => this.#onTable(table),
     })
     this.#gateway = createGateway({
@@ -288,7 +289,7 @@ export class Incarnation {
     this.#table = table
     const view = viewOf(table)
     this.#session?.learn(view)
-    table.entries.forEach(({ owner, epoch }, n) => this.#partitions[n]?.want(sameNode(owner, this.self) ? epoch : null))
+    table.entries.forEach((entry, n) => this.#partitions[n]?.want(wantedOf(this.self, entry)))
   }
 
   #onControl({ data, reply, subject }: Message): void {
@@ -387,6 +388,13 @@ export class Incarnation {
     const leaving = this.#membership?.alive().find((lease) => sameNode(lease, this.self))?.draining ?? false
     return { host, zone, version, load: this.#load, leaving, partitions }
   }
+}
+
+/** I2 */
+function wantedOf(self: NodeRef, { owner, epoch, standbys, moving }: PlacementEntry): Wanted {
+  if (sameNode(owner, self)) return { role: 'owner', epoch }
+  const standby = sameNode(moving, self) || standbys.some((node) => sameNode(node, self))
+  return standby ? { role: 'standby' } : null
 }
 
 /** Resolves with the promise, or after `ms` without it. */

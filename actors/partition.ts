@@ -3,11 +3,14 @@
  * passes through the chart's mailbox.
  *
  *   unowned ─▶ taking ─▶ waiting ─▶ serving ─▶ handing off ─▶ leaving ─▶ unowned
- *               │ ▲                                              ▲
- *             RETRY pause            any of them, when it is no longer wanted at this epoch, is fenced, or its store fails
+ *      │ ▲      ▲ │ ▲                                            ▲
+ *      ▼ │      │ RETRY pause        any of them, when it is no longer wanted at this epoch, is fenced, or its store fails
+ *   resting ─▶ standing by
+ *        ▲──────┘ RETRY, or no longer a place for it
  *
  * A1. It claims only at an epoch at which placement names this node, each epoch once (O1). What placement wants is one value,
  *     `wanted`; every state asks whether it still agrees with it.
+ * A4. A standby that is named as the owner goes on with the replica that it has. One that fails rests before it begins again, longer each time.
  * A2. `stopped` is for what no retry can mend (L1, L4): it says why, keeps the stores, and ends only with the process.
  * A3. While placement names this node at an epoch that has ended here, it is asked for a higher one.
  */
@@ -21,7 +24,10 @@ import type { Subscription } from '../src/ports/transport.ts'
 import { isHoldfastError, messageOf, type ErrorCode } from '../src/protocol/errors.ts'
 import type { Epoch, NodeId, PartitionId, Seq } from '../src/protocol/ids.ts'
 
-export type PartitionRole = 'none' | 'replaying' | 'owner' | 'handing-off' | 'stopped'
+export type PartitionRole = 'none' | 'replaying' | 'standby' | 'owner' | 'handing-off' | 'stopped'
+
+/** What placement wants of this node: to own the partition at an epoch, to stand by, or nothing. */
+export type Wanted = { readonly role: 'owner'; readonly epoch: Epoch } | { readonly role: 'standby' } | null
 
 export interface PartitionStatus {
   readonly partition: PartitionId
@@ -32,7 +38,7 @@ export interface PartitionStatus {
   readonly reason: string | undefined
 }
 
-export interface PartitionOptions extends Omit<HostOptions, 'onFenced' | 'onBroken' | 'onStoreFailure'> {
+export interface PartitionOptions extends Omit<HostOptions, 'onCaughtUp' | 'onFenced' | 'onBroken' | 'onStoreFailure'> {
   /** Placement is asked for an epoch above `epoch` (O1). */
   readonly onEpochSpent: (epoch: Epoch) => void
   /** It cannot be opened here; placement should find another node (O6). */
@@ -43,12 +49,11 @@ export interface PartitionOptions extends Omit<HostOptions, 'onFenced' | 'onBrok
 
 /** One partition on one node, from the node's start to its end. */
 export interface Partition {
-  /** What placement wants of this node: the epoch at which it is to own the partition, or nothing. */
-  want(epoch: Epoch | null): void
+  want(wanted: Wanted): void
   submit(incoming: Incoming): void
   watch(request: Uint8Array, inbox: string): Promise<void>
   scan(request: Uint8Array, inbox: string): Promise<void>
-  /** `true` when the hand-off record is committed, or when there is nothing to hand off because the partition is stopped. */
+  /** `true` when the hand-off record is committed, now or before, or when there is nothing to hand off because the partition is stopped. */
   handOff(to: NodeId): Promise<boolean>
   reconnected(): void
   metrics(): readonly Metric[]
@@ -59,16 +64,18 @@ export interface Partition {
 }
 
 type Event =
-  | { readonly type: 'want'; readonly epoch: Epoch | null }
+  | { readonly type: 'want'; readonly wanted: Wanted }
   | { readonly type: 'handOff'; readonly to: NodeId }
+  | { readonly type: 'caughtUp' }
   | { readonly type: 'fenced' }
   | { readonly type: 'broken'; readonly reason: string }
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
 interface Context {
-  readonly wanted: Epoch | null
+  readonly wanted: Wanted
   /** The last one that was begun. */
   readonly epoch: Epoch
+  /** Of this takeover, or of standing by, one after the other. */
   readonly failures: number
   readonly serveFromMs: number
   readonly to: NodeId | undefined
@@ -85,18 +92,25 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
   return setup({
     types: {} as { context: Context; events: Event },
     actors: {
+      standBy: fromPromise<void>(({ signal }) => host.standBy(signal)),
       takeOver: fromPromise<ClaimResult, Epoch>(({ input, signal }) => host.takeOver(input, signal)),
       handOff: fromPromise<boolean, NodeId>(({ input }) => host.handOff(input)),
       leave: fromPromise<void, Parameters<PartitionHost['release']>[0]>(({ input }) => host.release(input)),
     },
     actions: {
-      begin: assign({ epoch: ({ context }) => context.wanted ?? context.epoch, failures: 0 }),
+      begin: assign({
+        epoch: ({ context: { wanted, epoch } }) => (wanted?.role === 'owner' ? wanted.epoch : epoch),
+        failures: 0,
+        handedOff: false,
+      }),
+      failed: assign({ failures: ({ context }) => context.failures + 1 }),
       serve: ({ context }) => {
         host.serve()
         observer.emit({ type: 'partition.serving', partition, epoch: context.epoch })
       },
+      caughtUp: () => observer.emit({ type: 'partition.standing-by', partition, seq: host.progress!.appliedSeq }),
       askForEpoch: ({ context }) => {
-        if (context.wanted === context.epoch && context.epoch > 0) options.onEpochSpent(context.epoch)
+        if (isWanted(context) && context.epoch > 0) options.onEpochSpent(context.epoch)
       },
       cannotOpen: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
       stopped: ({ context: { reason = '' } }) => {
@@ -105,8 +119,10 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       },
     },
     guards: {
-      wantedAnew: ({ context }) => context.wanted !== null && context.wanted > context.epoch,
-      unwanted: ({ context }) => context.wanted !== context.epoch,
+      wantedAnew: ({ context: { wanted, epoch } }) => wanted?.role === 'owner' && wanted.epoch > epoch,
+      unwanted: ({ context }) => !isWanted(context),
+      wantedToStandBy: ({ context }) => context.wanted?.role === 'standby',
+      unwantedToStandBy: ({ context }) => context.wanted?.role !== 'standby',
       broken: (_, { error }: { error: unknown }) => error instanceof BrokenLog,
       damaged: (_, { error }: { error: unknown }) => isHoldfastError(error, 'INTERNAL'),
       notHere: (_, { error }: { error: unknown }) => notHere.some((code) => isHoldfastError(error, code)),
@@ -128,7 +144,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       reason: undefined,
     },
     on: {
-      want: { actions: assign({ wanted: ({ event }) => event.epoch }) },
+      want: { actions: assign({ wanted: ({ event }) => event.wanted }) },
       broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
       storeFailed: [
         { guard: { type: 'damaged', params: ({ event }) => event }, target: '.leavingDamaged' },
@@ -137,9 +153,45 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
     },
     states: {
       unowned: {
-        always: { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+        always: [
+          { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+          { guard: 'wantedToStandBy', target: 'resting' },
+        ],
         after: { askAgain: { target: 'unowned', reenter: true, actions: 'askForEpoch' } },
         on: { storeFailed: {} },
+      },
+      resting: {
+        always: [
+          { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+          { guard: 'unwantedToStandBy', target: 'leaving' },
+        ],
+        after: { pause: 'standingBy' },
+        on: { storeFailed: {} },
+      },
+      standingBy: {
+        invoke: {
+          src: 'standBy',
+          onDone: 'resting',
+          onError: [
+            {
+              guard: { type: 'broken', params: ({ event }) => event },
+              target: 'stopped',
+              actions: assign({ reason: ({ event }) => messageOf(event.error) }),
+            },
+            { guard: { type: 'damaged', params: ({ event }) => event }, target: 'leavingDamaged', actions: 'failed' },
+            {
+              guard: { type: 'notHere', params: ({ event }) => event },
+              target: 'resting',
+              actions: ['failed', { type: 'cannotOpen', params: ({ event }) => event }],
+            },
+            { target: 'resting', actions: 'failed' },
+          ],
+        },
+        always: [
+          { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+          { guard: 'unwantedToStandBy', target: 'leaving' },
+        ],
+        on: { caughtUp: { actions: ['caughtUp', assign({ failures: 0 })] } },
       },
       taking: {
         invoke: {
@@ -172,7 +224,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
               target: 'leaving',
               actions: { type: 'cannotOpen', params: ({ event }) => event },
             },
-            { target: 'failing', actions: assign({ failures: ({ context }) => context.failures + 1 }) },
+            { target: 'failing', actions: 'failed' },
           ],
         },
         always: { guard: 'unwanted', target: 'leaving' },
@@ -228,7 +280,12 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
 /** Errors of the store that say that this is not the place for the partition. */
 const notHere: readonly ErrorCode[] = ['INVALID', 'CONFLICT']
 
+const isWanted = ({ wanted, epoch }: Pick<Context, 'wanted' | 'epoch'>) =>
+  wanted?.role === 'owner' && wanted.epoch === epoch
+
 const roles: Readonly<Record<string, PartitionRole>> = {
+  resting: 'replaying',
+  standingBy: 'replaying',
   taking: 'replaying',
   failing: 'replaying',
   waiting: 'replaying',
@@ -237,6 +294,9 @@ const roles: Readonly<Record<string, PartitionRole>> = {
   stopped: 'stopped',
 }
 
+/** States in which this node answers for the partition, be it by holding what comes. */
+const answering = new Set<string>(['taking', 'failing', 'waiting', 'serving', 'handingOff'])
+
 export function createPartition(options: PartitionOptions): Partition {
   /** What the host has to say may come after the end. */
   const tell = (event: Event) => {
@@ -244,6 +304,7 @@ export function createPartition(options: PartitionOptions): Partition {
   }
   const host = new PartitionHost({
     ...options,
+    onCaughtUp: () => tell({ type: 'caughtUp' }),
     onFenced: (by) => {
       const { partition, observer } = options
       observer.emit({ type: 'partition.fenced', partition, epoch: actor.getSnapshot().context.epoch, by: by.epoch })
@@ -257,9 +318,9 @@ export function createPartition(options: PartitionOptions): Partition {
   })
   const actor = createActor(partitionMachine(options, host), { clock: options.clock })
   let subscriptions: readonly Subscription[] = []
-  const role = () => roles[actor.getSnapshot().value] ?? 'none'
-  actor.subscribe(() => {
-    const answers = role() !== 'none' && role() !== 'stopped'
+  const role = () => (host.tailing ? 'standby' : (roles[actor.getSnapshot().value] ?? 'none'))
+  actor.subscribe(({ value }) => {
+    const answers = answering.has(value)
     if (answers === subscriptions.length > 0) return
     for (const subscription of subscriptions) subscription.close()
     subscriptions = answers ? options.listen() : []
@@ -274,8 +335,8 @@ export function createPartition(options: PartitionOptions): Partition {
   })
 
   const handOff = (to: NodeId): Promise<boolean> => {
-    const { value } = actor.getSnapshot()
-    if (value !== 'serving') return Promise.resolve(value === 'stopped')
+    const { value, context } = actor.getSnapshot()
+    if (value !== 'serving') return Promise.resolve(value === 'stopped' || context.handedOff)
     return new Promise((resolve) => {
       actor.send({ type: 'handOff', to })
       finishHandOff = resolve
@@ -288,7 +349,7 @@ export function createPartition(options: PartitionOptions): Partition {
     finishHandOff?.(false)
   }
   return {
-    want: (epoch) => tell({ type: 'want', epoch }),
+    want: (wanted) => tell({ type: 'want', wanted }),
     submit: (incoming) => host.submit(incoming),
     watch: (request, inbox) => host.watch(request, inbox),
     scan: (request, inbox) => host.scan(request, inbox),

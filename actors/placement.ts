@@ -11,6 +11,7 @@
 import { createActor, fromCallback, fromPromise, setup } from 'xstate'
 import type { PlacementTable } from '../src/core/table.ts'
 import type { NodeLease } from '../src/membership/lease.ts'
+import type { SeenMember } from '../src/membership/gossiper.ts'
 import { maxAvoided } from '../src/placement/avoided.ts'
 import { Leader, maxReports, type LeaderLoad } from '../src/placement/leader.ts'
 import { TableKeeper } from '../src/placement/table-keeper.ts'
@@ -33,6 +34,8 @@ export interface PlacementOptions {
   readonly settings: PlacementSettings
   /** Those whose lease is alive, as this node sees it. */
   readonly alive: () => readonly NodeLease[]
+  /** What nodes say of themselves, as far as this one has heard. */
+  readonly members: () => readonly SeenMember[]
   readonly onTable: (table: PlacementTable) => void
 }
 
@@ -45,8 +48,14 @@ export interface PlacementSettings {
   readonly planEveryMs: number
   /** How long one step of a move may take, ms (O6). */
   readonly stepTimeoutMs: number
+  /** How long the target of a move may come no further before it is given up, ms. */
+  readonly stallMs: number
   /** Moves under way at once, at most. */
   readonly maxMoves: number
+  /** Nodes that stand by for each partition, as far as there are others; the leader's counts, so give all nodes the same. */
+  readonly standbys: number
+  /** Partitions that have one more for a while, because a better placed one is on its way, at most. */
+  readonly maxExtraStandbys: number
 }
 
 export const defaultPlacementSettings: PlacementSettings = {
@@ -54,7 +63,10 @@ export const defaultPlacementSettings: PlacementSettings = {
   pollLeaderEveryMs: 500,
   planEveryMs: 200,
   stepTimeoutMs: 2_000,
+  stallMs: 10_000,
   maxMoves: 4,
+  standbys: 1,
+  maxExtraStandbys: 2,
 }
 
 export interface Placement {
@@ -132,8 +144,8 @@ export function createPlacement(options: PlacementOptions): Placement {
       campaign: fromPromise<boolean>(() => campaign()),
       lead: fromCallback<Event>(({ receive }) => {
         observer.emit({ type: 'placement.elected', node: self.id })
-        const { alive } = options
-        const leading = new Leader({ transport, clock, observer, subjects, tables, alive, ...settings })
+        const { alive, members } = options
+        const leading = new Leader({ transport, clock, observer, subjects, tables, alive, members, ...settings })
         leader = leading
         leading.start()
         receive((event) => {

@@ -52,6 +52,7 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'placement.deposed':
     case 'placement.moving':
     case 'partition.serving':
+    case 'partition.standing-by':
     case 'task.serving':
     case 'partition.recovered':
     case 'transport.connected':

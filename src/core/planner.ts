@@ -2,18 +2,19 @@
  * Where partitions should be: members and table in, steps out. The caller carries the steps out and plans again; once a plan
  * is carried out and nothing changes, the next one is empty.
  *
- * N1. A partition without a live owner is assigned at once: to the node it was moving to, else to a live standby, in the table's
- *     order, else to a new process of its former node, which has its data, else to the node that is furthest below its share.
+ * N1. A partition without a live owner is assigned at once: of the node it was moving to and its live standbys to the one that has applied
+ *     most of its log, else to a new process of its former node, which has its data, else to the node that is furthest below its share.
  * N2. Shares go by weight, rounded down or up; equal weights differ by one at most. Who already has more keeps what rounds up, so
  *     that no partition moves for the rounding alone.
  * N3. Only the surplus of a node is moved, and what a draining node has. From a balanced table a node that joins costs at most
- *     ⌈partitions / nodes⌉ moves; one that leaves costs those of its own partitions.
+ *     ⌈partitions / nodes⌉ moves; one that leaves costs those of its own partitions. What can be moved to a standby is moved first.
  * N4. Nothing is given to a draining node, nor to a node that is to be avoided for that partition. Where nobody is left, nothing is
  *     done: a live owner keeps the partition, a dead one's waits.
  * N5. A partition that is moving already, to a node that can have it, is counted there and left alone.
  * N6. The same members and table give the same steps, whatever the order of the members.
  */
 import { sameNode, type NodeId, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+import type { HostedPartition } from './membership.ts'
 import type { PlacementEntry, PlacementTable } from './table.ts'
 
 /** A node whose lease is alive. */
@@ -25,6 +26,8 @@ export interface PlanMember {
   /** Its share relative to the others'; 0 for none. If all have 0, all have the same. */
   readonly weight: number
   readonly draining: boolean
+  /** What it says that it has, a short while ago; nothing of what it did not say. */
+  readonly hosted: ReadonlyMap<PartitionId, Pick<HostedPartition, 'role' | 'appliedSeq'>>
   /** Partitions that it failed to open and that it is not to be given for now. */
   readonly avoid: ReadonlySet<PartitionId>
 }
@@ -43,7 +46,7 @@ export function plan(members: readonly PlanMember[], table: PlacementTable): rea
   if (takers.length === 0) return []
   const homeless = settle(members, takers, table)
   share(takers, table.entries.length)
-  return [...place(homeless, takers), ...balance(takers)]
+  return [...place(homeless, takers), ...balance(takers, table)]
 }
 
 /** A node that can be given partitions, as the plan goes on. */
@@ -122,10 +125,11 @@ function place(homeless: readonly Homeless[], takers: readonly Taker[]): PlanSte
 function preferred({ partition, entry, from }: Homeless, takers: readonly Taker[]): Taker | undefined {
   const able = takers.filter(({ member }) => !member.avoid.has(partition))
   const known = from === null && entry.moving !== null ? [entry.moving, ...entry.standbys] : entry.standbys
-  for (const ref of known) {
-    const taker = able.find(({ member }) => sameNode(member.ref, ref))
-    if (taker !== undefined) return taker
-  }
+  const applied = ({ member }: Taker) => member.hosted.get(partition)?.appliedSeq ?? 0
+  const standby = known
+    .flatMap((ref) => able.find(({ member }) => sameNode(member.ref, ref)) ?? [])
+    .toSorted((a, b) => applied(b) - applied(a))[0]
+  if (standby !== undefined) return standby
   return from === null ? able.find(({ member }) => member.ref.id === entry.owner?.id) : undefined
 }
 
@@ -140,17 +144,27 @@ function emptiest(takers: readonly Taker[], partition: PartitionId): Taker | und
 }
 
 /** N3: what is above one share goes where another is not reached. */
-function balance(takers: readonly Taker[]): PlanStep[] {
+function balance(takers: readonly Taker[], table: PlacementTable): PlanStep[] {
   const steps: PlanStep[] = []
-  for (const giver of takers) {
-    for (const partition of giver.own) {
-      if (giver.count <= giver.share) break
-      const taker = emptiest(takers, partition)
-      if (taker === undefined || taker.count >= taker.share) continue
-      giver.count--
-      taker.count++
-      steps.push({ kind: 'move', partition, from: giver.member.ref, to: taker.member.ref })
+  const moved = new Set<PartitionId>()
+  const give = (among: (partition: PartitionId) => readonly Taker[]) => {
+    for (const giver of takers) {
+      for (const partition of giver.own) {
+        if (giver.count <= giver.share) break
+        if (moved.has(partition)) continue
+        const taker = emptiest(among(partition), partition)
+        if (taker === undefined || taker.count >= taker.share) continue
+        giver.count--
+        taker.count++
+        moved.add(partition)
+        steps.push({ kind: 'move', partition, from: giver.member.ref, to: taker.member.ref })
+      }
     }
   }
+  give((partition) => {
+    const { standbys } = table.entries[partition]!
+    return takers.filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
+  })
+  give(() => takers)
   return steps
 }

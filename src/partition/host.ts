@@ -1,12 +1,13 @@
 /**
- * The effects of one partition on one node: what the states of actors/partition.ts do. Owns the replica, the ownership and the
- * requests that are held while there is none yet.
+ * The effects of one partition on one node: what the states of actors/partition.ts do. Owns the replica, as a standby's or as an owner's,
+ * the ownership, and the requests that are held while there is none yet.
  *
- * X1. One replica at a time; it is closed before another is opened.
+ * X1. One replica at a time; it is closed before another is opened. A standby's goes on as the owner's.
  * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6), with what is
  *     left of their patience. Where it does not come to that they are answered `moved`.
  * X3. A crash drops everything without a flush or a word.
  * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
+ * X5. A replica that has diverged is set aside and built anew. What a record says that it differs at for the second time is believed (L9).
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
@@ -18,6 +19,7 @@ import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
+import { isHoldfastError } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
 import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
@@ -26,10 +28,11 @@ import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
 import { NodeMemory } from './node-memory.ts'
 import { Owner, type Incoming } from './owner.ts'
-import type { Replica } from './replica.ts'
+import { Diverged, type Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
 import type { OpenTenant } from './tenant.ts'
-import { claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
+import { catchUp, tail } from './log-tail.ts'
+import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
 import { inDoubt, notExecuted, overloadedBy, stopped, type Bound } from './answers.ts'
 import type { Answer } from './turn.ts'
 import { sendPage } from './watch-pages.ts'
@@ -52,6 +55,8 @@ export interface HostOptions {
   readonly openTenant?: OpenTenant | undefined
   /** Whom to ask instead, as far as this node knows. */
   readonly knownOwner: () => { readonly owner: NodeId | null; readonly epoch: Epoch }
+  /** As a standby it is at the log's end, and follows it from now on. */
+  readonly onCaughtUp: () => void
   readonly onFenced: (by: LogPosition) => void
   readonly onBroken: (error: BrokenLog) => void
   readonly onStoreFailure: (error: unknown) => void
@@ -93,8 +98,14 @@ export class PartitionHost {
   #crashed = false
   /** Set once the partition has stopped. */
   #stopped: Answer | undefined
-  /** The last takeover, settled or not: nothing else touches the replica before it has let go. */
-  #taking: Promise<void> | undefined
+  /** The last takeover or standing by, settled or not: nothing else touches the replica before it has let go. */
+  #using: Promise<void> | undefined
+  /** What is taken in comes as it is stored: this replica has been at the log's end. */
+  #tailing = false
+  /** X5 */
+  readonly #believed = new Set<Seq>()
+  /** Why the replica is to be set aside. */
+  #damage = unreadable
   #leaving: Promise<void> = Promise.resolve()
 
   constructor(options: HostOptions) {
@@ -115,19 +126,44 @@ export class PartitionHost {
     }
   }
 
+  /** As a standby it has been at the log's end, and follows it. */
+  get tailing(): boolean {
+    return this.#tailing
+  }
+
   /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */
   takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
     this.#held ??= []
-    const taking = this.#takeOver(epoch, signal)
-    this.#taking = taking.then(
+    return this.#use(signal, (replica, options) => claim(replica, epoch, options))
+  }
+
+  /** Opens the store, replays, and follows the log until `signal` aborts. Throws as these do. */
+  standBy(signal: AbortSignal): Promise<void> {
+    const kept = this.#replica
+    return this.#use(signal, async (replica, options) => {
+      if (replica === kept) await checkReplica(replica, options)
+      await catchUp(replica, options)
+      this.#tailing = true
+      this.#options.onCaughtUp()
+      await tail(replica, options).finally(() => (this.#tailing = false))
+    })
+  }
+
+  /** X1 */
+  #use<T>(signal: AbortSignal, work: (replica: Replica, options: TakeoverOptions) => Promise<T>): Promise<T> {
+    const using = this.#withReplica(signal, work)
+    this.#using = using.then(
       () => {},
       () => {},
     )
-    return taking
+    return using
   }
 
-  async #takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
-    await this.#taking
+  async #withReplica<T>(
+    signal: AbortSignal,
+    work: (replica: Replica, options: TakeoverOptions) => Promise<T>,
+  ): Promise<T> {
+    await this.#using
     const { partition, generation, stores, clock, observer, node, settings } = this.#options
     const options: TakeoverOptions = {
       partition,
@@ -141,12 +177,19 @@ export class PartitionHost {
       leaseMs: settings.leaseMs,
       applyEveryMs: settings.applyEveryMs,
       cacheBytes: () => this.#memory.share('cacheBytes', settings.cacheBytes),
+      believed: this.#believed,
       onStoreFailure: this.#options.onStoreFailure,
     }
     this.#part ??= this.#memory.join()
-    this.#replica ??= await openReplica(options)
-    signal.throwIfAborted()
-    return claim(this.#replica, epoch, options)
+    try {
+      this.#replica ??= await openReplica(options)
+      signal.throwIfAborted()
+      return await work(this.#replica, options)
+    } catch (error) {
+      if (isHoldfastError(error, 'INTERNAL')) this.#damage = error.message
+      if (error instanceof Diverged) this.#believed.add(error.seq)
+      throw error
+    }
   }
 
   /** Begins to serve what was claimed, with what was held. */
@@ -273,15 +316,16 @@ export class PartitionHost {
 
   async #leave(why: Why): Promise<void> {
     await this.#leaving.catch(() => {})
-    await this.#taking
+    await this.#using
     const replica = this.#replica
     this.#replica = undefined
     this.#leaveMemory()
     await replica?.close({ flush: !this.#crashed && why !== 'damaged' })
     if (why !== 'damaged' || this.#crashed) return
     const { stores, observer, partition } = this.#options
-    const path = await stores.setAside(partition, damaged)
-    observer.emit({ type: 'store.set-aside', partition, reason: damaged, path })
+    const reason = this.#damage
+    this.#damage = unreadable
+    observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
   }
 
   #takeHeld(): readonly Held[] {
@@ -302,7 +346,7 @@ export class PartitionHost {
     this.#takeHeld()
     this.#owner?.end(inDoubt)
     this.#owner = undefined
-    await this.#taking
+    await this.#using
     const replica = this.#replica
     this.#replica = undefined
     this.#leaveMemory()
@@ -315,7 +359,7 @@ export class PartitionHost {
   }
 }
 
-const damaged = 'it could not be read'
+const unreadable = 'it could not be read'
 const pageNotOwned = encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again')
 const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')
 

@@ -5,7 +5,8 @@
  * M2. Position, state hash and data go to the store in one batch; the store is behind the log by what is staged, never torn.
  * M3. Of many records only the last value of each key is written ("apply behind the log"). What is staged is bounded: beyond
  *     `maxStaged` keys it is written at once, and while the store does not keep up `isBehind` says so.
- * M4. A state hash that differs from the record's is reported and not believed: mutations are the truth (L9).
+ * M4. A state hash that differs from the record's is told, and ends the replica (`Diverged`): it is to be built anew. Where the same record
+ *     differs after that, the writer was wrong: mutations are the truth, and the replica goes on with the record's hash (L9).
  * M5. Once a write to the store has failed nothing more is written: its position stays behind, and the replica says so.
  * M6. An actor that is loaded is read once, however many wait for it, and stays in memory until they have let go of it: two copies of
  *     one actor, or an old one after it was written, would lose a turn.
@@ -62,6 +63,8 @@ export interface ReplicaOptions {
   readonly cacheBytes: () => number
   /** Writes that wait for the store, at most (M3). Default 50,000. */
   readonly maxStaged?: number
+  /** Records that a replica was built anew for: now they are believed (M4). Default: none. */
+  readonly believed?: ReadonlySet<Seq>
   /** The store can no longer be read (`INTERNAL`) or written (M5). */
   readonly onStoreFailure: (error: unknown) => void
 }
@@ -82,6 +85,16 @@ export interface Expiring {
 }
 
 const nothingToRead = Promise.resolve()
+
+/** What the replica has become is not what the writer's was (M4). */
+export class Diverged extends HoldfastError {
+  readonly seq: Seq
+
+  constructor(partition: PartitionId, seq: Seq) {
+    super('INTERNAL', `partition ${partition} is another state here than its writer had after record ${seq}`)
+    this.seq = seq
+  }
+}
 
 export class Replica {
   readonly sessions = new Sessions()
@@ -105,6 +118,7 @@ export class Replica {
   /** Nothing expires before, ms of partition time. */
   #nextExpiry = 0
   #head = 0
+  #sawLastAtMs: number
   #timer: Timer | undefined
   #writing: Promise<void> | undefined
   #next: Promise<void> | undefined
@@ -114,6 +128,7 @@ export class Replica {
     this.#store = store
     this.#position = position
     this.#options = options
+    this.#sawLastAtMs = options.clock.monotonic()
     this.#maxStaged = options.maxStaged ?? defaultMaxStaged
     this.#cache = new ActorCache(options.cacheBytes)
   }
@@ -150,6 +165,11 @@ export class Replica {
 
   get stateHash(): Hash64 {
     return this.#stateHash
+  }
+
+  /** Not before this was the last valid record seen by this process, monotonic ms (O4). */
+  get sawLastAtMs(): number {
+    return this.#sawLastAtMs
   }
 
   /** Records that the log has and this replica has not yet. */
@@ -249,7 +269,7 @@ export class Replica {
     return ids.map((id) => this.#cache.get(id)!)
   }
 
-  /** Takes in a valid record that was read from the log. */
+  /** Takes in a valid record that was read from the log. Throws `Diverged` (M4). */
   async replay(record: LogRecord, position: LogPosition): Promise<void> {
     if (record.kind === 'commit') {
       const mutations = record.turns.flatMap((turn) => turn.mutations)
@@ -262,17 +282,26 @@ export class Replica {
       for (const actor of actors) actor.holds--
       this.applySessions(record)
     }
+    this.#sawLastAtMs = this.#options.clock.monotonic()
     this.advance(position)
-    if (!sameHash(this.#stateHash, hash64FromBytes(record.stateHash))) {
-      this.#options.observer.emit({
-        type: 'partition.hash-mismatch',
-        partition: position.partition,
-        seq: position.seq,
-        expected: hash64ToText(hash64FromBytes(record.stateHash)),
-        actual: hash64ToText(this.#stateHash),
-      })
-    }
+    const expected = hash64FromBytes(record.stateHash)
+    if (!sameHash(this.#stateHash, expected)) this.#differ(position, expected)
     if (this.#staged >= this.#maxStaged) await this.flush()
+  }
+
+  /** M4 */
+  #differ({ partition, seq }: LogPosition, expected: Hash64): void {
+    const rebuilt = this.#options.believed?.has(seq) ?? false
+    this.#options.observer.emit({
+      type: 'partition.hash-mismatch',
+      partition,
+      seq,
+      expected: hash64ToText(expected),
+      actual: hash64ToText(this.#stateHash),
+      rebuilt,
+    })
+    if (!rebuilt) throw new Diverged(partition, seq)
+    this.#stateHash = expected
   }
 
   /** Takes note of a void record (L3); `advance` past it is the caller's. */

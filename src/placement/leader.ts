@@ -3,9 +3,11 @@
  *
  * PL1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
  *     does not know yet that it was deposed can cost time, never data.
- * PL2. A move: note it in the table → have the owner hand off (2 s at most) → name the target at the next epoch. If the owner does not
- *     answer in time, the target is named all the same and fences it (O6). If it says that it cannot, the note is taken back.
- * PL3. A move that a former leader began and did not end is ended first, by naming its target or another live node at the next epoch.
+ * PL2. A move: note it in the table → wait until the target stands by and is level with the owner → have the owner hand off (2 s at most) →
+ *     name the target at the next epoch. If the owner does not answer in time, the target is named all the same and fences it (O6). If it
+ *     says that it cannot, or the target comes no further for `stallMs`, the note is taken back.
+ * PL3. A move that a former leader noted and did not end is gone on with, where both nodes live: each of its steps can be done again.
+ * PL7. Who was the owner and stays stands by, until the plan of standbys has another.
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  * PL5. What waits to be dealt with is bounded: one plan, however many ask for it, and so many reports; one more is dropped, and comes
  *     again, since nodes repeat them.
@@ -13,13 +15,16 @@
  *     could use up all there are.
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
+import { planStandbys } from '../core/standby-plan.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
 import type { NodeLease } from '../membership/lease.ts'
 import { refOf } from '../membership/lease.ts'
+import type { SeenMember } from '../membership/gossiper.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
+import type { HostedPartition } from '../core/membership.ts'
 import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask } from './ask.ts'
@@ -35,15 +40,25 @@ export interface LeaderOptions {
   readonly tables: TableKeeper
   /** Those whose lease is alive, as this node sees it. */
   readonly alive: () => readonly NodeLease[]
+  /** What they say of themselves, as far as this node has heard. */
+  readonly members: () => readonly SeenMember[]
+  /** Of each partition. Default 1. */
+  readonly standbys: number
+  /** Partitions that have one more for a while, because a better placed one is on its way, at most. Default 2. */
+  readonly maxExtraStandbys: number
   /** Default 200 ms. */
   readonly planEveryMs: number
   /** How long one step of a move may take. Default 2,000 ms. */
   readonly stepTimeoutMs: number
+  /** How long the target of a move may come no further before it is given up. Default 10,000 ms. */
+  readonly stallMs: number
   /** Moves under way at once, at most. Default 4. */
   readonly maxMoves: number
 }
 
 export const maxReports = 1_024
+/** Records that the target of a move may be behind, by what both said of themselves a short while ago. */
+const levelWithin = 1_000
 /** A table that was put back from a copy is behind its logs by less. */
 const farthestEpochs = 1_000_000
 
@@ -72,7 +87,7 @@ export class Leader {
   start(): void {
     const { transport, subjects } = this.#options
     this.#reports = transport.subscribe(subjects.placementReport, (message) => this.#onReport(message))
-    void this.#exclusively(() => this.#endFormerMoves()).then(() => this.#tick())
+    void this.#exclusively(() => this.#resumeMoves()).then(() => this.#tick())
   }
 
   stop(): void {
@@ -120,16 +135,44 @@ export class Leader {
     this.#avoided.forgetOld(nowMs)
     const members = alive().map((lease): PlanMember => {
       const { host, zone, weight, draining } = lease
-      return { ref: refOf(lease), host, zone, weight, draining, avoid: this.#avoided.of(lease, nowMs) }
+      const hosted = new Map(this.#saidBy(lease).map((one) => [one.partition, one]))
+      return { ref: refOf(lease), host, zone, weight, draining, hosted, avoid: this.#avoided.of(lease, nowMs) }
     })
     const steps = plan(members, table)
     await this.#assign(steps.filter((step) => step.kind === 'assign'))
-    for (const step of steps) {
-      if (step.kind === 'move' && this.#moving.size < this.#options.maxMoves && !this.#moving.has(step.partition)) {
-        this.#moving.add(step.partition)
-        void this.#move(step).finally(() => this.#moving.delete(step.partition))
-      }
+    for (const step of steps) if (step.kind === 'move') this.#begin(step.partition, () => this.#move(step))
+    await this.#appoint(members)
+  }
+
+  async #appoint(members: readonly PlanMember[]): Promise<void> {
+    const { tables, standbys, maxExtraStandbys: maxExtra, observer } = this.#options
+    const table = tables.table
+    if (table === undefined) return
+    const lists = new Map(planStandbys(members, table, { standbys, maxExtra }).map((step) => [step.partition, step]))
+    if (lists.size === 0) return
+    await this.#change((entry, p) => {
+      const step = lists.get(p as PartitionId)
+      return step === undefined || entry !== table.entries[p] ? entry : { ...entry, standbys: step.standbys }
+    })
+    for (const { partition, standbys: nodes } of lists.values()) {
+      observer.emit({ type: 'placement.standbys', partition, standbys: nodes.map(({ id }) => id) })
     }
+  }
+
+  /** One more move, if there may be one. */
+  #begin(partition: PartitionId, move: () => Promise<void>): void {
+    if (this.#moving.size >= this.#options.maxMoves || this.#moving.has(partition)) return
+    this.#moving.add(partition)
+    void move().finally(() => this.#moving.delete(partition))
+  }
+
+  #saidBy(node: NodeRef): readonly HostedPartition[] {
+    const seen = this.#options.members().find(({ member }) => sameNode(member, node))
+    return seen?.member.details.partitions ?? []
+  }
+
+  #lives(node: NodeRef | null): node is NodeRef {
+    return this.#options.alive().some((lease) => sameNode(lease, node))
   }
 
   async #assign(steps: readonly Extract<PlanStep, { kind: 'assign' }>[]): Promise<void> {
@@ -137,40 +180,79 @@ export class Leader {
     const targets = new Map(steps.map((step) => [step.partition as number, step.to]))
     await this.#change((entry, partition) => {
       const to = targets.get(partition)
-      return to === undefined ? entry : named(entry, to, nextEpoch(entry.epoch))
+      return to === undefined ? entry : this.#named(entry, to, nextEpoch(entry.epoch))
     })
   }
 
   /** PL2 */
   async #move({ partition, from, to }: Extract<PlanStep, { kind: 'move' }>): Promise<void> {
-    const { tables, transport, clock, subjects, stepTimeoutMs, observer } = this.#options
+    const { tables, observer } = this.#options
     const epoch = tables.table?.entries[partition]?.epoch
     if (epoch === undefined) return
-    const still = (entry: PlacementEntry) => entry.epoch === epoch && sameNode(entry.owner, from)
-    const only = (change: (entry: PlacementEntry) => PlacementEntry) =>
-      this.#exclusively(() => this.#change((entry, p) => (p === partition && still(entry) ? change(entry) : entry)))
-    await only((entry) => ({ ...entry, moving: to }))
-    if (this.#stopped || !sameNode(tables.table?.entries[partition]?.moving, to)) return
+    const move: Move = { partition, epoch, from, to }
+    await this.#changeMoved(move, (entry) => ({ ...entry, moving: to }))
+    if (!this.#isNoted(move)) return
     observer.emit({ type: 'placement.moving', partition, from: from.id, to: to.id })
-    const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
-    const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
-    if (this.#stopped) return
-    const refused = reply !== null && !isDone(reply)
-    if (refused) this.#avoided.add(to, partition, this.#options.clock.monotonic())
-    await only((entry) => (refused ? { ...entry, moving: null } : named(entry, to, nextEpoch(epoch))))
+    await this.#carryOut(move)
+  }
+
+  /** A move that is noted, to its end. */
+  async #carryOut(move: Move): Promise<void> {
+    const { transport, clock, subjects, stepTimeoutMs } = this.#options
+    const { partition, epoch, from, to } = move
+    const level = await this.#untilLevel(move)
+    if (!this.#isNoted(move)) return
+    let refused = !level
+    if (level) {
+      const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
+      const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
+      if (!this.#isNoted(move)) return
+      refused = reply !== null && !isDone(reply)
+    }
+    if (refused) this.#avoided.add(to, partition, clock.monotonic())
+    await this.#changeMoved(move, (entry) =>
+      refused ? { ...entry, moving: null } : this.#named(entry, to, nextEpoch(epoch)),
+    )
+  }
+
+  /** `false`: its target has come no further for too long, or is gone. */
+  async #untilLevel(move: Move): Promise<boolean> {
+    const { clock, planEveryMs, stallMs } = this.#options
+    const { partition, from, to } = move
+    const said = (node: NodeRef) => this.#saidBy(node).find((hosted) => hosted.partition === partition)
+    let [reached, reachedAtMs] = [0, clock.monotonic()]
+    while (this.#isNoted(move) && this.#lives(to)) {
+      const target = said(to)
+      const behind = (said(from)?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
+      if (target?.role === 'standby' && behind <= levelWithin) return true
+      const nowMs = clock.monotonic()
+      if (target !== undefined && target.appliedSeq > reached) [reached, reachedAtMs] = [target.appliedSeq, nowMs]
+      if (nowMs - reachedAtMs >= stallMs) return false
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, planEveryMs / 4))
+    }
+    return false
+  }
+
+  #isNoted({ partition, epoch, from, to }: Move): boolean {
+    const entry = this.#options.tables.table?.entries[partition]
+    return !this.#stopped && entry?.epoch === epoch && sameNode(entry.owner, from) && sameNode(entry.moving, to)
+  }
+
+  #changeMoved({ partition, epoch, from }: Move, change: (entry: PlacementEntry) => PlacementEntry): Promise<void> {
+    const still = (entry: PlacementEntry, p: number) =>
+      p === partition && entry.epoch === epoch && sameNode(entry.owner, from)
+    return this.#exclusively(() => this.#change((entry, p) => (still(entry, p) ? change(entry) : entry)))
   }
 
   /** PL3 */
-  async #endFormerMoves(): Promise<void> {
-    const { tables, alive } = this.#options
-    await tables.refresh()
-    const live = alive()
-    await this.#change((entry) => {
-      if (entry.moving === null) return entry
-      const to = [entry.moving, entry.owner].find(
-        (node) => node !== null && live.some((lease) => sameNode(lease, node)),
-      )
-      return to == null ? { ...entry, moving: null } : named(entry, to, nextEpoch(entry.epoch))
+  async #resumeMoves(): Promise<void> {
+    const { tables } = this.#options
+    const { entries } = await tables.refresh()
+    await this.#change((entry) => (entry.moving === null || this.#lives(entry.moving) ? entry : unmoved(entry)))
+    entries.forEach(({ epoch, owner: from, moving: to }, p) => {
+      const partition = p as PartitionId
+      if (!this.#lives(from) || !this.#lives(to)) return
+      this.#begin(partition, () => this.#carryOut({ partition, epoch, from, to }))
     })
   }
 
@@ -190,13 +272,25 @@ export class Leader {
       const about = (entry: PlacementEntry, p: number) =>
         p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch && epoch - entry.epoch <= farthestEpochs
       if (report.op === 'epoch-spent') {
-        await this.#change((entry, p) => (about(entry, p) ? named(entry, node, nextEpoch(epoch)) : entry))
+        await this.#change((entry, p) => (about(entry, p) ? this.#named(entry, node, nextEpoch(epoch)) : entry))
         return
       }
       this.#avoided.add(node, partition, this.#options.clock.monotonic())
-      await this.#change((entry, p) => (about(entry, p) ? { ...entry, owner: null, moving: null } : entry))
+      await this.#change((entry, p) => {
+        if (about(entry, p)) return { ...entry, owner: null, moving: null }
+        return p === partition ? without(entry, node) : entry
+      })
       await this.#plan()
     }).finally(() => this.#reporting--)
+  }
+
+  /** PL7 */
+  #named(entry: PlacementEntry, owner: NodeRef, epoch: Epoch): PlacementEntry {
+    const former = entry.owner
+    const rest = entry.standbys.filter((ref) => !sameNode(ref, owner))
+    const stays = this.#options.standbys > 0 && !sameNode(former, owner) && this.#lives(former)
+    const standbys = stays ? [...rest.filter((ref) => !sameNode(ref, former)), former] : rest
+    return { epoch, owner, standbys, moving: null }
   }
 
   /** One CAS of the table, and the news of it to clients. A conflict changes nothing: the next plan begins from what is there. */
@@ -218,9 +312,19 @@ export class Leader {
   }
 }
 
-const named = (entry: PlacementEntry, owner: NodeRef, epoch: Epoch): PlacementEntry => ({
-  ...entry,
-  owner,
-  epoch,
-  moving: null,
-})
+/** A partition that goes from one live node to another, as the table's entry of that epoch says. */
+interface Move {
+  readonly partition: PartitionId
+  readonly epoch: Epoch
+  readonly from: NodeRef
+  readonly to: NodeRef
+}
+
+const unmoved = (entry: PlacementEntry): PlacementEntry => ({ ...entry, moving: null })
+
+/** It neither stands by nor is moved to. */
+function without(entry: PlacementEntry, node: NodeRef): PlacementEntry {
+  const standbys = entry.standbys.filter((ref) => !sameNode(ref, node))
+  const moving = sameNode(entry.moving, node) ? null : entry.moving
+  return standbys.length === entry.standbys.length && moving === entry.moving ? entry : { ...entry, standbys, moving }
+}

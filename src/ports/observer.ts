@@ -29,6 +29,7 @@ export type HoldfastEvent =
       readonly owner: NodeId
       readonly epoch: Epoch
     }
+  | { readonly type: 'placement.standbys'; readonly partition: PartitionId; readonly standbys: readonly NodeId[] }
   | { readonly type: 'placement.moving'; readonly partition: PartitionId; readonly from: NodeId; readonly to: NodeId }
   // partitions
   | {
@@ -40,6 +41,8 @@ export type HoldfastEvent =
       readonly bytes: number
     }
   | { readonly type: 'partition.claimed'; readonly partition: PartitionId; readonly epoch: Epoch; readonly seq: Seq }
+  /** As a standby it has been at the log's end, and follows it. */
+  | { readonly type: 'partition.standing-by'; readonly partition: PartitionId; readonly seq: Seq }
   | { readonly type: 'partition.serving'; readonly partition: PartitionId; readonly epoch: Epoch }
   | { readonly type: 'partition.handed-off'; readonly partition: PartitionId; readonly epoch: Epoch }
   | { readonly type: 'partition.fenced'; readonly partition: PartitionId; readonly epoch: Epoch; readonly by: Epoch }
@@ -58,6 +61,8 @@ export type HoldfastEvent =
       readonly seq: Seq
       readonly expected: string
       readonly actual: string
+      /** The same after the store was built anew: it was the writer's hash that was wrong. */
+      readonly rebuilt: boolean
     }
   | { readonly type: 'store.failed'; readonly partition: PartitionId; readonly reason: string }
   | {

@@ -8,7 +8,16 @@ const ref = (id: string, life = 'a'): NodeRef => ({ id: id as NodeId, incarnatio
 
 const member = (id: string, options: Partial<PlanMember> & { readonly life?: string } = {}): PlanMember => {
   const { life, ...rest } = options
-  return { ref: ref(id, life), host: id, zone: 'z', weight: 1, draining: false, avoid: new Set(), ...rest }
+  return {
+    ref: ref(id, life),
+    host: id,
+    zone: 'z',
+    weight: 1,
+    draining: false,
+    avoid: new Set(),
+    hosted: new Map(),
+    ...rest,
+  }
 }
 
 const members = (count: number, from = 0) => Array.from({ length: count }, (_, i) => member(`n${i + from}`))

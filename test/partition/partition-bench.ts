@@ -51,7 +51,7 @@ export class PartitionNode {
   }
 
   want(at: number | null): void {
-    this.partition.want(at as Epoch | null)
+    this.partition.want(at === null ? null : { role: 'owner', epoch: at as Epoch })
   }
 
   ask(name: string, input: unknown = null, options: AskOptions = {}): Asked {

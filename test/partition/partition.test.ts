@@ -166,7 +166,7 @@ describe('a partition that is handed off', () => {
     expect(await n2.call('read')).toBe(6)
   })
 
-  it('is not, where it is not served here, or is handed off already', async () => {
+  it('is not, where it is not served here or is being handed off; and says so again where it is done', async () => {
     const world = new PartitionWorld('no hand-off')
     const n1 = new PartitionNode(world, 'n1')
     expect(await n1.partition.handOff('n2' as NodeId)).toBe(false)
@@ -178,6 +178,7 @@ describe('a partition that is handed off', () => {
     const first = n1.partition.handOff('n2' as NodeId)
     expect(await world.settle(n1.partition.handOff('n2' as NodeId))).toBe(false)
     expect(await world.settle(first)).toBe(true)
+    expect(await n1.partition.handOff('n2' as NodeId)).toBe(true)
   })
 
   it('is not, where it is no longer wanted meanwhile', async () => {
@@ -327,11 +328,13 @@ describe('the end of a node', () => {
   })
 
   it('closes it in every state, whatever comes after', async () => {
-    for (const when of ['unowned', 'taking', 'waiting', 'serving', 'leaving', 'stopped'] as const) {
+    for (const when of ['unowned', 'standing by', 'taking', 'waiting', 'serving', 'leaving', 'stopped'] as const) {
       const world = new PartitionWorld(`close ${when}`)
       new LogWriter(world).claim('old')
       const n1 = new PartitionNode(world, 'n1')
-      if (when !== 'unowned') n1.want(2)
+      if (when === 'standing by') n1.partition.want({ role: 'standby' })
+      else if (when !== 'unowned') n1.want(2)
+      if (when === 'standing by') await n1.until('standby')
       if (when === 'waiting') await world.clock.advance(100)
       if (when === 'serving' || when === 'leaving' || when === 'stopped') await n1.until('owner')
       if (when === 'leaving') n1.want(null)
@@ -344,7 +347,7 @@ describe('the end of a node', () => {
       n1.want(9)
       n1.partition.reconnected()
       expect(['moved', 'RETRY']).toContain(said(n1.ask('add', 1)))
-      expect(await n1.partition.handOff('n2' as NodeId)).toBe(when === 'stopped')
+      expect(await n1.partition.handOff('n2' as NodeId)).toBe(when === 'stopped' || when === 'serving')
       await world.clock.advance(5_000)
       await world.settle(n1.partition.close(100))
       // Nothing holds the store any more.

@@ -4,7 +4,7 @@ import { hash64ToText } from '../../src/core/hashing.ts'
 import type { CachedActor } from '../../src/partition/actor-cache.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { maxVoids, Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
-import { catchUp } from '../../src/partition/takeover.ts'
+import { catchUp } from '../../src/partition/log-tail.ts'
 import type { Store, ViewRange } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { rev, sessionId, seq } from '../../src/protocol/ids.ts'
@@ -56,15 +56,23 @@ describe('a replica that reads the log (M1, M4)', () => {
     expect(node.events.of('partition.hash-mismatch')).toEqual([])
   })
 
-  it('reports a state hash that is not the one of the record, once for each, and goes on (L9)', async () => {
+  it('tells of a state hash that is not the one of the record, and ends there; built anew it believes the record (M4, L9)', async () => {
     const world = new PartitionWorld('mismatch')
     const writer = new LogWriter(world).claim('old')
     writer.stateHash = { hi: 1, lo: 2 }
     writer.commit([{ key: 'a', state: 1 }])
     const node = world.start('n1')
-    const replica = await replayed(world, node)
-    expect(node.events.of('partition.hash-mismatch')).toMatchObject([{ partition: 0, seq: 3 }])
-    expect(await look(world, replica, 'a')).toEqual([{ rev: 1, state: 1 }])
+    const first = await world.openReplica(node)
+    const ended = world.settle(catchUp(first, world.takeover(node)))
+    await expect(ended).rejects.toMatchObject({ name: 'HoldfastError', code: 'INTERNAL', seq: 3 })
+    expect(node.events.of('partition.hash-mismatch')).toMatchObject([{ partition: 0, seq: 3, rebuilt: false }])
+    await world.settle(first.close({ flush: false }))
+
+    const again = await world.openReplica(node, { believed: new Set([seq(3)]) })
+    await world.settle(catchUp(again, world.takeover(node)))
+    expect(node.events.of('partition.hash-mismatch').slice(1)).toMatchObject([{ seq: 3, rebuilt: true }])
+    expect(again.stateHash).toEqual(writer.stateHash)
+    expect(await look(world, again, 'a')).toEqual([{ rev: 1, state: 1 }])
   })
 })
 

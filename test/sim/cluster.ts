@@ -1,7 +1,7 @@
 /**
  * A whole cluster in one process: the modules that ship, on the in-memory adapters, under a virtual clock and a seed.
  */
-import { createNodeActor, type Node, type NodeOptions, type NodeSettings } from '../../actors/node.ts'
+import { createNodeActor, type Node, type NodeOptions, type NodeSettingsInput } from '../../actors/node.ts'
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { Session } from '../../src/client/session.ts'
@@ -22,7 +22,7 @@ export interface SimOptions {
   readonly seed: number
   readonly partitions?: number
   readonly definitions: readonly ActorDefinition[]
-  readonly settings?: Partial<NodeSettings>
+  readonly settings?: NodeSettingsInput
 }
 
 export interface SimEvent {

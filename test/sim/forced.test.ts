@@ -20,9 +20,9 @@ afterEach(async () => {
 
 async function clusterOf(
   names: readonly string[],
-  seed = 1,
+  { seed = 1, standbys = 1 } = {},
 ): Promise<{ cluster: SimCluster; owner: string; session: Session }> {
-  const settings = { partition: { groupBytes: 1, appendWindow: 4 } }
+  const settings = { partition: { groupBytes: 1, appendWindow: 4 }, placement: { standbys } }
   const cluster = new SimCluster({ seed, partitions: 1, definitions: [Ledger], settings })
   clusters.push(cluster)
   for (const name of names) {
@@ -59,7 +59,8 @@ const heard = (cluster: SimCluster, type: string, node?: string) =>
   cluster.events.filter(({ event, node: by }) => event.type === type && (node === undefined || node === by)).length
 
 it('L3: what a frozen owner had in flight is accepted behind the claim of another, and void', async () => {
-  const { cluster, owner, session } = await clusterOf(['a', 'b'])
+  // A standby would serve before they arrive.
+  const { cluster, owner, session } = await clusterOf(['a', 'b'], { standbys: 0 })
   const { process } = cluster.nodes.get(owner)!
   expect(await cluster.clock.settle(append(session, 'first'), 5_000)).toBe(1)
 

@@ -29,11 +29,12 @@ export class FrameReading implements Reading<LogEntry> {
         continue
       }
       this.#frames ??= file.read(this.#next, file.last)
-      const { done, value } = await this.#frames.next()
+      const step = await this.#frames.next()
       if (this.#closed) break
-      if (done !== true) {
-        this.#next = value.seq + 1
-        return { seq: seq(value.seq), record: value.body }
+      if (step.done !== true) {
+        const { seq: at, body } = step.value
+        this.#next = at + 1
+        return { seq: seq(at), record: body }
       }
       this.#frames = undefined
     }

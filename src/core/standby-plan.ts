@@ -1,0 +1,125 @@
+/**
+ * Who stands by for which partition: members and table in, other lists of standbys out. Planned again and again, as the planner of owners is;
+ * once a plan is carried out and all have caught up, the next one is empty.
+ *
+ * B1. A partition has so many standbys as are wanted, or as many as there are other nodes. Nodes that are gone, that own the partition
+ *     or that are to be avoided for it are none; nobody of weight 0 or who drains becomes one.
+ * B2. A standby is as far from the owner and from other standbys as can be had: in another zone, else on another host, else where it is.
+ *     Among equals the node with the fewest replicas for its weight.
+ * B3. One that is better placed comes first, and the other goes when it has caught up: never is there less than there was. So a partition has
+ *     one more than wanted for a while. At most `maxExtra` partitions have that at a time, for it costs a replay.
+ * B4. Nodes of equal weight have about equally many replicas: a standby moves where that takes two off the difference.
+ */
+import { sameNode, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+import type { PlanMember } from './planner.ts'
+import type { PlacementTable } from './table.ts'
+
+export interface StandbyPlanOptions {
+  /** Standbys of each partition that are wanted. */
+  readonly standbys: number
+  /** B3 */
+  readonly maxExtra: number
+}
+
+export interface StandbyStep {
+  readonly partition: PartitionId
+  readonly standbys: readonly NodeRef[]
+}
+
+export function planStandbys(
+  members: readonly PlanMember[],
+  table: PlacementTable,
+  { standbys: wanted, maxExtra }: StandbyPlanOptions,
+): readonly StandbyStep[] {
+  const nodes = members.toSorted((a, b) => (a.ref.id < b.ref.id ? -1 : 1))
+  const replicas = replicasOf(nodes, table)
+  const load = (node: PlanMember) => (replicas.get(node) ?? 0) / node.weight
+  const memberOf = (ref: NodeRef | null) => nodes.find((node) => sameNode(node.ref, ref))
+  const steps: StandbyStep[] = []
+  let extras = table.entries.filter(({ standbys }) => standbys.length > wanted).length
+
+  table.entries.forEach((entry, p) => {
+    const partition = p as PartitionId
+    // Without an owner there is nothing to keep a distance from, nor anything to follow: first it gets one.
+    const owner = memberOf(entry.owner)
+    if (owner === undefined) return
+    const able = (node: PlanMember) => node !== owner && !node.avoid.has(partition)
+    const list = entry.standbys.map(memberOf).filter((node) => node !== undefined && able(node)) as PlanMember[]
+    const free = nodes.filter((node) => able(node) && !node.draining && node.weight > 0 && !list.includes(node))
+    const add = (node: PlanMember) => {
+      free.splice(free.indexOf(node), 1)
+      list.push(node)
+      replicas.set(node, (replicas.get(node) ?? 0) + 1)
+    }
+    const drop = (node: PlanMember) => {
+      list.splice(list.indexOf(node), 1)
+      replicas.set(node, (replicas.get(node) ?? 0) - 1)
+    }
+    const farthest = (others: readonly PlanMember[]) =>
+      free.toSorted((a, b) => nearness(a, others) - nearness(b, others) || load(a) - load(b))[0]
+
+    while (list.length < wanted) {
+      const node = farthest([owner, ...list])
+      if (node === undefined) break
+      add(node)
+    }
+    while (list.length > wanted) {
+      const worst = worstOf(list, owner, load)
+      if (list.some((node) => node !== worst && node.hosted.get(partition)?.role !== 'standby')) break
+      drop(worst)
+    }
+    if (wanted > 0 && list.length === wanted && extras < maxExtra) {
+      const worst = worstOf(list, owner, load)
+      const others = [owner, ...list.filter((node) => node !== worst)]
+      const better = farthest(others)
+      if (better !== undefined && isBetter(better, worst, others, load)) {
+        add(better)
+        extras++
+      }
+    }
+    const standbys = list.map(({ ref }) => ref)
+    if (!isSame(standbys, entry.standbys)) steps.push({ partition, standbys })
+  })
+  return steps
+}
+
+/** How many partitions each node has, as owner or standby. */
+function replicasOf(nodes: readonly PlanMember[], table: PlacementTable): Map<PlanMember, number> {
+  const counts = new Map<PlanMember, number>()
+  for (const { owner, standbys } of table.entries) {
+    for (const ref of [owner, ...standbys]) {
+      const node = nodes.find((one) => sameNode(one.ref, ref))
+      if (node !== undefined) counts.set(node, (counts.get(node) ?? 0) + 1)
+    }
+  }
+  return counts
+}
+
+/** What fails together with it, of those: 2 for each on its host, 1 for each in its zone. A draining node is nearer than any. */
+function nearness(node: PlanMember, others: readonly PlanMember[]): number {
+  const shared = others.reduce((sum, { host, zone }) => sum + (host === node.host ? 2 : zone === node.zone ? 1 : 0), 0)
+  return shared + (node.draining ? draining : 0)
+}
+
+const draining = 1_000
+
+/** Whom to do without: the one that is nearest to the rest, then the one that has most to do. */
+function worstOf(list: readonly PlanMember[], owner: PlanMember, load: (node: PlanMember) => number): PlanMember {
+  const near = (node: PlanMember) => nearness(node, [owner, ...list.filter((other) => other !== node)])
+  return list.toSorted((a, b) => near(b) - near(a) || load(b) - load(a))[0]!
+}
+
+/** B2, B4: worth a replay. */
+function isBetter(
+  node: PlanMember,
+  worst: PlanMember,
+  others: readonly PlanMember[],
+  load: (node: PlanMember) => number,
+): boolean {
+  const [near, far] = [nearness(worst, others), nearness(node, others)]
+  if (near !== far) return far < near
+  return load(worst) - 1 / worst.weight >= load(node) + 1 / node.weight
+}
+
+const isSame = (one: readonly NodeRef[], other: readonly NodeRef[]) =>
+  one.length === other.length && one.every((ref, i) => sameNode(ref, other[i]!))

@@ -1,0 +1,112 @@
+/**
+ * What brings a replica forward: the log's records, judged one by one.
+ *
+ * T1. `catchUp` reads exactly to the end that the log's leader names, and finds fault with what is not there (L4).
+ * T2. `tail` goes on with what is stored later, as a replica of the log has it. What it cannot take in it does not judge: it ends with
+ *     `RETRY`, and the leader is asked (T1).
+ * T3. Whatever ends it, the replica stands right behind the last record that was taken in whole.
+ */
+import { BrokenLog, judge } from '../core/log.ts'
+import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
+import { nextSeq, type Generation, type PartitionId, type Seq } from '../protocol/ids.ts'
+import type { Replica } from './replica.ts'
+
+export interface TailOptions {
+  readonly partition: PartitionId
+  readonly generation: Generation
+  readonly log: PartitionLog
+  readonly clock: Clock
+  readonly observer: Observer
+  /** Aborts it between two steps. */
+  readonly signal: AbortSignal
+}
+
+/** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `RETRY`, and `Diverged` (M4 of the replica). */
+export async function catchUp(replica: Replica, options: TailOptions): Promise<void> {
+  const { partition, log, observer, signal } = options
+  const from = nextSeq(replica.position.seq)
+  const { last } = await logInfo(options)
+  replica.noteHead(last)
+  let records = 0
+  let bytes = 0
+  if (last < replica.position.seq)
+    throw new BrokenLog(partition, `it ends at ${last}, though ${replica.position.seq} was read`)
+  if (last >= from) {
+    for await (const entry of readLog(partition, log, from, last)) {
+      signal.throwIfAborted()
+      const fault = await takeIn(replica, entry, options)
+      if (fault !== undefined) throw new BrokenLog(partition, fault)
+      records++
+      bytes += entry.record.length
+    }
+    if (replica.position.seq !== last)
+      throw new BrokenLog(partition, `it has no record ${nextSeq(replica.position.seq)}`)
+  }
+  observer.emit({ type: 'partition.replayed', partition, from, to: last, records, bytes })
+}
+
+/** Takes in what comes (T2), until `signal` aborts. Throws as `catchUp` does, but never `BrokenLog`. */
+export async function tail(replica: Replica, options: TailOptions): Promise<void> {
+  const { log, signal } = options
+  const reading = log.follow(nextSeq(replica.position.seq))
+  const stop = () => reading.close()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    for (;;) {
+      const entry = await reading.next()
+      if (entry === undefined || signal.aborted) return
+      const fault = await takeIn(replica, entry, options)
+      if (fault !== undefined) throw new HoldfastError('RETRY', `${fault}: the log's leader has to be asked`)
+    }
+  } finally {
+    signal.removeEventListener('abort', stop)
+    reading.close()
+  }
+}
+
+/** What is wrong with the entry, if it cannot be the next one. */
+async function takeIn(replica: Replica, { seq, record }: LogEntry, options: TailOptions): Promise<string | undefined> {
+  const verdict = judge(replica.position, seq, record)
+  if (verdict.kind === 'broken') return verdict.reason
+  if (verdict.kind === 'valid') await replica.replay(verdict.record, verdict.position)
+  else {
+    replica.noteVoid(seq)
+    replica.advance(verdict.position)
+    options.observer.emit({ type: 'partition.void-record', partition: options.partition, seq })
+  }
+  return undefined
+}
+
+/** Of the log, which must be there and of the generation that the registry names (L1). Throws `BrokenLog`. */
+export async function logInfo({ partition, generation, log }: TailOptions): Promise<LogInfo> {
+  const info = await log.info().catch((error: unknown) => {
+    throw brokenBy(error, partition)
+  })
+  if (info === null) throw new BrokenLog(partition, 'it is gone')
+  if (info.generation !== generation) {
+    throw new BrokenLog(partition, `it is of generation ${info.generation}, though the registry names ${generation}`)
+  }
+  return info
+}
+
+export async function* readLog(
+  partition: PartitionId,
+  log: PartitionLog,
+  from: Seq,
+  to: Seq,
+): AsyncGenerator<LogEntry> {
+  try {
+    yield* log.read(from, to)
+  } catch (error) {
+    throw brokenBy(error, partition)
+  }
+}
+
+/** A log that is damaged, or set up to lose records (L7), is no reason to touch a store: that may be the only good copy (L1). */
+const brokenBy = (error: unknown, partition: PartitionId): unknown =>
+  isHoldfastError(error, 'INTERNAL') || isHoldfastError(error, 'INVALID')
+    ? new BrokenLog(partition, error.message)
+    : error
