@@ -122,4 +122,4 @@ function isBetter(
 }
 
 const isSame = (one: readonly NodeRef[], other: readonly NodeRef[]) =>
-  one.length === other.length && one.every((ref, i) => sameNode(ref, other[i]!))
+  one.length === other.length && one.every((ref, i) => sameNode(ref, other[i]))
