@@ -98,9 +98,16 @@ export function createMembership(options: MembershipOptions): Membership {
     observer,
     // Whoever is declared dead had two renewals' time with a registry that answered (O5): else the declaration, on its way while
     // the registry hangs, could overtake renewals that hang with it.
-    settings: { termMs: leaseTermMs, stallMs: renewEveryMs, answerMs: leaseTermMs - 2 * renewEveryMs },
+    settings: {
+      termMs: leaseTermMs,
+      quietMs: 1.5 * renewEveryMs,
+      absentMs: renewEveryMs / 5,
+      stallMs: renewEveryMs,
+      answerMs: leaseTermMs - 2 * renewEveryMs,
+    },
     pollEveryMs: renewEveryMs,
     judgeEveryMs: renewEveryMs / 5,
+    isAbsent: (id) => gossiper?.isAbsent(id) ?? Promise.resolve(false),
     mayDeclare: options.mayDeclare,
     onChange: options.onChange,
   })

@@ -10,6 +10,9 @@
  *     silence all leases run anew from its first answer, because nobody could renew meanwhile.
  * LW5. If more than half of the leases have expired together, the observer waits one more term before it believes it: more likely
  *     than the death of most is a cause that they share. The observer's own lease is one of the leases.
+ * LW6. A node without a connection cannot renew, and is not waited for to the end of its term: it has expired when it renewed nothing for
+ *     `quietMs`, and was found to be absent twice since, `absentMs` apart. A node that is slow or stopped has its connection, and its whole
+ *     term. Not after an interruption of the observer's own (LW3): what cut it off may have cut off others; for a term it waits for theirs.
  *
  * Pure: `now` is monotonic, in ms. The caller judges on a tick, several times in a term.
  */
@@ -17,6 +20,10 @@
 export interface LeaseSettings {
   /** A lease that is not renewed for this long has expired. At least two intervals of renewal and `answerMs`. */
   readonly termMs: number
+  /** A lease that is not renewed for this long may be of a node without a connection (LW6). More than an interval of renewal. */
+  readonly quietMs: number
+  /** Least time between the two times that it is found so. */
+  readonly absentMs: number
   /** Longest time between two judgements that is no stall of the observer. */
   readonly stallMs: number
   /** Longest time without an answer in which the registry is not away. */
@@ -31,11 +38,15 @@ export interface LeaseWatch {
   readonly answeredAt: number | undefined
   /** Since when most have expired together (LW5). */
   readonly massSince: number | undefined
+  /** Since when nothing was missed (LW3). */
+  readonly steadySince: number | undefined
 }
 
 interface Observation {
   readonly revision: number
   readonly since: number
+  /** Of this revision's node: when it was first found to be absent, and last. */
+  readonly absent?: { readonly first: number; readonly last: number }
 }
 
 /** A lease to be marked dead, if its revision is still this one. */
@@ -49,6 +60,7 @@ export const beginLeaseWatch: LeaseWatch = {
   judgedAt: undefined,
   answeredAt: undefined,
   massSince: undefined,
+  steadySince: undefined,
 }
 
 /** A lease was read, or seen in a watch. An older revision than the known one is old news and changes nothing. */
@@ -76,6 +88,22 @@ export function registryAnswered(watch: LeaseWatch, now: number, settings: Lease
 /** The watch failed or was opened anew (LW3). */
 export const watchRestarted = (watch: LeaseWatch, now: number): LeaseWatch => restarted(watch, now)
 
+/** Leases whose nodes should be asked after now (LW6). */
+export function quietLeases(watch: LeaseWatch, now: number, settings: LeaseSettings): readonly Verdict[] {
+  if (watch.steadySince === undefined || now - watch.steadySince < settings.termMs) return []
+  return [...watch.observed]
+    .filter(([, { since }]) => now - since >= settings.quietMs)
+    .map(([key, { revision }]) => ({ key, revision }))
+}
+
+/** A node that was asked after has no connection. Of another revision than the known one it is old news. */
+export function foundAbsent(watch: LeaseWatch, { key, revision }: Verdict, now: number): LeaseWatch {
+  const known = watch.observed.get(key)
+  if (known === undefined || known.revision !== revision) return watch
+  const absent = { first: known.absent?.first ?? now, last: now }
+  return { ...watch, observed: new Map(watch.observed).set(key, { ...known, absent }) }
+}
+
 /** The leases that are to be marked dead now. The same ones come again until they are observed anew or dropped. */
 export function judgeLeases(
   watch: LeaseWatch,
@@ -87,7 +115,9 @@ export function judgeLeases(
   if (judgedAt !== undefined && now - judgedAt > settings.stallMs) return [restarted(judged, now), []]
   if (answeredAt === undefined || now - answeredAt > settings.answerMs) return [judged, []]
   const expired = [...watch.observed]
-    .filter(([, { since }]) => now - since >= settings.termMs)
+    .filter(([, { since, absent }]) => {
+      return now - since >= settings.termMs || (absent !== undefined && absent.last - absent.first >= settings.absentMs)
+    })
     .map(([key, { revision }]) => ({ key, revision }))
   if (expired.length * 2 <= watch.observed.size) return [{ ...judged, massSince: undefined }, expired]
   const massSince = watch.massSince ?? now
@@ -96,5 +126,5 @@ export function judgeLeases(
 
 function restarted(watch: LeaseWatch, now: number): LeaseWatch {
   const observed = new Map([...watch.observed].map(([key, { revision }]) => [key, { revision, since: now }]))
-  return { ...watch, observed, massSince: undefined }
+  return { ...watch, observed, massSince: undefined, steadySince: now }
 }

@@ -54,6 +54,9 @@ export interface GossipSettings {
 
 export const defaultGossipSettings: GossipSettings = { tickMs: 200, fanout: 2, forgetAfterMs: 60_000 }
 
+/** The server says at once that nobody listens; after so long it will not say so, ms. */
+const absenceMs = 500
+
 /** A member as this node sees it. */
 export interface SeenMember {
   readonly member: Member
@@ -99,6 +102,24 @@ export class Gossiper {
     return [...this.#membership.members.values()].map(({ member }) => {
       const value = member.id === this.#options.self.id ? 0 : this.#phi(member.id, nowMs)
       return { member, phi: value, suspected: value >= suspectPhi }
+    })
+  }
+
+  /** Whether a node has no connection, as far as the server knows: nobody listens where it would. Rejects never. */
+  isAbsent(id: NodeId): Promise<boolean> {
+    const { transport, clock, subjects, self } = this.#options
+    return new Promise((resolve) => {
+      const inbox = transport.inbox()
+      const settle = (absent: boolean) => {
+        clock.clearTimeout(timer)
+        subscription.close()
+        resolve(absent)
+      }
+      const subscription = transport.subscribe(inbox, ({ noResponders }) => settle(noResponders))
+      // A node that is there answers where it always does.
+      const timer = clock.setTimeout(() => settle(false), absenceMs)
+      const digest = encodeGossip({ kind: 'digest', from: self.id, digest: [] }, transport.maxPayload)
+      transport.publish(subjects.gossip(id), digest, { reply: inbox })
     })
   }
 

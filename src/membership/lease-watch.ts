@@ -2,6 +2,8 @@
  * What this node sees of all leases, and the deaths that it declares. The judgement is core/leases.ts; a death is a CAS on the lease
  * against the revision that was judged, so that a node that has renewed meanwhile lives (O5).
  *
+ * After a node that is quiet it asks, so that one without a connection need not be waited for (LW6).
+ *
  * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts. A value that is
  * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others.
  *
@@ -11,8 +13,10 @@
 import {
   beginLeaseWatch,
   dropLease,
+  foundAbsent,
   judgeLeases,
   observeLease,
+  quietLeases,
   registryAnswered,
   watchRestarted,
   type LeaseSettings,
@@ -41,6 +45,8 @@ export interface LeaseWatchOptions {
   readonly pollEveryMs: number
   /** Between two judgements, ms. */
   readonly judgeEveryMs: number
+  /** `true`: the node has no connection. Rejects never. */
+  readonly isAbsent: (id: NodeId) => Promise<boolean>
   /** Whose death this node may declare now. Not everybody declares everybody dead: the leader does, and who sees the leader go. */
   readonly mayDeclare: (lease: NodeLease) => boolean
   /** A lease is new, gone, or says something else than before but its renewal. */
@@ -65,6 +71,8 @@ export class LeaseWatch {
   #subscriptions: Subscription[] = []
   #timers: (Timer | undefined)[] = []
   #declaring = false
+  /** Those that are being asked after. */
+  readonly #asking = new Set<string>()
   #stopped = false
 
   constructor(options: LeaseWatchOptions) {
@@ -134,6 +142,7 @@ export class LeaseWatch {
     const { clock, settings } = this.#options
     const [observations, verdicts] = judgeLeases(this.#observations, clock.monotonic(), settings)
     this.#observations = observations
+    for (const quiet of quietLeases(observations, clock.monotonic(), settings)) void this.#askAfter(quiet)
     if (this.#declaring) return
     this.#declaring = true
     try {
@@ -142,6 +151,17 @@ export class LeaseWatch {
     } finally {
       this.#declaring = false
     }
+  }
+
+  /** LW6. Rejects never. */
+  async #askAfter(quiet: Verdict): Promise<void> {
+    const { self, mayDeclare, isAbsent, clock } = this.#options
+    const lease = this.#leases.get(quiet.key)?.lease
+    if (lease === undefined || lease.id === self || !mayDeclare(lease) || this.#asking.has(quiet.key)) return
+    this.#asking.add(quiet.key)
+    const absent = await isAbsent(lease.id)
+    this.#asking.delete(quiet.key)
+    if (absent) this.#observations = foundAbsent(this.#observations, quiet, clock.monotonic())
   }
 
   /** One at a time: there is no hurry. */

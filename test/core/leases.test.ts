@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest'
 import {
   beginLeaseWatch,
   dropLease,
+  foundAbsent,
   judgeLeases,
   observeLease,
+  quietLeases,
   registryAnswered,
   watchRestarted,
   type LeaseSettings,
@@ -12,7 +14,7 @@ import {
   type Verdict,
 } from '../../src/core/leases.ts'
 
-const settings: LeaseSettings = { termMs: 1_000, stallMs: 300, answerMs: 400 }
+const settings: LeaseSettings = { termMs: 1_000, quietMs: 400, absentMs: 100, stallMs: 300, answerMs: 400 }
 
 /** An observer on a clock, with a lease of its own that it renews while the registry is there. */
 class Observer {
@@ -239,5 +241,78 @@ describe('whatever happens', () => {
       }),
       { numRuns: 500 },
     )
+  })
+})
+
+describe('a node without a connection (LW6)', () => {
+  /** Asked after at each tick while it is quiet; `absent` says what is found. Gives when it was condemned. */
+  function condemnedAt(observer: Observer, absent: (key: string, now: number) => boolean, forMs = 3_000) {
+    for (const end = observer.now + forMs; observer.now < end;) {
+      if (observer.run(100).has('b')) return observer.now
+      for (const quiet of quietLeases(observer.watch, observer.now, settings)) {
+        if (absent(quiet.key, observer.now)) observer.watch = foundAbsent(observer.watch, quiet, observer.now)
+      }
+    }
+    return undefined
+  }
+  const quietSince = (observer: Observer) => {
+    observer.run(3_000)
+    observer.stopsRenewing('b')
+    return observer.watch.observed.get('b')!.since
+  }
+
+  it('is condemned when it was found absent twice, and not waited for to the end of its term', () => {
+    const observer = new Observer(five)
+    const since = quietSince(observer)
+    const at = condemnedAt(observer, (key) => key === 'b')!
+    expect(at - since).toBe(settings.quietMs + 2 * settings.absentMs)
+  })
+
+  it('has its whole term where it is only silent', () => {
+    const observer = new Observer(five)
+    const since = quietSince(observer)
+    expect(condemnedAt(observer, () => false)! - since).toBe(settings.termMs)
+  })
+
+  it('has its whole term where it was found absent once', () => {
+    const observer = new Observer(five)
+    const since = quietSince(observer)
+    let once = false
+    const found = () => !once && (once = true)
+    expect(condemnedAt(observer, found)! - since).toBe(settings.termMs)
+  })
+
+  it('is not asked after while it renews, and what was found before it renewed does not count', () => {
+    const observer = new Observer(five)
+    observer.run(3_000)
+    const asked = new Set<string>()
+    expect(condemnedAt(observer, (key) => !asked.add(key))).toBeUndefined()
+    expect([...asked]).toEqual([])
+    quietSince(observer)
+    observer.run(settings.quietMs)
+    const [quiet] = quietLeases(observer.watch, observer.now, settings)
+    observer.watch = foundAbsent(observer.watch, quiet!, observer.now)
+    observer.renews('b')
+    observer.run(300)
+    observer.watch = foundAbsent(observer.watch, quiet!, observer.now)
+    expect(observer.run(2_000)).toEqual(new Map())
+  })
+
+  it('is not asked after for a term after the observer was cut off itself: it may come back as well (LW3)', () => {
+    const observer = new Observer(five)
+    quietSince(observer)
+    observer.watch = watchRestarted(observer.watch, observer.now)
+    const asked: number[] = []
+    const restartedAt = observer.now
+    condemnedAt(observer, (_, now) => asked.push(now) === 0)
+    expect(asked.every((now) => now - restartedAt >= settings.termMs)).toBe(true)
+  })
+
+  it('is one of those that have expired: more than half of them are waited for (LW5)', () => {
+    const observer = new Observer(five)
+    const since = quietSince(observer)
+    observer.stopsRenewing('a', 'c')
+    const at = condemnedAt(observer, (key) => key !== 'me' && key !== 'd')!
+    expect(at - since).toBeGreaterThanOrEqual(settings.quietMs + settings.termMs)
   })
 })
