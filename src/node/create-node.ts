@@ -64,6 +64,10 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
       clusterSettings: clusterSettingsOf(options),
       settings: {
         ...settings,
+        placement: {
+          ...(options.standbys === undefined ? {} : { standbys: options.standbys }),
+          ...settings?.placement,
+        },
         partition: { freezeQueries: process.env.NODE_ENV !== 'production', ...settings?.partition },
       },
     })

@@ -25,6 +25,7 @@ export interface EnvironmentSettings extends Partial<
   readonly host?: string
   readonly zone?: string
   readonly weight?: number
+  readonly standbys?: number
   readonly partitions?: number
   readonly replicas?: number
 }
@@ -49,6 +50,7 @@ const texts = {
 
 const numbers = {
   HOLDFAST_WEIGHT: 'weight',
+  HOLDFAST_STANDBYS: 'standbys',
   HOLDFAST_PARTITIONS: 'partitions',
   HOLDFAST_REPLICAS: 'replicas',
 } as const

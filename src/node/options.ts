@@ -12,6 +12,8 @@ import { isClusterName } from '../protocol/ids.ts'
 import { isPartitionCount, maxPartitions } from '../protocol/partitioning.ts'
 import { defaultInboxPrefixes } from '../protocol/subjects.ts'
 
+const maxStandbys = 8
+
 /** Where nobody names one. */
 export const defaultCluster = 'holdfast'
 
@@ -32,6 +34,11 @@ export interface NodeBaseOptions {
   readonly zone?: string
   /** Share of the partitions relative to other nodes. Default 1; 0 for none. */
   readonly weight?: number
+  /**
+   * Nodes that stand by for each partition: each keeps its state, and takes over at once when the owner goes. 0 to 8, as far as there are
+   * other nodes; give all nodes the same. Default 1.
+   */
+  readonly standbys?: number
   /** A power of two from 1 to 512, fixed when the cluster is first started. Default: what the cluster has, 16 for a new one. */
   readonly partitions?: number
   /** Term of read leases, the same for all nodes, fixed when the cluster is first started. Default `'500ms'`. */
@@ -68,7 +75,7 @@ export type CheckedNodeOptions =
 
 /** Throws `INVALID` with what to do about the first thing that is wrong. */
 export function checkNodeOptions(options: CreateNodeOptions): asserts options is CheckedNodeOptions {
-  const { actors, dataDir, cluster = defaultCluster, weight = 1, servers, embedded, settings } = options
+  const { actors, dataDir, cluster = defaultCluster, weight = 1, standbys = 1, servers, embedded, settings } = options
   checkClusterOptions(options)
   if (typeof dataDir !== 'string' || dataDir === '')
     throw invalid('dataDir: name a directory for this node alone, or set HOLDFAST_DATA_DIR')
@@ -77,6 +84,9 @@ export function checkNodeOptions(options: CreateNodeOptions): asserts options is
   if (twice !== undefined) throw invalid(`actors: the type "${twice}" is given twice`)
   checkTasks(options.tasks ?? [], embedded !== undefined)
   if (!Number.isFinite(weight) || weight < 0) throw invalid(`weight: a number from 0, not ${weight}`)
+  if (!(Number.isInteger(standbys) && standbys >= 0 && standbys <= maxStandbys)) {
+    throw invalid(`standbys: a whole number from 0 to ${maxStandbys}, not ${standbys}`)
+  }
   if ((servers === undefined) === (embedded === undefined)) {
     throw invalid('give either `servers`, also by the variable HOLDFAST_SERVERS, or `embedded`')
   }

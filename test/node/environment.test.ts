@@ -30,6 +30,7 @@ describe('the environment', () => {
       HOLDFAST_HOST: 'h',
       HOLDFAST_ZONE: 'z',
       HOLDFAST_WEIGHT: '0.5',
+      HOLDFAST_STANDBYS: '2',
       HOLDFAST_PARTITIONS: '32',
       HOLDFAST_REPLICAS: '3',
       PATH: '/bin',
@@ -52,6 +53,7 @@ describe('the environment', () => {
       host: 'h',
       zone: 'z',
       weight: 0.5,
+      standbys: 2,
       partitions: 32,
       replicas: 3,
     })

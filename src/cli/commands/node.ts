@@ -29,6 +29,7 @@ interface NodeCommandOptions {
   readonly host?: string
   readonly zone?: string
   readonly weight?: number
+  readonly standbys?: number
   readonly partitions?: number
   readonly replicas?: number
   readonly embedded?: true
@@ -74,6 +75,7 @@ export function addNode(program: Command, surroundings: Surroundings): void {
     .option('--host <name>', "name of the machine: what is on one fails together (default: the host's name)")
     .option('--zone <name>', 'name of the rack or building, likewise')
     .option('--weight <n>', 'share of the partitions relative to other nodes; 0 for none (default 1)', Number)
+    .option('--standbys <n>', 'nodes that stand by for each partition; all nodes the same (default 1)', parseWhole)
     .option('--partitions <n>', 'of a new cluster: a power of two (default 16)', parseCount)
     .option('--replicas <n>', 'of a new cluster: copies that NATS keeps of each log, 1, 3 or 5 (default 1)', parseCount)
     .option('--embedded', 'without a NATS server: a whole cluster in this process, for one machine')
@@ -150,7 +152,7 @@ function tellingOfFences(observer: Observer, look: () => void): Observer {
 
 function nodeOptions(
   run: Run,
-  { data, nodeId, host, zone, weight, partitions, replicas, embedded }: NodeCommandOptions,
+  { data, nodeId, host, zone, weight, standbys, partitions, replicas, embedded }: NodeCommandOptions,
   { actors, tasks }: Hosted,
   observer: Observer,
 ): CreateNodeOptions {
@@ -166,6 +168,7 @@ function nodeOptions(
     ...(host === undefined ? {} : { host }),
     ...(zone === undefined ? {} : { zone }),
     ...(weight === undefined ? {} : { weight }),
+    ...(standbys === undefined ? {} : { standbys }),
     ...(partitions === undefined ? {} : { partitions }),
   }
   if (embedded === true) return { ...base, embedded: true }
