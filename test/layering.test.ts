@@ -66,6 +66,8 @@ describe('the rule of layers', () => {
     ['Y3', 'actors/node.ts', "import type { b } from '../src/adapters/nats/b.ts'", 'adapters'],
     ['Y3', 'actors/gateway.ts', "import { connect } from '../src/client/connect.ts'", 'root'],
     ['Y3', 'src/partition/a.ts', "import { b } from '../testing/b.ts'", 'root'],
+    ['Y3', 'src/testing/check/a.ts', "import { SeededRandom } from '../seeded-random.ts'", 'root'],
+    ['Y3', 'src/testing/check/a.ts', "import type { Clock } from '../../ports/clock.ts'", 'ports'],
     ['Y4', 'src/partition/a.ts', "import { RocksLevel } from '@nxtedition/rocksdb'", 'the package @nxtedition/rocksdb'],
     [
       'Y4',

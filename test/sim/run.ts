@@ -1,9 +1,10 @@
 import { SimCluster } from './cluster.ts'
 import { workOnEntries, wrongEntries, type EntryHistory } from './entries.ts'
 import { disturb } from './faults.ts'
-import { ledgersOf, wrongIn, wrongWatch } from './judge.ts'
+import { ledgersIn, readLogs, wrongIn, wrongReplicas, wrongWatch } from './judge.ts'
+import { History } from '../../src/testing/check/history.ts'
 import { Ledger } from './ledger.ts'
-import { watchAll, work, type Operation, type Seen } from './workload.ts'
+import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
 export interface Run {
   readonly seed: number
@@ -29,7 +30,7 @@ export async function simulate(seed: number): Promise<Run> {
   const settings = { partition: { groupBytes: 1, appendWindow: 4 } }
   const cluster = new SimCluster({ seed, partitions, definitions: [Ledger], settings })
   const { clock, random } = cluster
-  const history: Operation[] = []
+  const history: LedgerHistory = new History()
   const seen: Seen[] = []
   const entries: EntryHistory = { puts: [], reads: [] }
   const faults: string[] = []
@@ -61,11 +62,14 @@ export async function simulate(seed: number): Promise<Run> {
     await clock.settle(Promise.all(workloads), 120_000)
     if (cluster.nodes.size === 0) cluster.start('a')
     await cluster.settled(60_000)
-    const ledgers = ledgersOf(cluster.world, partitions)
+    const outcomes = [...history].map(({ outcome }) => outcome.kind)
+    const ledgers = ledgersIn(readLogs(cluster.world, partitions))
     const total = [...ledgers.values()].reduce((sum, ledger) => sum + ledger.length, 0)
     await clock.runUntil(() => seen.length >= total, 30_000).catch(() => {})
+    const logs = readLogs(cluster.world, partitions)
     const wrong = [
-      ...wrongIn(history, ledgersOf(cluster.world, partitions)),
+      ...wrongIn(history, ledgersIn(logs), clock.monotonic()),
+      ...wrongReplicas(cluster, logs),
       ...wrongWatch(seen, ledgers),
       ...wrongEntries(entries),
     ]
@@ -83,10 +87,8 @@ export async function simulate(seed: number): Promise<Run> {
     return {
       seed,
       wrong,
-      acknowledged: history.filter(({ outcome }) => outcome !== undefined && 'value' in outcome).length,
-      doubtful: history.filter(
-        ({ outcome }) => outcome !== undefined && 'code' in outcome && outcome.code === 'UNKNOWN',
-      ).length,
+      acknowledged: outcomes.filter((kind) => kind === 'ok').length,
+      doubtful: outcomes.filter((kind) => kind === 'unknown').length,
       takeovers: count('partition.claimed'),
       recoveries: count('partition.recovered'),
       fenced: count('partition.fenced'),

@@ -3,20 +3,15 @@ import { connectOver } from '../../src/client/connect.ts'
 import { parseCommandId } from '../../src/client/command-id.ts'
 import { addressOf, type Session } from '../../src/client/session.ts'
 import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
-import { HoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
+import { HoldfastError } from '../../src/protocol/errors.ts'
 import { silent } from '../../src/ports/observer.ts'
+import { outcomeOf, type History } from '../../src/testing/check/history.ts'
+import type { ListInput, ListOutput } from '../../src/testing/check/list.ts'
 import type { SeededRandom } from '../../src/testing/seeded-random.ts'
 import { clusterName } from './cluster.ts'
 import { Ledger } from './ledger.ts'
 
-export interface Operation {
-  readonly kind: 'append' | 'appendLater' | 'fail' | 'all'
-  readonly key: string
-  readonly id: string
-  readonly askedMs: number
-  heardMs: number
-  outcome: { readonly value: unknown } | { readonly code: ErrorCode } | undefined
-}
+export type LedgerHistory = History<ListInput, ListOutput>
 
 export interface WorkloadOptions {
   readonly session: Session
@@ -27,7 +22,7 @@ export interface WorkloadOptions {
   /** No operation begins at or after it, virtual ms. */
   readonly untilMs: number
   readonly timeoutMs: readonly [number, number]
-  readonly history: Operation[]
+  readonly history: LedgerHistory
 }
 
 /** Resolves when every worker has heard the outcome of its last operation. */
@@ -49,15 +44,8 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
   const draw = chance.next()
   const kind = draw < 0.5 ? 'append' : draw < 0.6 ? 'appendLater' : draw < 0.65 ? 'fail' : 'all'
   const key = chance.pick(keys)!
-  const operation: Operation = {
-    kind,
-    key,
-    id,
-    askedMs: process.clock.monotonic(),
-    heardMs: Infinity,
-    outcome: undefined,
-  }
-  history.push(operation)
+  const input: ListInput = kind === 'all' ? { kind: 'read' } : { kind: 'append', id }
+  const operation = history.invoke(id.slice(0, id.lastIndexOf('-')), key, input, process.clock.monotonic())
   const patience = chance.between(...timeoutMs)
   const request = (repeat?: string) =>
     session.request(
@@ -77,12 +65,16 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
     again < 3 && 'error' in outcome && outcome.error.id !== undefined && chance.chance(0.5);
     again++
   ) {
+    const before = outcome
     outcome = await settled(request(outcome.error.id))
-    if ('error' in outcome && outcome.error.code === 'INVALID') break
+    // A repetition that is not made any more says nothing about the attempts before it.
+    if ('error' in outcome && outcome.error.code === 'INVALID') outcome = before
   }
-  operation.heardMs = process.clock.monotonic()
-  // A repetition that was refused says nothing about the attempts before it.
-  operation.outcome = 'error' in outcome ? { code: outcome.error.code } : outcome
+  if ('value' in outcome) return history.ok(operation, outcome.value as ListOutput, process.clock.monotonic())
+  const { code } = outcome.error
+  // Whatever came of one that throws, it leaves no trace.
+  if (kind === 'fail' || outcomeOf(code).kind === 'failed') history.failed(operation, code)
+  else history.unknown(operation)
 }
 
 async function settled(
@@ -101,6 +93,7 @@ export interface Seen {
   readonly key: string
   readonly rev: number
   readonly ids: readonly string[]
+  readonly reset: boolean
 }
 
 export async function watchAll(process: MemoryProcess, seen: Seen[]): Promise<{ close(): Promise<void> }> {
@@ -110,8 +103,8 @@ export async function watchAll(process: MemoryProcess, seen: Seen[]): Promise<{ 
     { cluster: clusterName, connectTimeout: '60s' as never },
   )
   void (async () => {
-    for await (const { key, rev, state } of hf.watch(Ledger, { from: 'start' }))
-      seen.push({ key, rev, ids: state?.ids ?? [] })
+    for await (const { key, rev, state, reset = false } of hf.watch(Ledger, { from: 'start' }))
+      seen.push({ key, rev, ids: state?.ids ?? [], reset })
   })()
   return { close: () => hf.close() }
 }

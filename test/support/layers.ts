@@ -5,6 +5,7 @@
  *     so do membership and placement; of these, placement knows membership, and else none knows another.
  * Y2. Adapters know ports, protocol and the pure core, never what is built on them.
  * Y3. Only composition roots import adapters, and nothing but a root imports a root.
+ *     The checkers of histories know the protocol and the core alone.
  * Y4. I/O packages and the I/O modules of Node.js are for adapters and roots; core and protocol are pure.
  * Y5. Every file has a layer.
  */
@@ -21,6 +22,8 @@ interface Layer {
 
 // A file is in the first layer that fits.
 const layers: readonly Layer[] = [
+  // Checks of what a run has left behind, for tests and for users; they know nothing of how it came about.
+  { name: 'check', files: /^src\/testing\/check\//, layers: ['protocol', 'core'], packages: [] },
   // Here parts are put together: the package's entry points, connect(), createNode(), the command line, the test cluster.
   {
     name: 'root',

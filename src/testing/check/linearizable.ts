@@ -24,7 +24,8 @@
  *     on from a later way, and the first was cut, there is an order with fewer unknown operations, and it is found by induction.
  */
 import { ConfigurationSet, Multisets } from './configurations.ts'
-import type { Operation } from './history.ts'
+import { explain } from './explanation.ts'
+import type { History, Operation } from './history.ts'
 import type { Asked, Model, ModelOf } from './model.ts'
 
 export interface CheckOptions {
@@ -46,10 +47,10 @@ export type Verdict<Input, Output> =
 export interface Stuck<Input, Output> {
   /** In an order that fits: of all beginnings of the history that can be placed, the longest. */
   readonly placed: readonly Operation<Input, Output>[]
-  /** The state after them, as the model shows it. */
-  readonly state: string
   /** What could have been next and did not fit: the one that was to return first, then the others that had been invoked by then. */
   readonly unplaced: readonly Operation<Input, Output>[]
+  /** All of this in words. */
+  readonly explanation: string
 }
 
 export function checkLinearizable<State, Input, Output>(
@@ -59,6 +60,23 @@ export function checkLinearizable<State, Input, Output>(
 ): Verdict<Input, Output> {
   const there = operations.filter(({ outcome }) => outcome.kind !== 'failed')
   return new Search(there, modelOf(there.map(asked)), maxSteps).run()
+}
+
+/** Key by key: a sentence for each that is not linearizable, or for which that could not be told, with what does not fit. */
+export function notLinearizable<State, Input, Output>(
+  history: History<Input, Output>,
+  modelOf: ModelOf<State, Input, Output>,
+  options: CheckOptions = {},
+): readonly string[] {
+  const wrong: string[] = []
+  for (const key of history.keys()) {
+    const verdict = checkLinearizable(history.of(key), modelOf, options)
+    if (verdict.kind === 'violation') wrong.push(`${key} is not linearizable: ${verdict.explanation}`)
+    if (verdict.kind === 'undecided') {
+      wrong.push(`${key}: no order was found in ${verdict.steps} steps, which proves nothing: ${verdict.explanation}`)
+    }
+  }
+  return wrong
 }
 
 function asked<Input, Output>({ input, outcome }: Operation<Input, Output>): Asked<Input, Output> {
@@ -351,7 +369,8 @@ class Search<State, Input, Output> {
     const unplaced = this.#returned
       .filter((operation) => operation.invokedMs <= place.limitMs && !there.has(operation))
       .sort((a, b) => returnOf(a) - returnOf(b))
-    return { placed, state: this.#model.showState(this.#states[place.state]!), unplaced }
+    const explanation = explain(this.#model, placed, this.#states[place.state]!, unplaced)
+    return { placed, unplaced, explanation }
   }
 }
 
