@@ -2,7 +2,7 @@
 import type { Operation } from './history.ts'
 import type { Model } from './model.ts'
 
-/** Of each of the two parts no more is shown. */
+/** Of each of the two lists no more are shown. */
 const shownOperations = 12
 
 export function explain<State, Input, Output>(
@@ -15,9 +15,9 @@ export function explain<State, Input, Output>(
     operations.map((operation) => `  ${describe(model, operation)}`)
   const left = placed.length - shownOperations
   return [
-    left > 0 ? `these fit in this order, after ${left} others:` : 'these fit in this order:',
+    left > 0 ? `these fit in this order, after ${left} more:` : 'these fit in this order:',
     ...lines(placed.slice(-shownOperations)),
-    `then it is ${model.showState(state)}, and none of these fits, of which the first has to be next or before:`,
+    `then it is ${model.showState(state)}, and no order was found of these and of what returned next:`,
     ...lines(unplaced.slice(0, shownOperations)),
     ...(unplaced.length > shownOperations ? [`  and ${unplaced.length - shownOperations} more`] : []),
   ].join('\n')
