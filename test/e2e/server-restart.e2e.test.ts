@@ -61,7 +61,7 @@ async function outages(count: number, { begin, end }: Outage): Promise<void> {
   expect(nodes.flatMap((node) => [...node.eventsOf('member.died'), ...node.eventsOf('node.fenced')])).toEqual([])
   expect(nodes.map((node) => node.eventsOf('node.started').length)).toEqual([1, 1, 1])
   await reckon(the, workload, keys)
-  expect(workload.count(({ repeated, outcome }) => repeated && outcome.kind === 'acknowledged')).toBeGreaterThan(0)
+  expect(workload.repeated).toBeGreaterThan(0)
 }
 
 const unanswered = (workload: Workload) => workload.ended('unknown') + workload.ended('refused')

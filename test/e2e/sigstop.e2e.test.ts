@@ -3,13 +3,14 @@ import { afterEach, expect, it } from 'vitest'
 import type { Holdfast } from '../../src/index.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { decodeValue } from '../../src/protocol/values.ts'
+import type { Append } from '../../src/testing/check/appends.ts'
 import { auditLogs } from './support/log-audit.ts'
 import { Ledger } from './support/ledger.ts'
-import type { Append, NodeHandle } from './support/node-handle.ts'
+import type { Append as SentAppend, NodeHandle } from './support/node-handle.ts'
 import { Probe, valueOf, type Asked } from './support/probe.ts'
 import { ProcessCluster } from './support/process-cluster.ts'
 import { reckon } from './support/reckoning.ts'
-import { isPrefix, readBack, Workload, type Entry, type Outcome } from './support/workload.ts'
+import { isPrefix, readBack, Workload } from './support/workload.ts'
 
 const partitions = 8
 const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
@@ -29,7 +30,7 @@ interface Round {
   readonly queriesAfter: readonly Asked[]
   readonly acknowledged: ReadonlyMap<string, readonly string[]>
   /** What the frozen incarnation sent when it went on. */
-  readonly late: readonly Append[]
+  readonly late: readonly SentAppend[]
   readonly inHand: boolean
 }
 
@@ -57,7 +58,7 @@ it('gives no wrong answer while owners are frozen past their leases and go on', 
     const probe = new Probe({ transport, partitions, name: `probe${rounds.length}`, onNews: () => the.tell() })
     rounds.push(await freezeOnce(the, victim, inHand, probe, reader))
   }
-  const probed = rounds.flatMap(({ asked }) => asked.flatMap(historyOf))
+  const probed = rounds.flatMap(({ asked }) => asked.flatMap(appendsOf))
   const { audit } = await reckon(the, workload, keys, probed)
   for (const { asked, queriesAfter, acknowledged, late, inHand } of rounds) {
     for (const query of asked.filter(({ kind, reply }) => kind === 'query' && reply?.kind === 'value')) {
@@ -199,15 +200,10 @@ async function nodeThatIs(the: ProcessCluster, leading: boolean): Promise<NodeHa
 }
 
 /** Of a command that was sent once, what its answer says. */
-function historyOf({ kind, key, id, reply }: Asked): [string, Entry][] {
+function appendsOf({ kind, key, id, reply }: Asked): readonly Append[] {
   if (kind === 'query') return []
   const refused = reply?.kind === 'moved' || (reply?.kind === 'error' && reply.error.code === 'RETRY')
   const place = reply?.kind === 'value' ? (decodeValue(reply.value) as number) : undefined
-  const outcome: Outcome =
-    place !== undefined
-      ? { kind: 'acknowledged', place }
-      : refused
-        ? { kind: 'refused', code: reply.kind }
-        : { kind: 'unknown' }
-  return [[id, { key, outcome, repeated: false }]]
+  if (place !== undefined) return [{ key, id, outcome: { kind: 'ok', output: place, returnedMs: Infinity } }]
+  return [{ key, id, outcome: refused ? { kind: 'failed', code: reply.kind } : { kind: 'unknown' } }]
 }

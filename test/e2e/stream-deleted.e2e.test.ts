@@ -5,10 +5,11 @@ import { afterEach, expect, it } from 'vitest'
 import type { Reference } from '../../src/index.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
+import { wrongLists } from '../../src/testing/check/lists.ts'
 import { Ledger } from './support/ledger.ts'
 import type { NodeHandle } from './support/node-handle.ts'
 import { clusterName, ProcessCluster } from './support/process-cluster.ts'
-import { contradictions, readBack, Workload } from './support/workload.ts'
+import { readBack, Workload } from './support/workload.ts'
 
 const partitions = 8
 const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
@@ -68,7 +69,7 @@ it('stops the partition whose stream is gone, and goes on with the others', { ti
   const stops = the.processes.flatMap((node) => node.eventsOf('partition.stopped'))
   expect(new Set(stops.map(({ partition }) => Number(partition)))).toEqual(new Set([lost]))
   expect(workload.mistakes).toEqual([])
-  expect(contradictions(workload.history, await readBack(client, others))).toEqual([])
+  expect(wrongLists(workload.history, await readBack(client, others), performance.now())).toEqual([])
 })
 
 const reason = /the log of partition \d+ is broken: it is gone\. Its stores are kept; an operator has to decide/

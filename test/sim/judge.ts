@@ -1,5 +1,5 @@
 /**
- * Judges a run from outside: what clients were told against what the logs hold.
+ * Judges a run from outside: what clients were told against what the logs hold. J1 to J3 are `wrongLists`, of src/testing/check.
  *
  * J1. Every acknowledged append is in its ledger exactly once, at the place that its reply named.
  * J2. A doubtful one is there at most once; one that was refused, or failed, is not there.
@@ -9,15 +9,12 @@
  */
 import type { MemoryWorld } from '../../src/adapters/memory/world.ts'
 import { partitionId, seq } from '../../src/protocol/ids.ts'
-import { wrongAppends, type Append } from '../../src/testing/check/appends.ts'
-import { notLinearizable } from '../../src/testing/check/linearizable.ts'
-import { listOf } from '../../src/testing/check/list.ts'
 import { LogCheck } from '../../src/testing/check/logs.ts'
 import { ReplicaCheck } from '../../src/testing/check/replicas.ts'
 import { WatchCheck } from '../../src/testing/check/watch.ts'
 import type { SimCluster } from './cluster.ts'
 import { Ledger } from './ledger.ts'
-import type { LedgerHistory, Seen } from './workload.ts'
+import type { Seen } from './workload.ts'
 
 type Ledgers = ReadonlyMap<string, readonly string[]>
 
@@ -51,18 +48,7 @@ export function ledgersIn({ check }: Logs): Ledgers {
 
 export const ledgersOf = (world: MemoryWorld, partitions: number): Ledgers => ledgersIn(readLogs(world, partitions))
 
-/** A sentence for each thing that is wrong. The history is added to: the logs are read at `atMs`. */
-export function wrongIn(history: LedgerHistory, ledgers: Ledgers, atMs: number): string[] {
-  const appends: Append[] = []
-  for (const { key, input, outcome } of history) {
-    if (input.kind === 'append') appends.push({ key, id: input.id, outcome: outcome as Append['outcome'] })
-  }
-  for (const key of [...history.keys()]) {
-    history.ok(history.invoke('the logs', key, { kind: 'read' }, atMs), ledgers.get(key) ?? [], atMs)
-  }
-  return [...wrongAppends(appends, ledgers), ...notLinearizable(history, listOf)]
-}
-
+/** A sentence for each thing that is wrong (J4). */
 export function wrongWatch(seen: readonly Seen[], ledgers: Ledgers): string[] {
   const check = new WatchCheck()
   const wrong: string[] = []
@@ -74,7 +60,7 @@ export function wrongWatch(seen: readonly Seen[], ledgers: Ledgers): string[] {
   return [...wrong, ...check.wrong]
 }
 
-/** J5. Throws where there was nothing to compare. */
+/** A sentence for each thing that is wrong (J5). Throws where there was nothing to compare. */
 export function wrongReplicas(cluster: SimCluster, { check, replicas }: Logs): string[] {
   for (const { name, node } of cluster.nodes.values()) {
     for (const { partition, role, progress } of node.status().partitions) {

@@ -1,8 +1,9 @@
+import { History } from '../../src/testing/check/history.ts'
+import { wrongLists } from '../../src/testing/check/lists.ts'
 import { SimCluster } from './cluster.ts'
 import { workOnEntries, wrongEntries, type EntryHistory } from './entries.ts'
 import { disturb } from './faults.ts'
-import { ledgersIn, readLogs, wrongIn, wrongReplicas, wrongWatch } from './judge.ts'
-import { History } from '../../src/testing/check/history.ts'
+import { ledgersIn, readLogs, wrongReplicas, wrongWatch } from './judge.ts'
 import { Ledger } from './ledger.ts'
 import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
@@ -68,7 +69,7 @@ export async function simulate(seed: number): Promise<Run> {
     await clock.runUntil(() => seen.length >= total, 30_000).catch(() => {})
     const logs = readLogs(cluster.world, partitions)
     const wrong = [
-      ...wrongIn(history, ledgersIn(logs), clock.monotonic()),
+      ...wrongLists(history, ledgersIn(logs), clock.monotonic()),
       ...wrongReplicas(cluster, logs),
       ...wrongWatch(seen, ledgers),
       ...wrongEntries(entries),

@@ -5,6 +5,9 @@ import { decodeRecord, encodeRecord, type CommitRecord, type LogRecord } from '.
 import { formatCursor } from '../../src/protocol/cursor.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { wrongAppends, type Append } from '../../src/testing/check/appends.ts'
+import { History } from '../../src/testing/check/history.ts'
+import type { ListInput, ListOutput } from '../../src/testing/check/list.ts'
+import { wrongLists } from '../../src/testing/check/lists.ts'
 import { LogCheck, WriterCheck } from '../../src/testing/check/logs.ts'
 import { ReplicaCheck } from '../../src/testing/check/replicas.ts'
 import { wrongSums, type Addition } from '../../src/testing/check/sums.ts'
@@ -271,6 +274,33 @@ describe('a log', () => {
     expect(check.wrong).toEqual([
       'epoch 1 of partition 0 was written by inc1 and by other',
       'process inc1 is of node node-a and of node node-b',
+    ])
+  })
+})
+
+describe('lists of a run', () => {
+  const found = (k: readonly string[]) => {
+    const history = new History<ListInput, ListOutput>()
+    history.ok(history.invoke('a', 'k', { kind: 'append', id: 'x' }, 0), 1, 1)
+    history.unknown(history.invoke('b', 'k', { kind: 'append', id: 'y' }, 2))
+    history.ok(history.invoke('c', 'k', { kind: 'read' }, 3), { length: 1, last: 'x' }, 4)
+    history.ok(history.invoke('a', 'k', { kind: 'append', id: 'z' }, 5), 2, 6)
+    return wrongLists(history, new Map([['k', k]]), 10)
+  }
+
+  it('are right where the end goes with what was told', () => {
+    expect(found(['x', 'z'])).toEqual([])
+    expect(found(['x', 'z', 'y'])).toEqual([])
+  })
+
+  it('are wrong where an append is lost, or where the end is in no order with what was told', () => {
+    expect(found(['x', 'y'])).toEqual([
+      'z was acknowledged and is not in k',
+      expect.stringMatching(/^k is not linearizable: .*the end: read = \[x y\]$/s),
+    ])
+    expect(found(['x', 'y', 'z'])).toEqual([
+      'z was acknowledged as number 2 of k, where it is number 3',
+      expect.stringMatching(/^k is not linearizable: /),
     ])
   })
 })

@@ -320,7 +320,7 @@ export class Search<State, Input, Output> {
     for (let at = trace; at !== 0; at = this.#earlier[at]!) moves.push(this.#moves[at]!)
     const used = this.#kinds.map(() => 0)
     return moves
-      .reverse()
+      .toReversed()
       .map((move) => (move >= 0 ? this.#returned[move]! : this.#kinds[-1 - move]!.operations[used[-1 - move]!++]!))
   }
 }

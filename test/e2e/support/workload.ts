@@ -4,25 +4,15 @@
  * Q1. Every id is sent as one command, and is in the history from before it is sent.
  * Q2. A *patient* worker repeats a command whose outcome is UNKNOWN, with its id, until it knows. A *hasty* one leaves it at that.
  * Q3. An id that was refused is not sent again.
- * Q4. A reader asks strong queries all the time. Each answer has at least what had been acknowledged when it was asked; what it ended
- *     with is written down.
+ * Q4. A reader asks strong queries all the time. How each answer ended is in the history.
  */
 import { isHoldfastError, type Holdfast } from '../../../src/index.ts'
+import { History } from '../../../src/testing/check/history.ts'
+import type { ListInput, ListOutput } from '../../../src/testing/check/list.ts'
 import { Ledger } from './ledger.ts'
 
-export type Outcome =
-  | { readonly kind: 'acknowledged'; readonly place: number }
-  /** It may have happened. */
-  | { readonly kind: 'unknown' }
-  /** It did not happen. */
-  | { readonly kind: 'refused'; readonly code: string }
-
-export interface Entry {
-  readonly key: string
-  outcome: Outcome
-  /** It was UNKNOWN at first, and repeated. */
-  repeated: boolean
-}
+/** How a command has ended. */
+export type End = 'acknowledged' | 'unknown' | 'refused'
 
 export interface WorkloadOptions {
   readonly keys: readonly string[]
@@ -34,17 +24,15 @@ export interface WorkloadOptions {
 const refusals = new Set(['RETRY', 'TIMEOUT', 'OVERLOADED', 'FENCED'])
 
 export class Workload {
-  /** By id. */
-  readonly history = new Map<string, Entry>()
+  /** By `performance.now()`. */
+  readonly history = new History<ListInput, ListOutput>()
   /** Errors that say neither. */
   readonly mistakes: string[] = []
   readonly #options: WorkloadOptions
   readonly #workers: Promise<void>[] = []
-  /** By key and length of the list that was read, the last id of it. */
-  readonly #reads = new Map<string, { readonly key: string; readonly length: number; readonly last: string }>()
   #readers = 0
-  readonly #highest = new Map<string, number>()
   readonly #ended = { acknowledged: 0, unknown: 0, refused: 0 }
+  #repeated = 0
   readonly #acknowledged = new Map<string, number>()
   #stopping = false
 
@@ -69,7 +57,7 @@ export class Workload {
   }
 
   /** Commands that have ended so. */
-  ended(kind: Outcome['kind']): number {
+  ended(kind: End): number {
     return this.#ended[kind]
   }
 
@@ -78,19 +66,20 @@ export class Workload {
     return this.#acknowledged.get(key) ?? 0
   }
 
+  /** Commands that were UNKNOWN at first, repeated, and then acknowledged. */
+  get repeated(): number {
+    return this.#repeated
+  }
+
   /** Answers to queries that were not empty, counted once for each key and length. */
   get reads(): number {
-    return this.#reads.size
-  }
-
-  /** What was read and is not how the lists begin, a sentence each. */
-  misreadings(states: ReadonlyMap<string, readonly string[]>): readonly string[] {
-    const wrong = [...this.#reads.values()].filter(({ key, length, last }) => states.get(key)?.[length - 1] !== last)
-    return wrong.map(({ key, length, last }) => `${key} was read with ${last} as number ${length}, where it is not`)
-  }
-
-  count(which: (entry: Entry) => boolean): number {
-    return [...this.history.values()].filter(which).length
+    const reads = new Set<string>()
+    for (const { key, input, outcome } of this.history) {
+      if (input.kind !== 'read' || outcome.kind !== 'ok') continue
+      const { length } = outcome.output as { readonly length: number }
+      if (length > 0) reads.add(`${key} ${length}`)
+    }
+    return reads.size
   }
 
   async #work(client: Holdfast, manner: 'patient' | 'hasty', worker: number): Promise<void> {
@@ -98,15 +87,10 @@ export class Workload {
     for (let n = worker; !this.#stopping; n++) {
       const key = keys[(n * 7) % keys.length]!
       const id = `${worker}-${n}`
-      const entry: Entry = { key, outcome: { kind: 'unknown' }, repeated: false }
-      this.history.set(id, entry)
-      if (!(await this.#append(client, id, entry, manner))) return onNews()
-      const { kind } = entry.outcome
-      this.#ended[kind]++
-      if (entry.outcome.kind === 'acknowledged') {
-        this.#acknowledged.set(key, this.acknowledgedOf(key) + 1)
-        this.#highest.set(key, Math.max(this.#highest.get(key) ?? 0, entry.outcome.place))
-      }
+      const end = await this.#append(client, key, id, manner, worker)
+      if (end === undefined) return onNews()
+      this.#ended[end]++
+      if (end === 'acknowledged') this.#acknowledged.set(key, this.acknowledgedOf(key) + 1)
       onNews()
     }
   }
@@ -115,7 +99,7 @@ export class Workload {
     const { keys } = this.#options
     for (let n = reader; !this.#stopping; n++) {
       const key = keys[(n * 5) % keys.length]!
-      const least = this.#highest.get(key) ?? 0
+      const operation = this.history.invoke(`reader ${reader}`, key, { kind: 'read' }, performance.now())
       let ids: readonly string[]
       try {
         ids = await client.actor(Ledger, key).all()
@@ -124,63 +108,44 @@ export class Workload {
         if (isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'TIMEOUT')) continue
         return void this.mistakes.push(`reading ${key}: ${String(error)}`)
       }
-      const last = ids.at(-1)
-      if (ids.length < least)
-        this.mistakes.push(`${key} was read with ${ids.length} ids, when ${least} were acknowledged`)
-      if (last !== undefined) this.#reads.set(`${key} ${ids.length}`, { key, length: ids.length, last })
+      this.history.ok(operation, { length: ids.length, last: ids.at(-1) }, performance.now())
     }
   }
 
-  /** `false`: a mistake; the worker ends. */
-  async #append(client: Holdfast, id: string, entry: Entry, manner: 'patient' | 'hasty'): Promise<boolean> {
-    let ledger = client.actor(Ledger, entry.key)
-    for (;;) {
+  /** `undefined`: a mistake; the worker ends. */
+  async #append(
+    client: Holdfast,
+    key: string,
+    id: string,
+    manner: 'patient' | 'hasty',
+    worker: number,
+  ): Promise<End | undefined> {
+    const { history } = this
+    const operation = history.invoke(`worker ${worker}`, key, { kind: 'append', id }, performance.now())
+    let ledger = client.actor(Ledger, key)
+    for (let repeated = false; ;) {
       try {
-        entry.outcome = { kind: 'acknowledged', place: await ledger.append(id) }
-        return true
+        history.ok(operation, await ledger.append(id), performance.now())
+        if (repeated) this.#repeated++
+        return 'acknowledged'
       } catch (error) {
         if (isHoldfastError(error, 'UNKNOWN') && error.id !== undefined) {
-          if (manner === 'hasty') return true
-          entry.repeated = true
-          ledger = client.actor(Ledger, entry.key).with({ id: error.id })
-        } else if (isHoldfastError(error) && refusals.has(error.code) && !entry.repeated) {
-          entry.outcome = { kind: 'refused', code: error.code }
-          return true
+          if (manner === 'hasty') {
+            history.unknown(operation)
+            return 'unknown'
+          }
+          repeated = true
+          ledger = client.actor(Ledger, key).with({ id: error.id })
+        } else if (isHoldfastError(error) && refusals.has(error.code) && !repeated) {
+          history.failed(operation, error.code)
+          return 'refused'
         } else {
-          this.mistakes.push(`${id} of ${entry.key}${entry.repeated ? ' (repeated)' : ''}: ${String(error)}`)
-          return false
+          this.mistakes.push(`${id} of ${key}${repeated ? ' (repeated)' : ''}: ${String(error)}`)
+          return undefined
         }
       }
     }
   }
-}
-
-/** What is wrong with the states, given what the clients were told; a sentence each. */
-export function contradictions(
-  history: ReadonlyMap<string, Entry>,
-  states: ReadonlyMap<string, readonly string[]>,
-): readonly string[] {
-  const found: string[] = []
-  const times = new Map<string, number>()
-  for (const [key, ids] of states) {
-    for (const id of ids) {
-      times.set(id, (times.get(id) ?? 0) + 1)
-      const sent = history.get(id)
-      if (sent === undefined) found.push(`${key} has ${id}, which nobody sent`)
-      else if (sent.key !== key) found.push(`${key} has ${id}, which was sent to ${sent.key}`)
-    }
-  }
-  for (const [id, { key, outcome }] of history) {
-    const count = times.get(id) ?? 0
-    if (count > 1) found.push(`${id} (${outcome.kind}) is in ${key} ${count} times`)
-    if (outcome.kind === 'refused' && count > 0) found.push(`${id} was refused (${outcome.code}) and is in ${key}`)
-    if (outcome.kind !== 'acknowledged') continue
-    if (count === 0) found.push(`${id} was acknowledged and is not in ${key}`)
-    const there = states.get(key)?.[outcome.place - 1]
-    if (there !== id)
-      found.push(`${id} was acknowledged as number ${outcome.place} of ${key}, where ${there ?? 'nothing'} is`)
-  }
-  return found
 }
 
 /** The state of each ledger, by strong queries. */
