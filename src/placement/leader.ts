@@ -3,16 +3,14 @@
  *
  * PL1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
  *     does not know yet that it was deposed can cost time, never data.
- * PL2. A move: note it in the table → wait until the target stands by and is level with the owner → have the owner hand off (2 s at most) →
- *     name the target at the next epoch. If the owner does not answer in time, the target is named all the same and fences it (O6). If it
- *     says that it cannot, or the target comes no further for `stallMs`, the note is taken back.
- * PL3. A move that a former leader noted and did not end is gone on with, where both nodes live: each of its steps can be done again.
- * PL7. Who was the owner and stays stands by, until the plan of standbys has another.
+ * PL2. Moves are carried out by moves.ts, a few at a time; the changes of the table that they want wait their turn like all others.
+ * PL3. A move that a former leader noted and did not end is gone on with, where both nodes live (MV4).
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  * PL5. What waits to be dealt with is bounded: one plan, however many ask for it, and so many reports; one more is dropped, and comes
  *     again, since nodes repeat them.
  * PL6. No report moves a partition's epoch on by more than `farthestEpochs`: epochs only grow, in the log too, and one that was made up
  *     could use up all there are.
+ * PL7. Who was the owner and stays stands by, until the plan of standbys has another.
  */
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { planStandbys } from '../core/standby-plan.ts'
@@ -27,9 +25,9 @@ import { isHoldfastError } from '../protocol/errors.ts'
 import type { HostedPartition } from '../core/membership.ts'
 import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { ask } from './ask.ts'
 import { Avoided } from './avoided.ts'
-import { decodeReport, encodeControl, isDone, type Report } from './control.ts'
+import { decodeReport, type Report } from './control.ts'
+import { Moves } from './moves.ts'
 import type { TableKeeper } from './table-keeper.ts'
 
 export interface LeaderOptions {
@@ -57,8 +55,6 @@ export interface LeaderOptions {
 }
 
 export const maxReports = 1_024
-/** Records that the target of a move may be behind, by what both said of themselves a short while ago. */
-const levelWithin = 1_000
 /** A table that was put back from a copy is behind its logs by less. */
 const farthestEpochs = 1_000_000
 
@@ -71,7 +67,7 @@ export interface LeaderLoad {
 
 export class Leader {
   readonly #options: LeaderOptions
-  readonly #moving = new Set<PartitionId>()
+  readonly #moves: Moves
   readonly #avoided = new Avoided()
   #reports: Subscription | undefined
   #timer: Timer | undefined
@@ -82,6 +78,16 @@ export class Leader {
 
   constructor(options: LeaderOptions) {
     this.#options = options
+    this.#moves = new Moves({
+      ...options,
+      lookEveryMs: options.planEveryMs / 4,
+      lives: (node) => this.#lives(node),
+      said: (node, partition) => this.#saidBy(node).find((hosted) => hosted.partition === partition),
+      change: (partition, entryOf) =>
+        this.#exclusively(() => this.#change((entry, p) => (p === partition ? entryOf(entry) : entry))),
+      named: (entry, owner, epoch) => this.#named(entry, owner, epoch),
+      onGivenUp: (target, partition) => this.#avoided.add(target, partition, options.clock.monotonic()),
+    })
   }
 
   start(): void {
@@ -92,6 +98,7 @@ export class Leader {
 
   stop(): void {
     this.#stopped = true
+    this.#moves.stop()
     this.#reports?.close()
     this.#options.clock.clearTimeout(this.#timer)
   }
@@ -108,7 +115,7 @@ export class Leader {
 
   /** PL5 */
   get load(): LeaderLoad {
-    return { moves: this.#moving.size, reports: this.#reporting, avoided: this.#avoided.count }
+    return { moves: this.#moves.count, reports: this.#reporting, avoided: this.#avoided.count }
   }
 
   #tick(): void {
@@ -140,7 +147,10 @@ export class Leader {
     })
     const steps = plan(members, table)
     await this.#assign(steps.filter((step) => step.kind === 'assign'))
-    for (const step of steps) if (step.kind === 'move') this.#begin(step.partition, () => this.#move(step))
+    for (const step of steps) {
+      const epoch = tables.table?.entries[step.partition]?.epoch
+      if (step.kind === 'move' && epoch !== undefined) this.#moves.begin({ ...step, epoch })
+    }
     await this.#appoint(members)
   }
 
@@ -157,13 +167,6 @@ export class Leader {
     for (const { partition, standbys: nodes } of lists.values()) {
       observer.emit({ type: 'placement.standbys', partition, standbys: nodes.map(({ id }) => id) })
     }
-  }
-
-  /** One more move, if there may be one. */
-  #begin(partition: PartitionId, move: () => Promise<void>): void {
-    if (this.#moving.size >= this.#options.maxMoves || this.#moving.has(partition)) return
-    this.#moving.add(partition)
-    void move().finally(() => this.#moving.delete(partition))
   }
 
   #saidBy(node: NodeRef): readonly HostedPartition[] {
@@ -184,66 +187,6 @@ export class Leader {
     })
   }
 
-  /** PL2 */
-  async #move({ partition, from, to }: Extract<PlanStep, { kind: 'move' }>): Promise<void> {
-    const { tables, observer } = this.#options
-    const epoch = tables.table?.entries[partition]?.epoch
-    if (epoch === undefined) return
-    const move: Move = { partition, epoch, from, to }
-    await this.#changeMoved(move, (entry) => ({ ...entry, moving: to }))
-    if (!this.#isNoted(move)) return
-    observer.emit({ type: 'placement.moving', partition, from: from.id, to: to.id })
-    await this.#carryOut(move)
-  }
-
-  /** A move that is noted, to its end. */
-  async #carryOut(move: Move): Promise<void> {
-    const { transport, clock, subjects, stepTimeoutMs } = this.#options
-    const { partition, epoch, from, to } = move
-    const level = await this.#untilLevel(move)
-    if (!this.#isNoted(move)) return
-    let refused = !level
-    if (level) {
-      const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
-      const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
-      if (!this.#isNoted(move)) return
-      refused = reply !== null && !isDone(reply)
-    }
-    if (refused) this.#avoided.add(to, partition, clock.monotonic())
-    await this.#changeMoved(move, (entry) =>
-      refused ? { ...entry, moving: null } : this.#named(entry, to, nextEpoch(epoch)),
-    )
-  }
-
-  /** `false`: its target has come no further for too long, or is gone. */
-  async #untilLevel(move: Move): Promise<boolean> {
-    const { clock, planEveryMs, stallMs } = this.#options
-    const { partition, from, to } = move
-    const said = (node: NodeRef) => this.#saidBy(node).find((hosted) => hosted.partition === partition)
-    let [reached, reachedAtMs] = [0, clock.monotonic()]
-    while (this.#isNoted(move) && this.#lives(to)) {
-      const target = said(to)
-      const behind = (said(from)?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
-      if (target?.role === 'standby' && behind <= levelWithin) return true
-      const nowMs = clock.monotonic()
-      if (target !== undefined && target.appliedSeq > reached) [reached, reachedAtMs] = [target.appliedSeq, nowMs]
-      if (nowMs - reachedAtMs >= stallMs) return false
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, planEveryMs / 4))
-    }
-    return false
-  }
-
-  #isNoted({ partition, epoch, from, to }: Move): boolean {
-    const entry = this.#options.tables.table?.entries[partition]
-    return !this.#stopped && entry?.epoch === epoch && sameNode(entry.owner, from) && sameNode(entry.moving, to)
-  }
-
-  #changeMoved({ partition, epoch, from }: Move, change: (entry: PlacementEntry) => PlacementEntry): Promise<void> {
-    const still = (entry: PlacementEntry, p: number) =>
-      p === partition && entry.epoch === epoch && sameNode(entry.owner, from)
-    return this.#exclusively(() => this.#change((entry, p) => (still(entry, p) ? change(entry) : entry)))
-  }
-
   /** PL3 */
   async #resumeMoves(): Promise<void> {
     const { tables } = this.#options
@@ -252,7 +195,7 @@ export class Leader {
     entries.forEach(({ epoch, owner: from, moving: to }, p) => {
       const partition = p as PartitionId
       if (!this.#lives(from) || !this.#lives(to)) return
-      this.#begin(partition, () => this.#carryOut({ partition, epoch, from, to }))
+      this.#moves.resume({ partition, epoch, from, to })
     })
   }
 
@@ -310,14 +253,6 @@ export class Leader {
       }
     })
   }
-}
-
-/** A partition that goes from one live node to another, as the table's entry of that epoch says. */
-interface Move {
-  readonly partition: PartitionId
-  readonly epoch: Epoch
-  readonly from: NodeRef
-  readonly to: NodeRef
 }
 
 const unmoved = (entry: PlacementEntry): PlacementEntry => ({ ...entry, moving: null })

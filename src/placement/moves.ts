@@ -1,0 +1,144 @@
+/**
+ * Moves of partitions from one live node to another, each carried out step by step:
+ *
+ *   note it in the table → wait until the target stands by and is level → have the owner hand off → name the target at the next epoch
+ *
+ * MV1. A move is what the table's entry says: owner, target and epoch. Once it says something else, the move is nobody's any more.
+ * MV2. The target may take as long as it comes further; without that for `stallMs` the note is taken back (O6).
+ * MV3. The hand-off has `stepTimeoutMs`. If the owner does not answer in time, the target is named all the same and fences it. If it says
+ *     that it cannot, the note is taken back.
+ * MV4. Each step can be done again: who leads next goes on with what is noted, where both nodes live.
+ * MV5. A target that was given up is avoided for that partition for a while.
+ */
+import type { HostedPartition } from '../core/membership.ts'
+import type { PlacementEntry } from '../core/table.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import type { Transport } from '../ports/transport.ts'
+import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from '../protocol/ids.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { ask } from './ask.ts'
+import { encodeControl, isDone } from './control.ts'
+import type { TableKeeper } from './table-keeper.ts'
+
+export interface MovesOptions {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly subjects: Subjects
+  readonly tables: TableKeeper
+  readonly stepTimeoutMs: number
+  readonly stallMs: number
+  /** Between two looks how far a target is, ms. */
+  readonly lookEveryMs: number
+  /** Under way at once, at most: one more is not begun. */
+  readonly maxMoves: number
+  readonly lives: (node: NodeRef) => boolean
+  /** What a node says that it has of a partition. */
+  readonly said: (node: NodeRef, partition: PartitionId) => HostedPartition | undefined
+  /** Changes one entry of the table, after all changes that were asked for before. Rejects never. */
+  readonly change: (partition: PartitionId, entryOf: (entry: PlacementEntry) => PlacementEntry) => Promise<void>
+  /** The entry with another owner at another epoch. */
+  readonly named: (entry: PlacementEntry, owner: NodeRef, epoch: Epoch) => PlacementEntry
+  /** MV5 */
+  readonly onGivenUp: (target: NodeRef, partition: PartitionId) => void
+}
+
+export interface Move {
+  readonly partition: PartitionId
+  /** At which `from` owns it. */
+  readonly epoch: Epoch
+  readonly from: NodeRef
+  readonly to: NodeRef
+}
+
+/** Records that the target may be behind, by what both said of themselves a short while ago. */
+const levelWithin = 1_000
+
+export class Moves {
+  readonly #options: MovesOptions
+  readonly #moving = new Set<PartitionId>()
+  #stopped = false
+
+  constructor(options: MovesOptions) {
+    this.#options = options
+  }
+
+  get count(): number {
+    return this.#moving.size
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Begins one that is not noted yet. */
+  begin(move: Move): void {
+    this.#carryOut(move, async () => {
+      const { partition, from, to } = move
+      await this.#change(move, (entry) => ({ ...entry, moving: to }))
+      if (this.#isNoted(move))
+        this.#options.observer.emit({ type: 'placement.moving', partition, from: from.id, to: to.id })
+    })
+  }
+
+  /** Goes on with one that is noted (MV4). */
+  resume(move: Move): void {
+    this.#carryOut(move, () => Promise.resolve())
+  }
+
+  #carryOut(move: Move, note: () => Promise<void>): void {
+    const { partition } = move
+    if (this.#moving.size >= this.#options.maxMoves || this.#moving.has(partition)) return
+    this.#moving.add(partition)
+    void note()
+      .then(() => this.#finish(move))
+      .finally(() => this.#moving.delete(partition))
+  }
+
+  async #finish(move: Move): Promise<void> {
+    const { named, onGivenUp } = this.#options
+    const { partition, epoch, to } = move
+    const done = (await this.#untilLevel(move)) && (await this.#handOff(move))
+    if (!this.#isNoted(move)) return
+    if (!done) onGivenUp(to, partition)
+    await this.#change(move, (entry) => (done ? named(entry, to, nextEpoch(epoch)) : { ...entry, moving: null }))
+  }
+
+  /** `false`: the target is to be given up (MV2), or there is no such move any more. */
+  async #untilLevel(move: Move): Promise<boolean> {
+    const { clock, lookEveryMs, stallMs, lives, said } = this.#options
+    const { partition, from, to } = move
+    let [reached, reachedAtMs] = [0, clock.monotonic()]
+    while (this.#isNoted(move) && lives(to)) {
+      const target = said(to, partition)
+      const behind = (said(from, partition)?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
+      if (target?.role === 'standby' && behind <= levelWithin) return true
+      const nowMs = clock.monotonic()
+      if (target !== undefined && target.appliedSeq > reached) [reached, reachedAtMs] = [target.appliedSeq, nowMs]
+      if (nowMs - reachedAtMs >= stallMs) return false
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, lookEveryMs))
+    }
+    return false
+  }
+
+  /** `false`: the owner says that it cannot (MV3). */
+  async #handOff({ partition, epoch, from, to }: Move): Promise<boolean> {
+    const { transport, clock, subjects, stepTimeoutMs } = this.#options
+    const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
+    const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
+    return reply === null || isDone(reply)
+  }
+
+  /** MV1 */
+  #isNoted({ partition, epoch, from, to }: Move): boolean {
+    const entry = this.#options.tables.table?.entries[partition]
+    return !this.#stopped && entry?.epoch === epoch && sameNode(entry.owner, from) && sameNode(entry.moving, to)
+  }
+
+  #change({ partition, epoch, from }: Move, entryOf: (entry: PlacementEntry) => PlacementEntry): Promise<void> {
+    return this.#options.change(partition, (entry) =>
+      entry.epoch === epoch && sameNode(entry.owner, from) ? entryOf(entry) : entry,
+    )
+  }
+}
