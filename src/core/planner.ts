@@ -128,6 +128,8 @@ function preferred({ partition, entry, from }: Homeless, takers: readonly Taker[
   const applied = ({ member }: Taker) => member.hosted.get(partition)?.appliedSeq ?? 0
   const standby = known
     .flatMap((ref) => able.find(({ member }) => sameNode(member.ref, ref)) ?? [])
+    // Where there is no hurry it need not be moved on for the balance.
+    .filter(({ count, share }) => from === null || count < share)
     .toSorted((a, b) => applied(b) - applied(a))[0]
   if (standby !== undefined) return standby
   return from === null ? able.find(({ member }) => member.ref.id === entry.owner?.id) : undefined

@@ -2,7 +2,15 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { plan, type PlanMember, type PlanStep } from '../../src/core/planner.ts'
 import { initialTable, type PlacementEntry, type PlacementTable } from '../../src/core/table.ts'
-import { incarnation, nextEpoch, partitionId, sameNode, type NodeId, type NodeRef } from '../../src/protocol/ids.ts'
+import {
+  incarnation,
+  nextEpoch,
+  partitionId,
+  sameNode,
+  seq,
+  type NodeId,
+  type NodeRef,
+} from '../../src/protocol/ids.ts'
 
 const ref = (id: string, life = 'a'): NodeRef => ({ id: id as NodeId, incarnation: incarnation(life) })
 
@@ -315,5 +323,37 @@ describe('a plan', () => {
     const avoiding = member('n0', { avoid: new Set([partitionId(0)]) })
     expect(plan([avoiding], initialTable(1))).toEqual([])
     expect(plan([avoiding, member('n1')], initialTable(1))).toEqual([{ kind: 'assign', partition: 0, to: ref('n1') }])
+  })
+
+  it('names the standby that has applied most, and a node that was moved to only where that is further (N1)', () => {
+    const table = tableOf([{ owner: ref('gone'), standbys: [ref('a'), ref('b'), ref('c')], moving: ref('d') }])
+    const at = (appliedSeq: number) => ({
+      hosted: new Map([[partitionId(0), { role: 'standby' as const, appliedSeq: seq(appliedSeq) }]]),
+    })
+    const named = (...nodes: PlanMember[]) => plan(nodes, table).map(({ to }) => to.id)
+    expect(named(member('a', at(5)), member('b', at(9)), member('c', at(7)), member('d', at(1)))).toEqual(['b'])
+    expect(named(member('a'), member('b'), member('d', at(1)))).toEqual(['d'])
+    expect(named(member('a'), member('b'), member('e', at(99)))).toEqual(['a'])
+  })
+
+  it('moves first what a standby can take, so that nothing has to be warmed up (N3)', () => {
+    const [a, b] = members(2) as [PlanMember, PlanMember]
+    const table = tableOf([
+      { owner: a.ref },
+      { owner: a.ref },
+      { owner: a.ref, standbys: [b.ref] },
+      { owner: a.ref, standbys: [b.ref] },
+    ])
+    expect(plan([a, b], table)).toEqual(
+      [2, 3].map((partition) => ({ kind: 'move', partition, from: a.ref, to: b.ref })),
+    )
+  })
+
+  it('gives what a draining node has to standbys up to their share, and no further (N3)', () => {
+    const [a, b, c] = members(3) as [PlanMember, PlanMember, PlanMember]
+    const draining = { ...a, draining: true }
+    const table = tableOf(Array.from({ length: 4 }, () => ({ owner: a.ref, standbys: [b.ref] })))
+    expect(plan([draining, b, c], table).map(({ to }) => to.id)).toEqual(['n1', 'n1', 'n2', 'n2'])
+    expect(plan([b, c], table).map(({ to }) => to.id)).toEqual(['n1', 'n1', 'n1', 'n1'])
   })
 })
