@@ -16,6 +16,8 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 /** Inside the project, so that packages are found from there. */
 const built = join(root, 'node_modules', '.cache', `holdfast-cli-${process.pid}`)
+/** What users import, of that build: `export * from` it where a module says `holdfast`. */
+export const builtIndex = join(built, 'src', 'index.js')
 let dismissRemoval: (() => void) | undefined
 
 /** Compiles the program, once for a test file: it is run many times, and starts in half the time then. Call it in `beforeAll`. */

@@ -22,6 +22,10 @@ const deployFolder = fileURLToPath(new URL('../../deploy/nats/', import.meta.url
 export interface TestServerOptions {
   /** Added to the end of deploy/nats/server.conf; what it sets again, it replaces (a block as a whole). Logging must stay on stderr. */
   readonly config?: string
+  /** Used as it is, in place of deploy/nats/server.conf; what it includes is found from where it lies. Logging must stay on stderr. */
+  readonly configFile?: string
+  /** Besides NATS_STORE_DIR. */
+  readonly env?: Readonly<Record<string, string>>
   /** Default: one that is free. */
   readonly port?: number
   /** Default: a new folder, removed by `stop`. A folder that is given is left alone. */
@@ -72,11 +76,11 @@ export async function startNatsServer(options: TestServerOptions = {}): Promise<
   const home = await mkdtemp(join(tmpdir(), 'holdfast-nats-'))
   const storeDir = options.storeDir ?? join(home, 'store')
   await mkdir(storeDir, { recursive: true })
-  const configFile = join(home, 'server.conf')
-  await writeFile(configFile, configOf(options))
+  const configFile = options.configFile ?? join(home, 'server.conf')
+  if (options.configFile === undefined) await writeFile(configFile, configOf(options))
   const guardian = startGuardian(home)
   const log: string[] = []
-  const launch = (port: number) => launchServer({ storeDir, configFile, port, log, guardian })
+  const launch = (port: number) => launchServer({ storeDir, configFile, env: options.env ?? {}, port, log, guardian })
   const remove = async () => {
     await rm(home, { recursive: true, force: true })
     guardian.dismiss()
@@ -159,6 +163,7 @@ interface Life {
 interface Launch {
   readonly storeDir: string
   readonly configFile: string
+  readonly env: Readonly<Record<string, string>>
   readonly port: number
   readonly log: string[]
   readonly guardian: Guardian
@@ -169,9 +174,9 @@ const readyWithinMs = 30_000
 /** A server that does not end by itself within this is killed. */
 const gracefulWithinMs = 10_000
 
-async function launchServer({ storeDir, configFile, port, log, guardian }: Launch): Promise<Life> {
+async function launchServer({ storeDir, configFile, env, port, log, guardian }: Launch): Promise<Life> {
   const server = spawn(natsServerBinary(), ['-c', configFile, '-p', String(port)], {
-    env: { ...process.env, NATS_STORE_DIR: storeDir },
+    env: { ...process.env, ...env, NATS_STORE_DIR: storeDir },
     stdio: ['ignore', 'ignore', 'pipe'],
     // Away from the terminal's process group: Ctrl-C reaches the test run, which then ends its servers.
     detached: true,
