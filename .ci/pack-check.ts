@@ -27,13 +27,15 @@ const run = (cwd: string, command: string, ...args: string[]): string =>
 
 const published = [
   /^dist\/(src|actors)\/.+\.(js|js\.map|d\.ts)$/,
-  /^deploy\/nats\//,
+  /^deploy\/(nats|compose|kubernetes|systemd)\//,
+  /^deploy\/(Dockerfile|compose\.yaml)$/,
   /^docs\/.+\.(md|svg)$/,
   /^(package\.json|LICENSE|NOTICE|README\.md|CHANGELOG\.md|SECURITY\.md)$/,
 ]
 const indispensable = [
   ...['LICENSE', 'NOTICE', 'README.md', 'SECURITY.md', 'docs/errors.md', 'docs/security.md'],
   ...['get-nats-server', 'server.conf', 'accounts.conf'].map((file) => `deploy/nats/${file}`),
+  ...['docs/operations.md', 'deploy/compose.yaml', 'deploy/kubernetes/statefulset.yaml'],
 ]
 const entries = ['holdfast', 'holdfast/client']
 

@@ -1,41 +1,21 @@
 /**
  * docs/cli.md: its lines are run in their order, in an empty folder, against a real nats-server, and print what the page shows.
- *
- * `…` in a line is any text, a line of `…` any number of lines. A line that starts a node goes on in the background.
+ * A line that starts a node goes on in the background.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { blocksOf, page } from '../docs/markdown.ts'
+import { page } from '../docs/markdown.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { commandsOf, programOnly } from './program-only.ts'
 import { build, run, start, stopAll } from './program.ts'
+import { patternOf, shownLines } from './shown-lines.ts'
 
 const timeout = 120_000
 const index = new URL('../../src/index.ts', import.meta.url).href
-const text = page('docs/cli.md')
 
-interface Line {
-  readonly args: readonly string[]
-  readonly prints: string
-}
-
-const lines: readonly Line[] = blocksOf(text)
-  .filter(({ language }) => language === 'console')
-  .flatMap((block) => block.text.split(/^\$ holdfast /m).slice(1))
-  .map((part) => {
-    const [command = '', ...prints] = part.trimEnd().split('\n')
-    const words = Array.from(command.matchAll(/'([^']*)'|(\S+)/g), ([, quoted, plain]) => quoted ?? plain ?? '')
-    return { args: words, prints: prints.join('\n') }
-  })
-
-/** What the page shows, as a pattern. */
-function patternOf(shown: string): RegExp {
-  const escaped = shown.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
-  const lenient = escaped.replaceAll(/(?<=^|\n)…(?:\n|$)/g, '(?:.*\\n)*?').replaceAll('…', '.*?')
-  return new RegExp(`^${lenient}\\n*$`)
-}
+const lines = shownLines(page('docs/cli.md'))
 
 let folder: string
 let server: TestServer

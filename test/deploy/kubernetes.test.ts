@@ -7,8 +7,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { Job, type IJob } from 'kubernetes-models/batch/v1'
 import { StatefulSet, type IStatefulSet } from 'kubernetes-models/apps/v1'
+import { Job, type IJob } from 'kubernetes-models/batch/v1'
 import { NetworkPolicy, type INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1'
 import { PodDisruptionBudget, type IPodDisruptionBudget } from 'kubernetes-models/policy/v1'
 import { Namespace, Service, type IContainer, type IPodSpec, type IProbe, type IService } from 'kubernetes-models/v1'
@@ -32,9 +32,8 @@ interface Manifest {
   readonly metadata: { readonly name: string; readonly namespace?: string }
 }
 const manifests = kustomization.resources.map((name) => [name, read(name) as Manifest] as const)
-const of = <T>(name: string) => read(name) as T
-const statefulSet = of<IStatefulSet>('statefulset.yaml').spec!
-const job = of<IJob>('provision.yaml').spec!
+const statefulSet = (read('statefulset.yaml') as IStatefulSet).spec!
+const job = (read('provision.yaml') as IJob).spec!
 const pods = { node: statefulSet.template.spec!, provision: job.template.spec! } satisfies Record<string, IPodSpec>
 const [node] = pods.node.containers as [IContainer]
 const [provision] = pods.provision.containers as [IContainer]
@@ -88,7 +87,7 @@ describe('the manifests of deploy/kubernetes', () => {
       )
       const said = await compile.then(
         () => '',
-        (error: { stdout?: string }) => error.stdout ?? String(error),
+        (error: { stdout: string }) => error.stdout,
       )
       expect(said).toBe('')
     } finally {
@@ -130,8 +129,10 @@ describe('the manifests of deploy/kubernetes', () => {
     expect(probes.map(({ httpGet }) => httpGet)).toEqual(
       ['/healthz', '/readyz', '/healthz'].map((path) => ({ path, port: 'http' })),
     )
-    expect(of<IService>('service.yaml').spec!.ports).toEqual([{ name: 'http', port, targetPort: 'http' }])
-    expect(of<INetworkPolicy>('network-policy.yaml').spec!.ingress![0]!.ports).toEqual([{ protocol: 'TCP', port }])
+    expect((read('service.yaml') as IService).spec!.ports).toEqual([{ name: 'http', port, targetPort: 'http' }])
+    expect((read('network-policy.yaml') as INetworkPolicy).spec!.ingress![0]!.ports).toEqual([
+      { protocol: 'TCP', port },
+    ])
     expect(statefulSet.template.metadata!.annotations!['prometheus.io/port']).toBe(String(port))
     expect([HOLDFAST_DATA_DIR]).toEqual(textsOf(image, 'VOLUME'))
     expect(node.volumeMounts).toEqual([{ name: 'data', mountPath: HOLDFAST_DATA_DIR }])
@@ -143,8 +144,8 @@ describe('the manifests of deploy/kubernetes', () => {
 
   it('select each other', () => {
     const { labels } = statefulSet.template.metadata!
-    const budget = of<IPodDisruptionBudget>('disruption-budget.yaml').spec!
-    const service = of<IService>('service.yaml')
+    const budget = (read('disruption-budget.yaml') as IPodDisruptionBudget).spec!
+    const service = read('service.yaml') as IService
     for (const selector of [statefulSet.selector.matchLabels, budget.selector!.matchLabels, service.spec!.selector]) {
       expect(labels).toMatchObject(selector!)
       // The job of the same name is no node.
@@ -152,7 +153,7 @@ describe('the manifests of deploy/kubernetes', () => {
     }
     expect(statefulSet.serviceName).toBe(service.metadata!.name)
     expect(budget.maxUnavailable).toBe(1)
-    const everyone = of<INetworkPolicy>('network-policy.yaml').spec!.podSelector!.matchLabels!
+    const everyone = (read('network-policy.yaml') as INetworkPolicy).spec!.podSelector!.matchLabels!
     for (const template of [statefulSet.template, job.template]) {
       expect(template.metadata!.labels).toMatchObject(everyone)
     }
