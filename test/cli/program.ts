@@ -18,6 +18,8 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 const built = join(root, 'node_modules', '.cache', `holdfast-cli-${process.pid}`)
 /** What users import, of that build: `export * from` it where a module says `holdfast`. */
 export const builtIndex = join(built, 'src', 'index.js')
+/** Its file, for what is to start it by itself. */
+export const builtProgram = join(built, 'src', 'cli', 'main.js')
 let dismissRemoval: (() => void) | undefined
 
 /** Compiles the program, once for a test file: it is run many times, and starts in half the time then. Call it in `beforeAll`. */
@@ -50,7 +52,7 @@ function launch(args: readonly string[], { cwd, env }: RunOptions): ChildProcess
   const surroundings = Object.entries(process.env).filter(
     ([name]) => !/^(?:HOLDFAST_|VITEST|NODE_ENV$|TEST$|NODE_OPTIONS|NODE_V8|FORCE_COLOR|npm_)/.test(name),
   )
-  const child = spawn(process.execPath, [join(built, 'src', 'cli', 'main.js'), ...args], {
+  const child = spawn(process.execPath, [builtProgram, ...args], {
     ...(cwd === undefined ? {} : { cwd }),
     env: { ...Object.fromEntries(surroundings), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
