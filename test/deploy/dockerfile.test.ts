@@ -23,8 +23,8 @@ describe('deploy/Dockerfile', () => {
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'))
     expect(rules).toContain('*')
-    const let_through = rules.filter((rule) => rule !== '*').map((rule) => rule.slice(1))
-    expect(let_through.toSorted()).toEqual([...copied].toSorted())
+    const admitted = rules.filter((rule) => rule !== '*').map((rule) => rule.slice(1))
+    expect(admitted.toSorted()).toEqual([...copied].toSorted())
   })
 
   it('holds what the build needs', () => {
