@@ -8,6 +8,7 @@
  */
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import { Session } from '../src/client/session.ts'
+import type { HealthFacts } from '../src/core/health.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
 import { viewOf, type PlacementEntry, type PlacementTable } from '../src/core/table.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
@@ -188,6 +189,16 @@ export class Incarnation {
       ...(this.#lister?.metrics() ?? []),
       gauge('holdfast_orders', this.#orders, maxOrders),
     ]
+  }
+
+  /** What speaks for and against it, but for the state of its node. */
+  health(): Omit<HealthFacts, 'state'> {
+    const named = this.#table?.entries.flatMap(({ owner, epoch }, n) => {
+      if (!sameNode(owner, this.self)) return []
+      const { role = 'none', epoch: roleEpoch = 0 as Epoch, reason } = this.#partitions[n]?.status() ?? {}
+      return [{ partition: partitionId(n), epoch, role, roleEpoch, reason }]
+    })
+    return { connected: this.#ports.transport.connected, lease: this.#membership?.own(), named }
   }
 
   get leading(): boolean {

@@ -8,6 +8,7 @@
  * (lease-watch.ts), and gossip (gossiper.ts). Leases decide who lives; gossip tells how they do.
  */
 import { assign, createActor, fromCallback, fromPromise, setup, waitFor } from 'xstate'
+import type { OwnLease } from '../src/core/health.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
 import { Gossiper, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
 import { LeaseKeeper } from '../src/membership/lease-keeper.ts'
@@ -60,6 +61,8 @@ export interface Membership {
   alive(): readonly NodeLease[]
   members(): readonly SeenMember[]
   metrics(): readonly Metric[]
+  /** How its own lease stands. */
+  own(): OwnLease
   /** Asks for all partitions to be moved away. */
   drain(): Promise<void>
   /** Gives the lease back. */
@@ -172,6 +175,12 @@ export function createMembership(options: MembershipOptions): Membership {
     alive: () => watch.alive(),
     members: () => gossiper?.members() ?? [],
     metrics: () => [...watch.metrics(), ...(gossiper?.metrics() ?? [])],
+    own: () => ({
+      held: actor.getSnapshot().matches('member'),
+      renewedMsAgo: clock.monotonic() - keeper.renewedAtMs,
+      termMs: leaseTermMs,
+      draining: keeper.draining,
+    }),
     drain: () => keeper.drain(),
     async leave() {
       if (!actor.getSnapshot().matches('member')) return

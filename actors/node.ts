@@ -11,11 +11,13 @@
  * N3. It answers only to subjects under the inbox prefixes.
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
+import type { HealthFacts } from '../src/core/health.ts'
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import type { TaskDefinition } from '../src/behaviour/task.ts'
 import { defaultGossipSettings, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
 import type { ClusterSettings } from '../src/partition/provision.ts'
 import type { PartitionSettings } from '../src/partition/settings.ts'
+import type { WorkMeter } from '../src/partition/work-meter.ts'
 import type { Changelog } from '../src/ports/changelog.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Inputs } from '../src/ports/inputs.ts'
@@ -45,6 +47,8 @@ export interface NodePorts {
   readonly clock: Clock
   readonly random: Random
   readonly observer: Observer
+  /** Of what its partitions do. Default: nobody watches. */
+  readonly meter?: WorkMeter | undefined
 }
 
 export interface NodeOptions {
@@ -100,6 +104,8 @@ export interface Node {
   status(): NodeStatus
   /** How full its parts are, and what they have refused. */
   metrics(): readonly Metric[]
+  /** What its health is judged by (src/core/health.ts). */
+  health(): HealthFacts
   /** Moves every partition away, as far as there is another node to take it; resolves when it owns none. */
   drain(): Promise<void>
   /** Ends its ownerships, gives its lease back and ends everything. */
@@ -238,6 +244,10 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
       members: lives.current?.members() ?? [],
     }),
     metrics: () => lives.current?.metrics() ?? [],
+    health: () => ({
+      state: stateOf(actor.getSnapshot().value),
+      ...(lives.current?.health() ?? { connected: ports.transport.connected, lease: undefined, named: undefined }),
+    }),
     async drain() {
       await lives.current?.drain()
     },

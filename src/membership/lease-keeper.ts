@@ -29,6 +29,7 @@ export class LeaseKeeper {
   readonly #key: string
   #lease: NodeLease
   #revision = 0
+  #renewedAtMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
   #renewing: Promise<void> | undefined
   #stopped = false
@@ -41,8 +42,9 @@ export class LeaseKeeper {
 
   /** Gives the revision at which this incarnation began: it orders incarnations. Throws `RETRY` while the registry is away. */
   async join(): Promise<number> {
-    const { registry } = this.#options
+    const { registry, clock } = this.#options
     for (let attempt = 0; attempt < joinAttempts; attempt++) {
+      const sentAtMs = clock.monotonic()
       const entry = await registry.get(this.#key)
       const value = encodeLease(this.#lease)
       const result =
@@ -51,6 +53,7 @@ export class LeaseKeeper {
           : await registry.update(this.#key, value, entry.revision)
       if (result.kind === 'conflict') continue
       this.#revision = result.revision
+      this.#renewedAtMs = sentAtMs
       this.#schedule()
       return result.revision
     }
@@ -59,6 +62,16 @@ export class LeaseKeeper {
       'CONFLICT',
       `somebody else keeps taking the lease of node "${id}": give each node an id of its own`,
     )
+  }
+
+  /** When the last renewal that succeeded was sent, monotonic ms: from there on the lease can be relied on for its term. */
+  get renewedAtMs(): number {
+    return this.#renewedAtMs
+  }
+
+  /** Whether the partitions of this node are to be moved away. */
+  get draining(): boolean {
+    return this.#lease.draining
   }
 
   /** Tells everyone that the partitions of this node are to be moved away. */
@@ -97,13 +110,15 @@ export class LeaseKeeper {
   }
 
   async #renewOnce(): Promise<void> {
-    const { registry, onLost } = this.#options
+    const { registry, clock, onLost } = this.#options
+    const sentAtMs = clock.monotonic()
     this.#lease = { ...this.#lease, renewal: this.#lease.renewal + 1 }
     try {
       const result = await registry.update(this.#key, encodeLease(this.#lease), this.#revision)
       if (this.#stopped) return
       if (result.kind === 'written') {
         this.#revision = result.revision
+        this.#renewedAtMs = sentAtMs
         return
       }
       const entry = await registry.get(this.#key)

@@ -12,6 +12,7 @@ import { silent } from '../ports/observer.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
 import { withEnvironment } from './environment.ts'
+import type { NodeDoor } from './node-door.ts'
 import { nodeIdFor } from './node-id.ts'
 import {
   checkNodeOptions,
@@ -28,6 +29,8 @@ export interface HoldfastNode {
   readonly id: string
   /** The local server that this node runs on, for further nodes and clients of the process; `undefined` on NATS. */
   readonly embedded: EmbeddedServer | undefined
+  /** Where its health and metrics are, `http://host:port`; `undefined` where the options name no address. */
+  readonly http: string | undefined
   status(): NodeStatus
   /** How full its parts are, each with its limit, and how often they have refused something (docs/limits.md). */
   metrics(): readonly Metric[]
@@ -41,15 +44,32 @@ export interface HoldfastNode {
 
 /**
  * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. What the options leave out the variables
- * `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options that cannot be and permissions that are missing, `CONFLICT` where another node has the directory, `RETRY` where no NATS server answers. A node with the id of one that
+ * `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options that cannot be and permissions that are missing, `CONFLICT` where another node has the directory or something else the port of `http`, `RETRY` where no NATS server answers. A node with the id of one that
  * runs takes its place: the former is fenced (O1).
  */
 export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode> {
   const options: CreateNodeOptions = withEnvironment(given, process.env, given.observer ?? silent)
   checkNodeOptions(options)
-  const world = await openWorld(options)
+  const { cluster = defaultCluster, http, observer = silent } = options
+  let door: NodeDoor | undefined
+  if (http !== undefined) {
+    // Nodes without it do without prom-client.
+    const opened = await import('./node-door.ts')
+    door = await opened.NodeDoor.open(http, cluster, observer, new SystemClock())
+  }
+  try {
+    return await createBehind(door, options)
+  } catch (error) {
+    await door?.close()
+    throw error
+  }
+}
+
+async function createBehind(door: NodeDoor | undefined, options: CheckedNodeOptions): Promise<HoldfastNode> {
+  const world = await openWorld(options, door)
   const { cluster = defaultCluster, host = hostname(), zone = '', weight = 1, actors, tasks = [], settings } = options
   let node: Node
+  const metrics = () => [...node.metrics(), ...world.metrics()]
   try {
     const id = await nodeIdFor(options.nodeId, options.dataDir, world.ports.random)
     node = createNodeActor(world.ports, {
@@ -71,6 +91,7 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
         partition: { freezeQueries: process.env.NODE_ENV !== 'production', ...settings?.partition },
       },
     })
+    door?.show({ status: () => node.status(), health: () => node.health(), metrics })
     await node.start()
   } catch (error) {
     await world.close()
@@ -81,15 +102,16 @@ export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode
     try {
       await how()
     } finally {
-      await world.close()
+      await Promise.all([world.close(), door?.close()])
     }
   }
   const end = (how: () => Promise<void>) => (ended ??= endOnce(how))
   return {
     id: node.status().id,
     embedded: world.embedded,
+    http: door?.url,
     status: () => node.status(),
-    metrics: () => [...node.metrics(), ...world.metrics()],
+    metrics,
     drain: () => node.drain(),
     close: () => end(() => node.close()),
     crash: () =>
@@ -107,8 +129,9 @@ interface World {
   readonly close: () => Promise<void>
 }
 
-async function openWorld(options: CheckedNodeOptions): Promise<World> {
-  const { dataDir, observer = silent, storeMemory, partitions = defaultPartitions } = options
+async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined): Promise<World> {
+  const { dataDir, storeMemory, partitions = defaultPartitions } = options
+  const observer = door?.observer ?? options.observer ?? silent
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
   const server = await (options.embedded === undefined ? openNatsServer(options, parts) : openEmbedded(options, parts))
   try {
@@ -119,7 +142,7 @@ async function openWorld(options: CheckedNodeOptions): Promise<World> {
       ...(storeMemory === undefined ? {} : { memoryBudget: storeMemory }),
     })
     return {
-      ports: { ...parts, ...server.ports, stores },
+      ports: { ...parts, ...server.ports, stores, meter: door?.meter },
       embedded: server.embedded,
       metrics: server.metrics,
       close: async () => {

@@ -24,6 +24,7 @@ export interface EnvironmentSettings extends Partial<
   readonly nodeId?: string
   readonly host?: string
   readonly zone?: string
+  readonly http?: string
   readonly weight?: number
   readonly standbys?: number
   readonly partitions?: number
@@ -46,6 +47,7 @@ const texts = {
   HOLDFAST_NODE_ID: 'nodeId',
   HOLDFAST_HOST: 'host',
   HOLDFAST_ZONE: 'zone',
+  HOLDFAST_HTTP: 'http',
 } as const
 
 const numbers = {

@@ -11,6 +11,7 @@ import { HoldfastError } from '../protocol/errors.ts'
 import { isClusterName } from '../protocol/ids.ts'
 import { isPartitionCount, maxPartitions } from '../protocol/partitioning.ts'
 import { defaultInboxPrefixes } from '../protocol/subjects.ts'
+import { httpAddressOf } from './http-door.ts'
 
 const maxStandbys = 8
 
@@ -47,6 +48,11 @@ export interface NodeBaseOptions {
   readonly storeMemory?: number
   /** What the node has to say about itself. Default: nothing is said. */
   readonly observer?: Observer
+  /**
+   * Where `/healthz`, `/readyz` and `/metrics` are answered: a port of loopback, or `host:port`; port 0 is any, and `node.http` says which
+   * (docs/metrics.md). Or `HOLDFAST_HTTP`. Default: nowhere.
+   */
+  readonly http?: number | string
   /** Everything else, each with its default and unit. */
   readonly settings?: NodeSettingsInput
 }
@@ -83,6 +89,7 @@ export function checkNodeOptions(options: CreateNodeOptions): asserts options is
   const twice = types.find((type, i) => types.indexOf(type) !== i)
   if (twice !== undefined) throw invalid(`actors: the type "${twice}" is given twice`)
   checkTasks(options.tasks ?? [], embedded !== undefined)
+  if (options.http !== undefined) httpAddressOf(options.http)
   if (!Number.isFinite(weight) || weight < 0) throw invalid(`weight: a number from 0, not ${weight}`)
   if (!(Number.isInteger(standbys) && standbys >= 0 && standbys <= maxStandbys)) {
     throw invalid(`standbys: a whole number from 0 to ${maxStandbys}, not ${standbys}`)

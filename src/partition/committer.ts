@@ -35,6 +35,8 @@ export interface CommittedRecord {
   readonly bytes: Uint8Array
   readonly record: CommitRecord | HandoffRecord
   readonly turns: readonly FinishedTurn[]
+  /** When it was first sent, monotonic ms. */
+  readonly sentAtMs: number
 }
 
 export interface CommitterOptions {
@@ -261,7 +263,7 @@ export class Committer {
     if (committed.length > 0) this.#fruitless = 0
     for (const { seq, bytes, item, sentAtMs: sent } of committed) {
       sentAtMs = Math.max(sentAtMs, sent)
-      this.#options.onCommitted({ seq, bytes, record: item.record, turns: item.turns })
+      this.#options.onCommitted({ seq, bytes, record: item.record, turns: item.turns, sentAtMs: sent })
     }
     if (committed.length > 0 || voids.length > 0) this.#options.onProgress(this.#pipeline.position, voids, sentAtMs)
   }

@@ -36,6 +36,7 @@ import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOption
 import { inDoubt, notExecuted, overloadedBy, stopped, type Bound } from './answers.ts'
 import type { Answer } from './turn.ts'
 import { sendPage } from './watch-pages.ts'
+import type { WorkMeter } from './work-meter.ts'
 
 export interface HostOptions {
   readonly partition: PartitionId
@@ -53,6 +54,8 @@ export interface HostOptions {
   readonly memory?: NodeMemory
   /** Begins what lives with an ownership. Default: nothing. */
   readonly openTenant?: OpenTenant | undefined
+  /** Default: nobody watches. */
+  readonly meter?: WorkMeter | undefined
   /** Whom to ask instead, as far as this node knows. */
   readonly knownOwner: () => { readonly owner: NodeId | null; readonly epoch: Epoch }
   /** As a standby it is at the log's end, and follows it from now on. */
@@ -107,6 +110,8 @@ export class PartitionHost {
   /** Why the replica is to be set aside. */
   #damage = unreadable
   #leaving: Promise<void> = Promise.resolve()
+  /** When the takeover began that is under way, monotonic ms. */
+  #takingSinceMs: number | undefined
 
   constructor(options: HostOptions) {
     this.#options = options
@@ -134,6 +139,7 @@ export class PartitionHost {
   /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */
   takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
     this.#held ??= []
+    this.#takingSinceMs ??= this.#options.clock.monotonic()
     return this.#use(signal, (replica, options) => claim(replica, epoch, options))
   }
 
@@ -200,6 +206,7 @@ export class PartitionHost {
       this.#options
     this.#owner = new Owner({
       openTenant: this.#options.openTenant,
+      meter: this.#options.meter,
       clock,
       observer,
       transport,
@@ -213,6 +220,8 @@ export class PartitionHost {
       onBroken,
       onStoreFailure,
     })
+    this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - (this.#takingSinceMs ?? 0)) / 1_000)
+    this.#takingSinceMs = undefined
     for (const { incoming, sinceMs } of this.#takeHeld()) {
       const { request } = incoming
       const timeoutMs = request.timeoutMs - (clock.monotonic() - sinceMs)
@@ -309,6 +318,7 @@ export class PartitionHost {
   release(why: Why): Promise<void> {
     this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
     this.#owner = undefined
+    this.#takingSinceMs = undefined
     for (const { incoming } of this.#takeHeld()) incoming.respond(this.#elsewhere())
     this.#leaving = this.#leave(why)
     return this.#leaving

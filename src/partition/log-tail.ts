@@ -26,8 +26,9 @@ export interface TailOptions {
 
 /** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `RETRY`, and `Diverged` (M4 of the replica). */
 export async function catchUp(replica: Replica, options: TailOptions): Promise<void> {
-  const { partition, log, observer, signal } = options
+  const { partition, log, clock, observer, signal } = options
   const from = nextSeq(replica.position.seq)
+  const beganAtMs = clock.monotonic()
   const { last } = await logInfo(options)
   replica.noteHead(last)
   let records = 0
@@ -45,7 +46,8 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
     if (replica.position.seq !== last)
       throw new BrokenLog(partition, `it has no record ${nextSeq(replica.position.seq)}`)
   }
-  observer.emit({ type: 'partition.replayed', partition, from, to: last, records, bytes })
+  const ms = clock.monotonic() - beganAtMs
+  observer.emit({ type: 'partition.replayed', partition, from, to: last, records, bytes, ms })
 }
 
 /** Takes in what comes (T2), until `signal` aborts. Throws as `catchUp` does, but never `BrokenLog`. */

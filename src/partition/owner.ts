@@ -40,6 +40,7 @@ import type { OpenTenant, OwnedPartition, Tenant } from './tenant.ts'
 import type { Answer, Asker, FinishedTurn, Turn } from './turn.ts'
 import { TurnLoop } from './turn-loop.ts'
 import { Unit } from './unit.ts'
+import type { WorkMeter } from './work-meter.ts'
 
 export interface OwnerOptions {
   readonly clock: Clock
@@ -54,6 +55,8 @@ export interface OwnerOptions {
   readonly memory: NodeMemory
   /** Default: none. */
   readonly openTenant?: OpenTenant | undefined
+  /** Default: nobody watches. */
+  readonly meter?: WorkMeter | undefined
   readonly onFenced: (by: LogPosition) => void
   readonly onBroken: (error: BrokenLog) => void
   /** The store cannot be read. */
@@ -115,6 +118,7 @@ export class Owner {
       subjects,
       observer,
       clock,
+      meter: options.meter,
     })
     this.#outputs = new OutputPublisher({
       partition: position.partition,
@@ -159,6 +163,7 @@ export class Owner {
       reserved: this.#reserved,
       now: () => this.#now(),
       signal: this.#abort.signal,
+      meter: options.meter,
       finish: (finished) => this.#finish(finished),
       afterCommits: (run) => this.#whenCommitted(run),
     })
@@ -167,6 +172,7 @@ export class Owner {
       lease: this.#lease,
       settings,
       now: () => this.#now(),
+      meter: options.meter,
       refused: () => this.#turns.refused('queries'),
     })
     this.scans = new ScanPages({
@@ -366,7 +372,10 @@ export class Owner {
     else this.#afterCommits.push({ after: this.#finished, run })
   }
 
-  #onCommitted({ seq, bytes, record, turns }: CommittedRecord): void {
+  #onCommitted(committed: CommittedRecord): void {
+    const { seq, bytes, record, turns } = committed
+    const { meter, clock } = this.#options
+    meter?.committed(committed, clock.monotonic())
     if (record.kind === 'handoff') return this.#handedOff?.(true)
     const { replica } = this.#options
     for (const { mutations } of turns) {

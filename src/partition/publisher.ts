@@ -14,6 +14,7 @@ import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { changeMessage } from './change-message.ts'
 import type { Change, History } from './history.ts'
+import type { WorkMeter } from './work-meter.ts'
 
 export interface PublisherOptions {
   readonly partition: PartitionId
@@ -25,6 +26,8 @@ export interface PublisherOptions {
   readonly history: History
   /** Everything up to here was published by former owners. */
   readonly published: Seq
+  /** Default: nobody watches. */
+  readonly meter?: WorkMeter | undefined
 }
 
 export class Publisher {
@@ -102,9 +105,10 @@ export class Publisher {
   }
 
   #publish(change: Change): void {
-    const { partition, generation, transport, subjects } = this.#options
+    const { partition, generation, transport, subjects, meter } = this.#options
     const { data, headers } = changeMessage(partition, generation, change, transport.maxPayload)
     transport.publish(subjects.changes(change.type, change.key), data, { headers })
+    if (meter !== undefined) meter.changes++
   }
 
   #confirm(): void {

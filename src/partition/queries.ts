@@ -22,6 +22,7 @@ import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
 import { unexpired, type Version } from './store-layout.ts'
 import type { Answer, Asker } from './turn.ts'
+import type { WorkMeter } from './work-meter.ts'
 
 export interface QueriesOptions {
   readonly replica: Pick<Replica, 'peek' | 'load'>
@@ -31,6 +32,8 @@ export interface QueriesOptions {
   readonly now: () => number
   /** The answer to one too many (V2). */
   readonly refused: () => Answer
+  /** Default: nobody watches. */
+  readonly meter?: WorkMeter | undefined
 }
 
 export class Queries {
@@ -65,6 +68,8 @@ export class Queries {
     }
     if (this.#waiting >= settings.mailboxTurns || !hasRoom(request.input.length)) return asker.respond(refused())
     this.#waiting++
+    const { meter } = this.#options
+    if (meter !== undefined) meter.queries++
     const done = (answer: Answer) => {
       this.#waiting--
       this.#bytes -= bytes

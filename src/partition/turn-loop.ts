@@ -33,6 +33,7 @@ import { Slices } from './slices.ts'
 import { unexpired } from './store-layout.ts'
 import { FinishedTurn, StateChange, type Answer, type Asker, type Turn } from './turn.ts'
 import { TurnContext } from './turn-context.ts'
+import type { WorkMeter } from './work-meter.ts'
 
 export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
   readonly clock: Clock
@@ -47,6 +48,8 @@ export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
   readonly handlerTimeoutMs: number
   /** Aborted when the ownership ends. */
   readonly signal: AbortSignal
+  /** Default: nobody watches. */
+  readonly meter?: WorkMeter | undefined
   readonly finish: (finished: FinishedTurn) => void
   /** Ids that units of the partition's own have written and not committed: they are not removed meanwhile (unit.ts, U3). Default: none. */
   readonly reserved?: ReadonlySet<string>
@@ -448,6 +451,7 @@ export class TurnLoop {
 
   #fail(turn: Turn, error: WireError): void {
     this.#returned()
+    this.#options.meter?.failed(error.code)
     this.#options.afterCommits((certain) => this.#answer(turn, certain ? { kind: 'error', error } : notExecuted))
   }
 

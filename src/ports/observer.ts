@@ -39,6 +39,8 @@ export type HoldfastEvent =
       readonly to: Seq
       readonly records: number
       readonly bytes: number
+      /** How long that took. */
+      readonly ms: number
     }
   | { readonly type: 'partition.claimed'; readonly partition: PartitionId; readonly epoch: Epoch; readonly seq: Seq }
   /** As a standby it has been at the log's end, and follows it. */

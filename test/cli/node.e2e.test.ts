@@ -164,12 +164,46 @@ describe('node', () => {
     expect(outcome.stderr.trimEnd().split('\n')).toHaveLength(1)
   })
 
+  it('answers for its health where HOLDFAST_HTTP says, and refuses an address that is none', { timeout }, async () => {
+    const begin = (HOLDFAST_HTTP: string) =>
+      start(['node', '--embedded', '--port', '0', '--actors', 'actors', '--data', 'watched'], {
+        cwd: folder,
+        env: { HOLDFAST_HTTP },
+      })
+    const node = begin('0')
+    const said = await node.printed(/^health and metrics at http:\/\/127\.0\.0\.1:\d+$/)
+    const metrics = await (await fetch(`${said.split(' ').at(-1)}/metrics`)).text()
+    expect(metrics).toContain('holdfast_node_live 1\n')
+    node.kill('SIGTERM')
+    expect(await node.ended).toBe(0)
+    const wrong = begin('everywhere')
+    expect(await wrong.ended).toBe(2)
+    expect(wrong.complaints.at(-1)).toMatch(
+      /^http: give a port, or host:port such as 127\.0\.0\.1:9464, not "everywhere"$/,
+    )
+  })
+
   it('needs no server when it is embedded', { timeout }, async () => {
     const whole = start(
-      ['node', '--embedded', '--port', '0', '--actors', 'actors', '--data', 'whole', '--json', '--quiet'],
+      [
+        'node',
+        '--embedded',
+        '--port',
+        '0',
+        '--actors',
+        'actors',
+        '--data',
+        'whole',
+        '--json',
+        '--quiet',
+        '--http',
+        '0',
+      ],
       { cwd: folder },
     )
-    const { servers } = JSON.parse(await whole.printed(/"ready"/)) as { servers: string }
+    const { servers, http } = JSON.parse(await whole.printed(/"ready"/)) as { servers: string; http: string }
+    expect(whole.complaints).toEqual([`health and metrics at ${http}`])
+    expect((await fetch(`${http}/healthz`)).status).toBe(200)
     expect(jsonOf(await run(['call', 'one', 'k', 'add', '1', '--json', '--servers', servers]))).toBe(1)
     const taken = await run(
       ['node', '--embedded', '--port', servers.split(':').at(-1)!, '--actors', 'actors', '--data', 'other'],

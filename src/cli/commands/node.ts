@@ -34,6 +34,7 @@ interface NodeCommandOptions {
   readonly replicas?: number
   readonly embedded?: true
   readonly port: number
+  readonly http?: string
   readonly quiet?: true
   readonly verbose?: true
 }
@@ -48,6 +49,8 @@ export interface ReadyMessage {
   readonly actors: readonly ReadyActor[]
   /** Their names. */
   readonly tasks: readonly string[]
+  /** Where its health and metrics are, if it was asked for. */
+  readonly http?: string
 }
 
 export interface ReadyActor {
@@ -80,6 +83,10 @@ export function addNode(program: Command, surroundings: Surroundings): void {
     .option('--replicas <n>', 'of a new cluster: copies that NATS keeps of each log, 1, 3 or 5 (default 1)', parseCount)
     .option('--embedded', 'without a NATS server: a whole cluster in this process, for one machine')
     .option('--port <n>', 'embedded: where NATS clients of this machine reach it; 0 for any', parseWhole, 4222)
+    .option(
+      '--http <address>',
+      'health and metrics: a port of this machine, or host:port (default: none, or HOLDFAST_HTTP)',
+    )
     .option('--quiet', 'say only what went wrong')
     .option('--verbose', 'say everything')
   define(
@@ -119,7 +126,7 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
     node = await createNode(nodeOptions(run, options, hosted, observer))
     const { embedded, id } = node
     if (embedded !== undefined) door = await openNatsDoor(options.port, () => embedded.connect(lines).transport)
-    announce(run, id, hosted, door)
+    announce(run, node, hosted, door)
     if ((await Promise.race([asked, replaced])) === 'replaced') {
       throw new HoldfastError(
         'CONFLICT',
@@ -152,7 +159,7 @@ function tellingOfFences(observer: Observer, look: () => void): Observer {
 
 function nodeOptions(
   run: Run,
-  { data, nodeId, host, zone, weight, standbys, partitions, replicas, embedded }: NodeCommandOptions,
+  { data, nodeId, host, zone, weight, standbys, partitions, replicas, embedded, http }: NodeCommandOptions,
   { actors, tasks }: Hosted,
   observer: Observer,
 ): CreateNodeOptions {
@@ -170,12 +177,18 @@ function nodeOptions(
     ...(weight === undefined ? {} : { weight }),
     ...(standbys === undefined ? {} : { standbys }),
     ...(partitions === undefined ? {} : { partitions }),
+    ...(http === undefined ? {} : { http }),
   }
   if (embedded === true) return { ...base, embedded: true }
   return { ...base, name: 'holdfast-node', ...settings.nats, ...(replicas === undefined ? {} : { replicas }) }
 }
 
-function announce(run: Run, node: string, { actors, tasks }: Hosted, door: NatsDoor | undefined): void {
+function announce(
+  run: Run,
+  { id: node, http }: HoldfastNode,
+  { actors, tasks }: Hosted,
+  door: NatsDoor | undefined,
+): void {
   const { nats, cluster } = run.settings()
   const servers = door === undefined ? addressesOf(nats.servers) : `nats://127.0.0.1:${door.port}`
   const ready: ReadyMessage = {
@@ -185,9 +198,11 @@ function announce(run: Run, node: string, { actors, tasks }: Hosted, door: NatsD
     servers,
     actors: actors.map(readyActor),
     tasks: tasks.map(({ name }) => name),
+    ...(http === undefined ? {} : { http }),
   }
   if (process.send !== undefined) process.send(ready)
   else run.output.result(ready, `node ${node} of the cluster ${cluster} at ${servers} hosts ${typesOf(ready)}`)
+  if (http !== undefined) run.output.note(`health and metrics at ${http}`)
 }
 
 /** What it hosts, in words. */
