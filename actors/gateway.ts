@@ -235,7 +235,9 @@ export function optionsOf(headers: Headers | undefined): RequestOptions | undefi
   const id = headers?.[headerNames.id]
   const timeout = headers?.[headerNames.timeout]
   const idempotencyKey = headers?.[headerNames.idempotencyKey]
-  if (id === undefined && timeout === undefined && idempotencyKey === undefined) return undefined
+  const traceparent = headers?.[headerNames.traceparent] ?? headers?.[canonicalTraceparent]
+  if (id === undefined && timeout === undefined && idempotencyKey === undefined && traceparent === undefined)
+    return undefined
   const timeoutMs = timeout === undefined ? undefined : Number(timeout)
   if (timeoutMs !== undefined && !(/^[0-9]{1,7}$/.test(timeout!) && timeoutMs >= 1 && timeoutMs <= longestTimeoutMs)) {
     throw new HoldfastError(
@@ -247,8 +249,12 @@ export function optionsOf(headers: Headers | undefined): RequestOptions | undefi
     timeoutMs,
     id: id === undefined ? undefined : parseCommandId(id),
     idempotencyKey: idempotencyKey === undefined ? undefined : idempotencyKeyOf(idempotencyKey),
+    traceparent,
   }
 }
+
+/** Clients that think of headers as those of HTTP write it so. */
+const canonicalTraceparent = 'Traceparent'
 
 function idempotencyKeyOf(escaped: string): string {
   const refused = (cause?: unknown) =>

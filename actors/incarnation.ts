@@ -105,6 +105,7 @@ export class Incarnation {
       partitions: cluster.settings.partitions,
       replies: this.#replies,
       observer,
+      tracer: this.#ports.tracer,
       submit: (partition, incoming) => this.#partitions[partition]!.submit(incoming),
     })
     const receive = (message: Message) => dispatcher.receive(message)

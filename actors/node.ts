@@ -27,6 +27,7 @@ import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
 import type { Stores } from '../src/ports/store.ts'
+import type { Tracer } from '../src/ports/tracer.ts'
 import type { Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/errors.ts'
 import type { NodeId } from '../src/protocol/ids.ts'
@@ -47,6 +48,8 @@ export interface NodePorts {
   readonly clock: Clock
   readonly random: Random
   readonly observer: Observer
+  /** Default: nobody collects spans. */
+  readonly tracer?: Tracer | undefined
   /** Of what its partitions do. Default: nobody watches. */
   readonly meter?: WorkMeter | undefined
 }

@@ -1,5 +1,6 @@
 import type { EmbeddedServer } from './adapters/embedded/server.ts'
 import { openNatsTransport } from './adapters/nats/open.ts'
+import { openTracer } from './adapters/opentelemetry/tracer.ts'
 import type { NatsSettings } from './adapters/nats/settings.ts'
 import { SystemClock } from './adapters/system/clock.ts'
 import { SystemRandom } from './adapters/system/random.ts'
@@ -9,6 +10,7 @@ import { withEnvironment } from './node/environment.ts'
 import { defaultCluster } from './node/options.ts'
 import { silent, type Observer } from './ports/observer.ts'
 import { HoldfastError } from './protocol/errors.ts'
+import { version } from './version.ts'
 
 interface ConnectBaseOptions extends Omit<ClientOptions, 'cluster'> {
   /** Name of the cluster. Default `holdfast`. */
@@ -40,7 +42,8 @@ export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
   const { observer = silent } = given
   const options: ConnectOptions = withEnvironment(given, process.env, observer)
   const { cluster = defaultCluster } = options
-  const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
+  const tracer = await openTracer(version)
+  const parts = { clock: new SystemClock(), random: new SystemRandom(), observer, tracer }
   if (options.embedded !== undefined) {
     const { transport } = options.embedded.connect(observer)
     return connectOver({ ...parts, transport, release: () => transport.close() }, { ...options, cluster })

@@ -9,6 +9,8 @@ import type { Metric } from '../ports/metrics.ts'
 import type { Message } from '../ports/transport.ts'
 import { encodeRequestFrame } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
+import { headerNames } from '../protocol/subjects.ts'
+import { encodeTraces, traceBytes } from '../protocol/traces.ts'
 import type { Alarm } from './alarm.ts'
 import { frameHeadBytes, type Batch } from './batch.ts'
 import type { Outstanding } from './outstanding.ts'
@@ -92,7 +94,8 @@ export class Outbox {
 
   #put(pending: Pending, filled: Batch[], nowMs: number): void {
     const batch = this.#options.routing.batchFor(pending.hash, pending.viaPartition)
-    const bytes = frameBytes(pending, pending.name, pending.input, pending.idempotencyKey)
+    const request = frameBytes(pending, pending.name, pending.input, pending.idempotencyKey)
+    const bytes = pending.span === undefined ? request : request + traceBytes
     // A frame is one session's: a command of another one travels alone.
     const alone = pending.session !== this.#options.session
     if (!batch.isEmpty && (alone || !batch.fits(bytes, this.#maxFrameBytes))) this.#send(batch, nowMs)
@@ -108,12 +111,17 @@ export class Outbox {
     for (const pending of requests) {
       pending.sentAt(nowMs, batch.subject, attemptTimeoutMs)
       if (pending.dueMs < dueMs) dueMs = pending.dueMs
+      if (pending.attempts > 1) pending.span?.attempt(pending.attempts)
     }
     alarm.set(dueMs)
     const session = requests[0]!.session
     // Of another session nobody here knows what it has settled.
     const low = session === this.#options.session ? outstanding.low(nowMs) : 0
     const frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
-    this.#ports.transport.publish(batch.subject, frame, { reply: `${inbox}.${this.#frames.add(requests)}` })
+    const reply = `${inbox}.${this.#frames.add(requests)}`
+    const { transport, tracer } = this.#ports
+    if (tracer === undefined) return transport.publish(batch.subject, frame, { reply })
+    const traces = encodeTraces(requests.map(({ span }) => span?.traceparent))
+    transport.publish(batch.subject, frame, { reply, headers: { [headerNames.traces]: traces } })
   }
 }

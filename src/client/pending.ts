@@ -13,6 +13,7 @@ import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { Request, RequestKind, WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import type { Value } from '../protocol/values.ts'
+import type { CallSpan } from '../ports/tracer.ts'
 import { formatCommandId } from './command-id.ts'
 
 /** A client stops repeating an id after this; the owner remembers it for longer (R3). */
@@ -63,6 +64,8 @@ export class Pending implements Request, Waiter {
   joined: Waiter[] | undefined = undefined
   /** What to undo when it is settled. */
   release: (() => void) | undefined = undefined
+  /** Where it is traced. */
+  span: CallSpan | undefined = undefined
 
   state: PendingState = 'new'
   readonly startMs: number

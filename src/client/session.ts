@@ -18,6 +18,7 @@ import type { Clock } from '../ports/clock.ts'
 import { Refusals, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Random } from '../ports/random.ts'
+import type { Tracer } from '../ports/tracer.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { decodeReplyFrame, type Reply, type ReplyFrame, type RequestKind } from '../protocol/frames.ts'
@@ -39,6 +40,8 @@ export interface SessionPorts {
   readonly clock: Clock
   readonly random: Random
   readonly observer: Observer
+  /** Default: nobody collects spans. */
+  readonly tracer?: Tracer | undefined
 }
 
 export interface SessionOptions {
@@ -61,6 +64,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
   /** Of a command or tell, 1 to 256 bytes of UTF-8: it takes effect once for its key, within 24 h. Queries ignore it. */
   readonly idempotencyKey?: string | undefined
+  /** The W3C traceparent that it belongs to. Default: the span that is active. */
+  readonly traceparent?: string | undefined
 }
 
 const overloadedForMs = 100
@@ -209,6 +214,8 @@ export class Session {
     const number = id?.number ?? this.#outstanding.number()
     const pending = new Pending(kind, session, number, address, name, input, nowMs, timeoutMs, waiter, idempotencyKey)
     if (id !== undefined) this.#repeat(pending, id, nowMs)
+    const { tracer } = this.#ports
+    if (tracer !== undefined) pending.span = tracer.call(pending, options?.traceparent)
     if (session === this.id) this.#outstanding.add(pending)
     else this.#outstanding.addForeign(formatCommandId(pending), pending)
     if (options?.signal !== undefined) this.#watchSignal(options.signal, pending, waiter)
@@ -413,12 +420,14 @@ export class Session {
       return this.#fail(pending, new HoldfastError('INTERNAL', message, { cause }))
     }
     this.#settle(pending)
+    pending.span?.end('OK', pending.attempts)
     pending.resolve(value)
     if (pending.joined !== undefined) for (const waiter of pending.joined) waiter.resolve(value)
   }
 
   #fail(pending: Pending, error: HoldfastError): void {
     this.#settle(pending)
+    pending.span?.end(error.code, pending.attempts)
     if (error.code === 'UNKNOWN' && pending.session === this.id) {
       this.#outstanding.keep(pending.number, pending.firstSentMs)
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createNodeActor, type Node, type NodePorts, type NodeStatus } from '../../actors/node.ts'
 import { EmbeddedServer } from '../adapters/embedded/server.ts'
 import { openNats } from '../adapters/nats/open.ts'
+import { openTracer } from '../adapters/opentelemetry/tracer.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
@@ -142,7 +143,7 @@ async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined
       ...(storeMemory === undefined ? {} : { memoryBudget: storeMemory }),
     })
     return {
-      ports: { ...parts, ...server.ports, stores, meter: door?.meter },
+      ports: { ...parts, ...server.ports, stores, tracer: await openTracer(version), meter: door?.meter },
       embedded: server.embedded,
       metrics: server.metrics,
       close: async () => {

@@ -6,12 +6,14 @@
  * Y3. A session's name is `[A-Za-z0-9_-]{1,66}`, types and keys are what subjects can hold; else `INVALID`.
  */
 import type { Observer } from '../ports/observer.ts'
+import type { Outcome, Tracer, TurnSpan } from '../ports/tracer.ts'
 import type { Message } from '../ports/transport.ts'
 import { isHoldfastError, messageOf } from '../protocol/errors.ts'
 import { decodeRequestFrame, type Request, type RequestFrame } from '../protocol/frames.ts'
 import type { Epoch, PartitionId, SessionId } from '../protocol/ids.ts'
 import { partitionOf, partitionOfPlain } from '../protocol/partitioning.ts'
-import { checkName } from '../protocol/subjects.ts'
+import { checkName, headerNames } from '../protocol/subjects.ts'
+import { decodeTraces } from '../protocol/traces.ts'
 import type { Incoming } from './owner.ts'
 import type { ReplyBatch, ReplyBatches } from './reply-batches.ts'
 import type { Answer } from './turn.ts'
@@ -20,6 +22,8 @@ export interface DispatcherOptions {
   readonly partitions: number
   readonly replies: ReplyBatches
   readonly observer: Observer
+  /** Default: nobody collects spans. */
+  readonly tracer?: Tracer | undefined
   readonly submit: (partition: PartitionId, incoming: Incoming) => void
 }
 
@@ -36,7 +40,7 @@ export class Dispatcher {
   }
 
   receive(message: Message): void {
-    const { replies, observer, partitions, submit } = this.#options
+    const { replies, observer, partitions, submit, tracer } = this.#options
     const { reply, subject } = message
     if (!replies.accepts(reply, subject)) return
     let frame: RequestFrame
@@ -52,13 +56,16 @@ export class Dispatcher {
       return
     }
     const batch = replies.batchFor(reply, session)
+    const spans = tracer === undefined ? undefined : new FrameSpans(tracer, message, frame)
     for (const request of frame.requests) {
       const incoming = new FramedRequest(replies, batch, session, low, request)
       if (frame.partitions !== partitions) incoming.respond(movedElsewhere)
       else {
         const partition = this.#partitionOf(request)
-        if (typeof partition === 'number') submit(partition, incoming)
-        else incoming.respond(partition)
+        if (typeof partition === 'number') {
+          if (spans !== undefined) incoming.span = spans.begin(request, partition)
+          submit(partition, incoming)
+        } else incoming.respond(partition)
       }
     }
   }
@@ -87,6 +94,7 @@ class FramedRequest implements Incoming {
   readonly session: SessionId
   readonly low: number
   readonly request: Request
+  span: TurnSpan | undefined = undefined
   readonly #replies: ReplyBatches
   readonly #batch: ReplyBatch
 
@@ -99,6 +107,33 @@ class FramedRequest implements Incoming {
   }
 
   respond(answer: Answer): void {
+    this.span?.end(outcomeOf(answer))
     this.#replies.add(this.#batch, this.request.number, answer)
   }
 }
+
+/** The spans of a frame's requests: those that its client records, or all where it does not say (A2 of protocol/traces.ts). */
+class FrameSpans {
+  readonly #tracer: Tracer
+  readonly #requests: readonly Request[]
+  readonly #traces: ReadonlyMap<number, string> | undefined
+  #next = 0
+
+  constructor(tracer: Tracer, { headers }: Message, { requests }: RequestFrame) {
+    const header = headers?.[headerNames.traces]
+    this.#tracer = tracer
+    this.#requests = requests
+    this.#traces = header === undefined ? undefined : decodeTraces(header, requests.length)
+  }
+
+  /** In the order of the requests, of which some may be left out. */
+  begin(request: Request, partition: PartitionId): TurnSpan | undefined {
+    while (this.#requests[this.#next] !== request) this.#next++
+    const parent = this.#traces?.get(this.#next)
+    if (this.#traces !== undefined && parent === undefined) return undefined
+    return this.#tracer.turn(request, partition, parent)
+  }
+}
+
+const outcomeOf = (answer: Answer): Outcome =>
+  answer.kind === 'value' ? 'OK' : answer.kind === 'moved' ? 'MOVED' : answer.error.code

@@ -378,5 +378,6 @@ const asking = (incoming: Incoming, request: Request): Incoming => ({
   session: incoming.session,
   low: incoming.low,
   request,
+  span: incoming.span,
   respond: (answer) => incoming.respond(answer),
 })

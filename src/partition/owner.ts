@@ -15,10 +15,11 @@ import type { PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
+import type { TurnSpan } from '../ports/tracer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
-import type { Epoch, NodeId, Seq, SessionId } from '../protocol/ids.ts'
+import type { Epoch, NodeId, Rev, Seq, SessionId } from '../protocol/ids.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { inDoubt, notExecuted, notFound } from './answers.ts'
@@ -68,6 +69,8 @@ export interface Incoming extends Asker {
   /** Lowest outstanding number of the session (R3). */
   readonly low: number
   readonly request: Request
+  /** Where it is traced. */
+  readonly span?: TurnSpan | undefined
 }
 
 /** Between two looks for sessions that have ended. */
@@ -235,7 +238,8 @@ export class Owner {
   }
 
   submit(incoming: Incoming): void {
-    const { request, session, low } = incoming
+    const { request, session, low, span } = incoming
+    span?.owned(this.epoch)
     if (this.#state !== 'serving') return incoming.respond(this.#moved())
     const definition = this.#definitionOf(request.type)
     if (definition === undefined) return incoming.respond(notFound(`this node hosts no actor type "${request.type}"`))
@@ -263,6 +267,7 @@ export class Owner {
       askers: [incoming],
       finished: false,
       actor: undefined,
+      span,
     }
     this.#turns.submit(turn)
   }
@@ -393,6 +398,7 @@ export class Owner {
     this.#committed += turns.length
     for (const finished of turns) {
       finished.onCommitted?.()
+      finished.turn?.span?.committed(seq, revOf(finished))
       this.#turns.committed(finished)
     }
   }
@@ -428,6 +434,10 @@ export class Owner {
 
 const keptIdOf = ({ type, key, name, idempotencyKey }: Request): string | undefined =>
   idempotencyKey === undefined ? undefined : keptId(keptKey(type, key, name, idempotencyKey))
+
+/** That a turn gave its keyed actor. */
+const revOf = ({ turn, mutations }: FinishedTurn): Rev | undefined =>
+  mutations.find(({ type, key }) => type === turn?.type && key === turn.key)?.rev
 
 /** Of a scan, where a record may have more. */
 const mostPageBytes = 512 * 1_024

@@ -95,13 +95,17 @@ export class TurnLoop {
     const asker = turn.askers[0]!
     const running = this.#turns.get(turn.session)?.get(turn.number)
     if (running !== undefined) {
+      turn.span?.repeated()
       // They are all of one client, and it takes the first answer that comes: older addresses are of no use to it.
       if (running.askers.push(asker) > mostJoined) running.askers.shift()
       return
     }
     const remembered = replica.sessions.find(turn.session, turn.number)
     if (remembered === 'settled') return asker.respond(forgotten)
-    if (remembered !== 'new') return this.#repeat(remembered, asker)
+    if (remembered !== 'new') {
+      turn.span?.repeated()
+      return this.#repeat(remembered, asker)
+    }
     const id = actorId(turn.type, turn.key)
     const queue = this.#busy.get(id)
     const actor = replica.peek(id)
@@ -236,6 +240,7 @@ export class TurnLoop {
       this.#turns.set(turn.session, turns)
     }
     turns.set(turn.number, turn)
+    turn.span?.enter('wait')
     this.#unfinished++
     this.#mailbox.enter(turn)
   }
@@ -358,9 +363,10 @@ export class TurnLoop {
     const context = new TurnContext(turn, unexpired(actor.tip, now), now, signal)
     let result: unknown
     let pending: boolean
+    turn.span?.enter('handler')
     try {
       const input = parseInput(turn.definition, turn.name, decodeInput(turn.input))
-      result = input instanceof Promise ? runLater(turn, context, input, signal) : turn.handler(context, input)
+      result = input instanceof Promise ? runLater(turn, context, input, signal) : handle(turn, context, input)
       pending = isPromise(result)
     } catch (error) {
       return this.#drop(running, failure(error, turn.definition))
@@ -434,6 +440,7 @@ export class TurnLoop {
 
   #complete(turn: Turn, mutations: readonly StateChange[], reply: Uint8Array): void {
     turn.finished = true
+    turn.span?.enter('commit')
     this.#mailbox.letGoOfInput(turn)
     this.#returned()
     this.#options.finish(new FinishedTurn(turn, mutations, reply))
@@ -452,6 +459,7 @@ export class TurnLoop {
   #fail(turn: Turn, error: WireError): void {
     this.#returned()
     this.#options.meter?.failed(error.code)
+    turn.span?.enter(undefined)
     this.#options.afterCommits((certain) => this.#answer(turn, certain ? { kind: 'error', error } : notExecuted))
   }
 
@@ -473,6 +481,10 @@ function letGo({ actor, kept }: Running): void {
   if (kept !== undefined) kept.holds--
 }
 
+/** Spans that it begins are below its own. */
+const handle = (turn: Turn, context: TurnContext, input: unknown): unknown =>
+  turn.span === undefined ? turn.handler(context, input) : turn.span.within(() => turn.handler(context, input))
+
 /** Once its schema has had its say, which takes its time (behaviour/input.ts). */
 async function runLater(
   turn: Turn,
@@ -482,7 +494,7 @@ async function runLater(
 ): Promise<unknown> {
   const parsed = await input
   // The ownership may have ended meanwhile: nobody waits for the turn any more.
-  return signal.aborted ? undefined : turn.handler(context, parsed)
+  return signal.aborted ? undefined : handle(turn, context, parsed)
 }
 
 const nothing = encodeValue(null)

@@ -1,5 +1,6 @@
 import { isNoShare } from '../core/hashing.ts'
 import type { ActorDefinition, CommandHandler } from '../behaviour/definition.ts'
+import type { TurnSpan } from '../ports/tracer.ts'
 import type { Reply } from '../protocol/frames.ts'
 import type { Rev, SessionId } from '../protocol/ids.ts'
 import type { Mutation, OutputRecord, TurnRecord } from '../protocol/record.ts'
@@ -41,6 +42,8 @@ export interface Turn {
   finished: boolean
   /** Whom it counts for, from its beginning until it is answered. */
   actor: CachedActor | undefined
+  /** Where it is traced. */
+  readonly span?: TurnSpan | undefined
 }
 
 /** What a turn leaves of one keyed actor or entry; it holds the actor until its record is committed. In its record it is a mutation. */

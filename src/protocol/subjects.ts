@@ -32,6 +32,10 @@ export const headerNames = {
   timeout: 'Hf-Timeout',
   /** Escaped idempotency key of a call of a plain NATS client. */
   idempotencyKey: 'Hf-Idempotency-Key',
+  /** Of a request frame: the traces of its requests (protocol/traces.ts). */
+  traces: 'Hf-Traces',
+  /** Of a call of a plain NATS client: the W3C traceparent that it belongs to. */
+  traceparent: 'traceparent',
 } as const
 
 /** Most UTF-8 bytes of a type or a key. */

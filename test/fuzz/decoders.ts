@@ -14,6 +14,7 @@ import { generation, partitionId, seq, sessionId } from '../../src/protocol/ids.
 import { decodeRecord } from '../../src/protocol/record.ts'
 import { decodeScanReply, decodeScanRequest } from '../../src/protocol/scan.ts'
 import { decodeToken } from '../../src/protocol/subjects.ts'
+import { decodeTraces, parseTraceparent } from '../../src/protocol/traces.ts'
 import { decodeInput, decodeValue } from '../../src/protocol/values.ts'
 import { decodePageMessage, decodeWatchRequest } from '../../src/protocol/watch.ts'
 import { taskMessage } from '../../src/task/message.ts'
@@ -75,4 +76,6 @@ export const parts: readonly Decode[] = [
   (bytes) => parseCursor(Buffer.from(bytes).toString()),
   (bytes) => parseVector(Buffer.from(bytes).toString()),
   (bytes) => decodeToken(Buffer.from(bytes).toString()),
+  (bytes) => decodeTraces(Buffer.from(bytes).toString('latin1'), 8),
+  (bytes) => parseTraceparent(Buffer.from(bytes).toString('latin1')),
 ]

@@ -1,4 +1,4 @@
-/** What is installed without RocksDB, and without what only a node's HTTP door needs: clients work against a node elsewhere, and a node says what it lacks. */
+/** What is installed without RocksDB, and without what only a node's HTTP door and traces need: clients work against a node elsewhere, and a node says what it lacks. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,7 +30,7 @@ let node: HoldfastNode
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'holdfast-light-'))
   ;[folder, server] = await Promise.all([
-    install((dependency) => dependency !== '@nxtedition' && dependency !== 'prom-client'),
+    install((dependency) => !['@nxtedition', '@opentelemetry', 'prom-client'].includes(dependency)),
     startNatsServer({ syncAlways: false }),
   ])
   node = await createNode({ servers: server.url, dataDir, actors: [Counter], partitions: 1 })
