@@ -220,7 +220,9 @@ export class PartitionHost {
       onBroken,
       onStoreFailure,
     })
-    this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - (this.#takingSinceMs ?? 0)) / 1_000)
+    if (this.#takingSinceMs !== undefined) {
+      this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - this.#takingSinceMs) / 1_000)
+    }
     this.#takingSinceMs = undefined
     for (const { incoming, sinceMs } of this.#takeHeld()) {
       const { request } = incoming

@@ -202,7 +202,7 @@ describe('node', () => {
       { cwd: folder },
     )
     const { servers, http } = JSON.parse(await whole.printed(/"ready"/)) as { servers: string; http: string }
-    expect(whole.complaints).toEqual([`health and metrics at ${http}`])
+    expect(whole.complaints).toEqual([])
     expect((await fetch(`${http}/healthz`)).status).toBe(200)
     expect(jsonOf(await run(['call', 'one', 'k', 'add', '1', '--json', '--servers', servers]))).toBe(1)
     const taken = await run(
