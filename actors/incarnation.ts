@@ -194,10 +194,20 @@ export class Incarnation {
 
   /** What speaks for and against it, but for the state of its node. */
   health(): Omit<HealthFacts, 'state'> {
-    const named = this.#table?.entries.flatMap(({ owner, epoch }, n) => {
-      if (!sameNode(owner, this.self)) return []
+    const named = this.#table?.entries.flatMap(({ owner, standbys, epoch }, n) => {
+      const owns = sameNode(owner, this.self)
+      if (!owns && !standbys.some((ref) => sameNode(ref, this.self))) return []
       const { role = 'none', epoch: roleEpoch = 0 as Epoch, reason } = this.#partitions[n]?.status() ?? {}
-      return [{ partition: partitionId(n), epoch, role, roleEpoch, reason }]
+      return [
+        {
+          partition: partitionId(n),
+          as: owns ? ('owner' as const) : ('standby' as const),
+          epoch,
+          role,
+          roleEpoch,
+          reason,
+        },
+      ]
     })
     return { connected: this.#ports.transport.connected, lease: this.#membership?.own(), named }
   }

@@ -4,7 +4,8 @@
  * H1. A node lives while it can go on by itself. What lies outside of it, a server that is away, kills nobody: a restart would not mend it,
  *     and would cost every partition a takeover.
  * H2. A node is ready when it does what the cluster counts on it for: it is a member whose lease was renewed within its term, its connection
- *     is up, and it serves every partition that placement names it for.
+ *     is up, and it serves every partition that placement names it for, or follows its log where it is to stand by: else what is restarted
+ *     one after the other would take the second copy away while the first one is not there yet.
  * H3. Every reason is told, up to `mostReasons`; then how many more there are.
  */
 import type { Epoch, PartitionId } from '../protocol/ids.ts'
@@ -32,6 +33,8 @@ export interface OwnLease {
 
 export interface NamedPartition {
   readonly partition: PartitionId
+  /** What it is to be. */
+  readonly as: 'owner' | 'standby'
   readonly epoch: Epoch
   /** As this node has it now. */
   readonly role: string
@@ -96,11 +99,16 @@ export function readiness(facts: HealthFacts): Verdict {
 }
 
 /** A partition that is being handed off is on its way by order, and for no longer than the step of a move. */
-const isServed = ({ epoch, role, roleEpoch }: NamedPartition): boolean =>
-  (role === 'owner' || role === 'handing-off') && roleEpoch === epoch
+const isServed = ({ as, epoch, role, roleEpoch }: NamedPartition): boolean =>
+  as === 'standby' ? role === 'standby' : (role === 'owner' || role === 'handing-off') && roleEpoch === epoch
 
-function notServed({ partition, epoch, role, roleEpoch, reason }: NamedPartition): Reason {
+function notServed({ partition, as, epoch, role, roleEpoch, reason }: NamedPartition): Reason {
   const why = reason === undefined ? '' : `: ${reason}`
+  if (as === 'standby') {
+    const is = role === 'none' ? 'has not begun' : `is ${role}`
+    const message = `partition ${partition} is to be stood by for, and ${is} here${why}`
+    return { code: 'partition-not-served', message }
+  }
   const is = role === 'none' ? 'has not begun' : `is ${role} at epoch ${roleEpoch}`
   return {
     code: 'partition-not-served',

@@ -74,8 +74,11 @@ function ofPartitions({ status, health }: NodePicture): readonly Family[] {
     gauge('holdfast_partitions', 'Partitions by the role that this node has for them', inRole),
     gauge(
       'holdfast_partitions_named',
-      'Partitions for which placement names this node as the owner',
-      one(health.named?.length ?? 0),
+      'Partitions for which placement names this node, by what it is to be',
+      (['owner', 'standby'] as const).map((role) => ({
+        labels: { role },
+        value: health.named?.filter((named) => named.as === role).length ?? 0,
+      })),
     ),
     gauge(
       'holdfast_partition_epoch',
@@ -150,6 +153,7 @@ const states = names<NodeStatus['state']>({
 const roles = names<PartitionRole>({
   none: true,
   replaying: true,
+  standby: true,
   owner: true,
   'handing-off': true,
   stopped: true,

@@ -4,6 +4,7 @@ import { partitionId, type Epoch } from '../../src/protocol/ids.ts'
 
 const named = (change: Partial<NamedPartition> = {}): NamedPartition => ({
   partition: partitionId(3),
+  as: 'owner',
   epoch: 7 as Epoch,
   role: 'owner',
   roleEpoch: 7 as Epoch,
@@ -41,6 +42,10 @@ describe('a node is ready (H2)', () => {
     ['with all that it is named for', {}],
     ['with nothing that it is named for', { named: [] }],
     ['while it hands a partition over, which is by order', { named: [named({ role: 'handing-off' })] }],
+    [
+      'as a standby that follows, at whatever epoch',
+      { named: [named({ as: 'standby', role: 'standby', roleEpoch: 0 as Epoch })] },
+    ],
     ['up to the very term of its lease', { lease: { ...lease, renewedMsAgo: 2_000 } }],
   ])('%s', (_, facts) => {
     expect(codes(facts)).toEqual([])
@@ -61,6 +66,11 @@ describe('a node is ready (H2)', () => {
       { named: [named({ role: 'none', roleEpoch: 0 as Epoch })] },
       'partition-not-served',
     ],
+    [
+      'as a standby that is not there yet',
+      { named: [named({ as: 'standby', role: 'replaying' })] },
+      'partition-not-served',
+    ],
     ['while one is stopped', { named: [named({ role: 'stopped', reason: 'gone' })] }, 'partition-not-served'],
     ['as the owner at an epoch that is over', { named: [named({ roleEpoch: 6 as Epoch })] }, 'partition-not-served'],
   ])('not %s', (_, facts, code) => {
@@ -72,6 +82,12 @@ describe('a node is ready (H2)', () => {
     expect(readiness({ ...well, named: [named3] })[0]?.message).toBe(
       'partition 3 is to be served at epoch 7 and is stopped at epoch 6: its log is gone',
     )
+  })
+
+  it('and says what is wrong with a standby', () => {
+    const message = (role: string) => readiness({ ...well, named: [named({ as: 'standby', role })] })[0]?.message
+    expect(message('none')).toBe('partition 3 is to be stood by for, and has not begun here')
+    expect(message('replaying')).toBe('partition 3 is to be stood by for, and is replaying here')
   })
 
   it(`with at most ${mostReasons} reasons, and how many more there are (H3)`, () => {
