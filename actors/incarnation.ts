@@ -11,6 +11,7 @@ import { Session } from '../src/client/session.ts'
 import type { HealthFacts } from '../src/core/health.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
 import { viewOf, type PlacementEntry, type PlacementTable } from '../src/core/table.ts'
+import { HoldfastError } from '../src/protocol/errors.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
 import { NodeMemory } from '../src/partition/node-memory.ts'
@@ -47,6 +48,8 @@ import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'
 import { createPartition, type Partition, type PartitionStatus, type Wanted } from './partition.ts'
 import { createPlacement, type Placement } from './placement.ts'
 
+/** So many terms without a renewal of its own lease end a drain. */
+const registryAwayTerms = 2
 /** Between two looks whether everything has moved away. */
 const drainPollMs = 50
 const loadWindowMs = 1_000
@@ -222,6 +225,13 @@ export class Incarnation {
     const others = () => this.#membership?.alive().some(({ id, draining }) => id !== this.self.id && !draining) ?? false
     const owns = () => this.#table?.entries.some(({ owner }) => sameNode(owner, this.self)) ?? false
     while (!this.#ended && owns() && others()) {
+      const { renewedMsAgo = 0, termMs = 0 } = this.#membership?.own() ?? {}
+      if (renewedMsAgo > registryAwayTerms * termMs) {
+        throw new HoldfastError(
+          'RETRY',
+          'the registry does not answer, so nothing can be moved away now: drain again later, or close the node, whose keys then wait for another one',
+        )
+      }
       await new Promise<void>((resolve) => clock.setTimeout(resolve, drainPollMs))
     }
   }

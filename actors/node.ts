@@ -109,7 +109,7 @@ export interface Node {
   metrics(): readonly Metric[]
   /** What its health is judged by (src/core/health.ts). */
   health(): HealthFacts
-  /** Moves every partition away, as far as there is another node to take it; resolves when it owns none. */
+  /** Moves every partition away, as far as there is another node to take it; resolves when it owns none. Rejects with `RETRY` while the registry is away. */
   drain(): Promise<void>
   /** Ends its ownerships, gives its lease back and ends everything. */
   close(): Promise<void>

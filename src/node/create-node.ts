@@ -35,7 +35,10 @@ export interface HoldfastNode {
   status(): NodeStatus
   /** How full its parts are, each with its limit, and how often they have refused something (docs/limits.md). */
   metrics(): readonly Metric[]
-  /** Moves every partition to other nodes, as far as there are any; resolves when this one owns none. It can still be closed only. */
+  /**
+   * Moves every partition to other nodes, as far as there are any; resolves when this one owns none. It can still be closed only. Rejects with
+   * `RETRY` while the registry does not answer: then nothing can be moved.
+   */
   drain(): Promise<void>
   /** Ends what it owns, leaves the cluster, and releases everything. Idempotent. */
   close(): Promise<void>

@@ -197,3 +197,13 @@ it('O3, O4: a node that was declared dead and does not know it gives no stale an
   expect(answers).toBeGreaterThan(100)
   expect(stale).toEqual([])
 })
+
+it('a node that drains while the registry is away says that nothing can be moved, and can be closed', async () => {
+  const { cluster, owner, session } = await clusterOf(['a', 'b'])
+  await cluster.clock.settle(append(session, 'first'), 5_000)
+  const { node, process } = cluster.nodes.get(owner)!
+  process.links.registry.cut()
+  await expect(cluster.clock.settle(node.drain(), 20_000)).rejects.toMatchObject({ code: 'RETRY' })
+  await cluster.clock.settle(node.close(), 20_000)
+  expect(await cluster.clock.settle(append(session, 'second'), 20_000)).toBe(2)
+})

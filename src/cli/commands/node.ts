@@ -12,7 +12,7 @@ import type { HoldfastNode } from '../../node/create-node.ts'
 import type { CreateNodeOptions } from '../../node/options.ts'
 import { settingsFromEnvironment } from '../../node/environment.ts'
 import type { HoldfastEvent, Observer } from '../../ports/observer.ts'
-import { HoldfastError } from '../../protocol/errors.ts'
+import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { loadActors, type Hosted } from '../actor-modules.ts'
 import { eventLines, type Detail } from '../event-lines.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -134,7 +134,11 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
       )
     }
     run.output.note(`node ${id}: leaving`)
-    await node.drain()
+    await node.drain().catch((error: unknown) => {
+      // Nothing can be moved now; it ends all the same.
+      if (!isHoldfastError(error, 'RETRY')) throw error
+      run.output.note(error.message)
+    })
   } finally {
     await door?.close()
     await node?.close()
