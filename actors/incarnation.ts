@@ -10,6 +10,7 @@ import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import { Session } from '../src/client/session.ts'
 import type { HealthFacts } from '../src/core/health.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
+import { retentionOf } from '../src/core/trim.ts'
 import { viewOf, type PlacementEntry, type PlacementTable } from '../src/core/table.ts'
 import { HoldfastError } from '../src/protocol/errors.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
@@ -17,6 +18,7 @@ import { Dispatcher } from '../src/partition/dispatcher.ts'
 import { NodeMemory } from '../src/partition/node-memory.ts'
 import { provision, type Cluster } from '../src/partition/provision.ts'
 import { ReplyBatches } from '../src/partition/reply-batches.ts'
+import { CutSlots } from '../src/partition/snapshot/slots.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../src/partition/settings.ts'
 import {
   decodeNodeRequest,
@@ -281,10 +283,12 @@ export class Incarnation {
     const byType = new Map(definitions.map((definition) => [definition.type, definition]))
     const partitionSettings: PartitionSettings = {
       ...defaultPartitionSettings,
+      retention: retentionOf(this.#settings.retention, settings.partitions),
       maxRecordBytes: Math.floor(transport.maxPayload / 2),
       ...this.#settings.partition,
       leaseMs: settings.leaseMs,
     }
+    const cutSlots = new CutSlots()
     return generations.map((generation, n) => {
       const id = partitionId(n)
       const partition: Partition = createPartition({
@@ -296,6 +300,7 @@ export class Incarnation {
         definitions: byType,
         settings: partitionSettings,
         memory: this.#memory,
+        cutSlots,
         openTenant: (owned) => this.#tasks!.begin(owned),
         knownOwner: () => this.#knownOwner(id),
         onEpochSpent: (epoch) => this.#report({ op: 'epoch-spent', node: this.self, partition: id, epoch }),

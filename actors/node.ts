@@ -12,6 +12,7 @@
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
 import type { HealthFacts } from '../src/core/health.ts'
+import { defaultRetention, type RetentionSettings } from '../src/core/trim.ts'
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import type { TaskDefinition } from '../src/behaviour/task.ts'
 import { defaultGossipSettings, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
@@ -19,10 +20,12 @@ import type { ClusterSettings } from '../src/partition/provision.ts'
 import type { PartitionSettings } from '../src/partition/settings.ts'
 import type { WorkMeter } from '../src/partition/work-meter.ts'
 import type { Changelog } from '../src/ports/changelog.ts'
+import type { Compression } from '../src/ports/compression.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Inputs } from '../src/ports/inputs.ts'
 import { defaultNodeMemory, type NodeMemorySettings } from '../src/partition/node-memory.ts'
 import type { Metric } from '../src/ports/metrics.ts'
+import type { Objects } from '../src/ports/objects.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
@@ -44,6 +47,9 @@ export interface NodePorts {
   readonly registry: Registry
   /** Streams for tasks. Default: there are none. */
   readonly inputs?: Inputs
+  /** Where snapshots are. */
+  readonly objects: Objects
+  readonly compression: Compression
   readonly stores: Stores
   readonly clock: Clock
   readonly random: Random
@@ -78,6 +84,8 @@ export interface NodeSettings {
   readonly gossip: GossipSettings
   /** What all partitions of the node may use together. */
   readonly memory: NodeMemorySettings
+  /** Changes that the cluster keeps for watchers, each partition its share. Give all nodes the same. */
+  readonly retention: RetentionSettings
   /** Replies go only to subjects under one of them. Default `_INBOX` and `_INBOX_<cluster>`. */
   readonly inboxPrefixes: readonly string[]
 }
@@ -89,6 +97,7 @@ export interface NodeSettingsInput {
   readonly placement?: Partial<PlacementSettings>
   readonly gossip?: Partial<GossipSettings>
   readonly memory?: Partial<NodeMemorySettings>
+  readonly retention?: Partial<RetentionSettings>
   readonly inboxPrefixes?: readonly string[]
 }
 
@@ -272,6 +281,7 @@ function settingsFrom(given: NodeSettingsInput = {}, cluster: string): NodeSetti
     placement: { ...defaultPlacementSettings, ...given.placement },
     gossip: { ...defaultGossipSettings, ...given.gossip },
     memory: { ...defaultNodeMemory, ...given.memory },
+    retention: { ...defaultRetention, ...given.retention },
     inboxPrefixes: given.inboxPrefixes ?? defaultInboxPrefixes(cluster),
   }
 }

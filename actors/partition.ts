@@ -307,7 +307,12 @@ export function createPartition(options: PartitionOptions): Partition {
     onCaughtUp: () => tell({ type: 'caughtUp' }),
     onFenced: (by) => {
       const { partition, observer } = options
-      observer.emit({ type: 'partition.fenced', partition, epoch: actor.getSnapshot().context.epoch, by: by.epoch })
+      observer.emit({
+        type: 'partition.fenced',
+        partition,
+        epoch: actor.getSnapshot().context.epoch,
+        by: by?.epoch ?? null,
+      })
       tell({ type: 'fenced' })
     },
     onBroken: (error) => tell({ type: 'broken', reason: error.reason }),

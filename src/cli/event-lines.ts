@@ -38,6 +38,8 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'task.failed':
     case 'task.trouble':
     case 'output.refused':
+    case 'snapshot.failed':
+    case 'snapshot.faulty':
     case 'partition.void-record':
     case 'transport.disconnected':
     case 'transport.error':
@@ -55,6 +57,8 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'partition.standing-by':
     case 'task.serving':
     case 'partition.recovered':
+    case 'snapshot.restoring':
+    case 'snapshot.restored':
     case 'transport.connected':
       return 'ok'
     default:

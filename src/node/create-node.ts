@@ -5,6 +5,7 @@ import { EmbeddedServer } from '../adapters/embedded/server.ts'
 import { openNats } from '../adapters/nats/open.ts'
 import { openTracer } from '../adapters/opentelemetry/tracer.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
+import { SystemCompression } from '../adapters/system/compression.ts'
 import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
 import { knownSettings } from '../partition/provision.ts'
@@ -18,6 +19,7 @@ import { nodeIdFor } from './node-id.ts'
 import {
   checkNodeOptions,
   clusterSettingsOf,
+  retentionFrom,
   defaultCluster,
   type CheckedNodeOptions,
   type CreateNodeOptions,
@@ -88,6 +90,7 @@ async function createBehind(door: NodeDoor | undefined, options: CheckedNodeOpti
       clusterSettings: clusterSettingsOf(options),
       settings: {
         ...settings,
+        retention: { ...retentionFrom(options.retention ?? {}), ...settings?.retention },
         placement: {
           ...(options.standbys === undefined ? {} : { standbys: options.standbys }),
           ...settings?.placement,
@@ -146,7 +149,14 @@ async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined
       ...(storeMemory === undefined ? {} : { memoryBudget: storeMemory }),
     })
     return {
-      ports: { ...parts, ...server.ports, stores, tracer: await openTracer(version), meter: door?.meter },
+      ports: {
+        ...parts,
+        ...server.ports,
+        stores,
+        compression: new SystemCompression(),
+        tracer: await openTracer(version),
+        meter: door?.meter,
+      },
       embedded: server.embedded,
       metrics: server.metrics,
       close: async () => {
@@ -162,7 +172,7 @@ async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined
 type Parts = Pick<NodePorts, 'clock' | 'random' | 'observer'>
 
 interface Server {
-  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'inputs'>
+  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'inputs' | 'objects'>
   readonly embedded: EmbeddedServer | undefined
   readonly metrics: () => readonly Metric[]
   close(): Promise<void>
@@ -173,13 +183,14 @@ async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, par
   const nats = await openNats({ ...options, cluster }, parts)
   try {
     await nats.provisionRegistry()
+    await nats.provisionObjects()
   } catch (error) {
     await nats.close()
     throw error
   }
-  const { transport, changelog, registry, inputs } = nats
+  const { transport, changelog, registry, inputs, objects } = nats
   return {
-    ports: { transport, changelog, registry, inputs },
+    ports: { transport, changelog, registry, inputs, objects },
     embedded: undefined,
     metrics: () => nats.metrics(),
     close: () => nats.close(),
@@ -199,7 +210,8 @@ async function openEmbedded(options: CheckedNodeOptions & EmbeddedNodeOptions, p
     embedded,
     metrics: () => [],
     async close() {
-      await Promise.all([ports.transport.close(), ports.changelog.close(), ports.registry.close()])
+      const { transport, changelog, registry, objects } = ports
+      await Promise.all([transport, changelog, registry, objects].map((port) => port.close()))
       const left = nodesOn.get(embedded)! - 1
       nodesOn.set(embedded, left)
       if (left === 0) await embedded.close()

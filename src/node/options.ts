@@ -4,6 +4,7 @@ import type { EmbeddedServer } from '../adapters/embedded/server.ts'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import type { TaskDefinition } from '../behaviour/task.ts'
+import type { RetentionSettings } from '../core/trim.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import type { ClusterSettings } from '../partition/provision.ts'
 import type { Observer } from '../ports/observer.ts'
@@ -44,6 +45,11 @@ export interface NodeBaseOptions {
   readonly partitions?: number
   /** Term of read leases, the same for all nodes, fixed when the cluster is first started. Default `'500ms'`. */
   readonly lease?: Duration
+  /**
+   * Changes that are kept for watchers that come back, of the whole cluster: those of `age`, as far as they are among the last `bytes` of the
+   * logs; each partition has its share. Logs are trimmed behind them. Give all nodes the same. Default `'24h'` and 1 GiB.
+   */
+  readonly retention?: RetentionOptions
   /** Memory for RocksDB's write buffers and block caches, of all partitions together, bytes. Default 256 MiB. */
   readonly storeMemory?: number
   /** What the node has to say about itself. Default: nothing is said. */
@@ -55,6 +61,11 @@ export interface NodeBaseOptions {
   readonly http?: number | string
   /** Everything else, each with its default and unit. */
   readonly settings?: NodeSettingsInput
+}
+
+export interface RetentionOptions {
+  readonly age?: Duration
+  readonly bytes?: number
 }
 
 /** A node of a cluster on NATS. */
@@ -83,6 +94,7 @@ export type CheckedNodeOptions =
 export function checkNodeOptions(options: CreateNodeOptions): asserts options is CheckedNodeOptions {
   const { actors, dataDir, cluster = defaultCluster, weight = 1, standbys = 1, servers, embedded, settings } = options
   checkClusterOptions(options)
+  retentionFrom(options.retention ?? {})
   if (typeof dataDir !== 'string' || dataDir === '')
     throw invalid('dataDir: name a directory for this node alone, or set HOLDFAST_DATA_DIR')
   const types = typesOf(actors)
@@ -122,6 +134,17 @@ export function checkClusterOptions({
   if (!isClusterName(cluster)) throw invalid(`cluster: use 1 to 32 of a-z, 0-9 and "-", not "${cluster}"`)
   if (partitions !== undefined && !isPartitionCount(partitions)) {
     throw invalid(`partitions: a power of two from 1 to ${maxPartitions}, not ${partitions}`)
+  }
+}
+
+/** Throws `INVALID`. */
+export function retentionFrom({ age, bytes }: RetentionOptions): Partial<RetentionSettings> {
+  if (bytes !== undefined && !(Number.isSafeInteger(bytes) && bytes >= 0)) {
+    throw invalid(`retention.bytes: a whole number from 0, not ${bytes}`)
+  }
+  return {
+    ...(age === undefined ? {} : { ageMs: durationMs(age, 'retention.age') }),
+    ...(bytes === undefined ? {} : { bytes }),
   }
 }
 

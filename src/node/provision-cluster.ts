@@ -37,7 +37,7 @@ export interface Provisioned {
 }
 
 /**
- * Creates the registry and the logs of a cluster where they are missing. Rejects with `INVALID` for options that cannot be, that differ
+ * Creates the registry, the logs and the store for snapshots of a cluster where they are missing. Rejects with `INVALID` for options that cannot be, that differ
  * from what the cluster has, and for missing permissions; with `RETRY` where no NATS server answers.
  */
 export async function provision(given: ProvisionOptions = {}): Promise<Provisioned> {
@@ -51,7 +51,8 @@ export async function provision(given: ProvisionOptions = {}): Promise<Provision
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
   const nats = await openNats({ ...options, servers, cluster }, parts)
   try {
-    let created = (await nats.provisionRegistry()).created ? 1 : 0
+    const buckets = [await nats.provisionRegistry(), await nats.provisionObjects()]
+    let created = buckets.filter((bucket) => bucket.created).length
     const counting: Observer = {
       emit(event) {
         if (event.type === 'log.provisioned') created++

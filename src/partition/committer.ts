@@ -62,7 +62,8 @@ export interface CommitterOptions {
   readonly onCommitted: (committed: CommittedRecord) => void
   /** Everything up to `position` is committed; the last append of it was sent at `sentAtMs`. */
   readonly onProgress: (position: LogPosition, voids: readonly Seq[], sentAtMs: number) => void
-  readonly onFenced: (by: LogPosition) => void
+  /** `null`: so long ago that the log does not tell by whom any more, nor what became of what was in flight. */
+  readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
 }
 
@@ -284,6 +285,7 @@ export class Committer {
       try {
         const entries = await this.#readBack()
         if (this.#stopped) return
+        if (entries === 'trimmed') return this.#options.onFenced(null)
         const recovery = this.#pipeline.recover(entries)
         this.#deliver(recovery.committed, recovery.voids)
         if (this.#stopped) return
@@ -302,8 +304,11 @@ export class Committer {
     }
   }
 
-  /** What the log holds after the last confirmed record, which must still be there and the same (L1, L4). */
-  async #readBack(): Promise<LogEntry[]> {
+  /**
+   * What the log holds after the last confirmed record, which must still be there and the same (L1, L4). `trimmed`: it is gone, as it can only
+   * be behind a snapshot of another owner, for one's own has never more than what is confirmed.
+   */
+  async #readBack(): Promise<LogEntry[] | 'trimmed'> {
     const { log } = this.#options
     const { partition, generation, seq, validSeq, validHash } = this.#pipeline.position
     const info = await log.info()
@@ -312,6 +317,7 @@ export class Committer {
       throw new BrokenLog(partition, `it is of generation ${info.generation}, not ${generation}`)
     }
     if (info.last < seq) throw new BrokenLog(partition, `it ends at ${info.last}, though ${seq} was committed`)
+    if (info.first > validSeq) return 'trimmed'
     const entries: LogEntry[] = []
     try {
       for await (const entry of log.read(validSeq, info.last)) entries.push(entry)
@@ -319,6 +325,8 @@ export class Committer {
       throw isHoldfastError(error, 'NOT_FOUND') ? new BrokenLog(partition, 'it is gone') : error
     }
     const known = entries[0]
+    // It may have been trimmed while it was read.
+    if (known?.seq !== validSeq && ((await log.info())?.first ?? 0) > validSeq) return 'trimmed'
     if (known?.seq !== validSeq || !sameBytes(recordHash(known.record), validHash)) {
       throw new BrokenLog(partition, `record ${validSeq} is not the one that was committed`)
     }

@@ -17,6 +17,10 @@ import type { Changelog, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
 import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
+import type { Compression } from '../ports/compression.ts'
+import type { Objects } from '../ports/objects.ts'
+import type { Random } from '../ports/random.ts'
+import type { Registry } from '../ports/registry.ts'
 import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
@@ -30,6 +34,8 @@ import { NodeMemory } from './node-memory.ts'
 import { Owner, type Incoming } from './owner.ts'
 import { Diverged, type Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
+import { SnapshotKeeper } from './snapshot/keeper.ts'
+import { CutSlots } from './snapshot/slots.ts'
 import type { OpenTenant } from './tenant.ts'
 import { catchUp, tail } from './log-tail.ts'
 import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
@@ -46,6 +52,10 @@ export interface HostOptions {
   readonly observer: Observer
   readonly transport: Transport
   readonly changelog: Changelog
+  readonly registry: Registry
+  readonly objects: Objects
+  readonly compression: Compression
+  readonly random: Random
   readonly stores: Stores
   readonly subjects: Subjects
   readonly definitions: ReadonlyMap<string, ActorDefinition>
@@ -54,13 +64,16 @@ export interface HostOptions {
   readonly memory?: NodeMemory
   /** Begins what lives with an ownership. Default: nothing. */
   readonly openTenant?: OpenTenant | undefined
+  /** Shared by the partitions of its node. Default: its own. */
+  readonly cutSlots?: CutSlots | undefined
   /** Default: nobody watches. */
   readonly meter?: WorkMeter | undefined
   /** Whom to ask instead, as far as this node knows. */
   readonly knownOwner: () => { readonly owner: NodeId | null; readonly epoch: Epoch }
   /** As a standby it is at the log's end, and follows it from now on. */
   readonly onCaughtUp: () => void
-  readonly onFenced: (by: LogPosition) => void
+  /** `null`: by whom the log does not tell any more. */
+  readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
   readonly onStoreFailure: (error: unknown) => void
 }
@@ -89,6 +102,7 @@ export class PartitionHost {
   readonly #log: PartitionLog
   #replica: Replica | undefined
   #owner: Owner | undefined
+  #snapshots: SnapshotKeeper | undefined
   #held: Held[] | undefined
   /** Of the inputs that are held. */
   #heldBytes = 0
@@ -170,11 +184,15 @@ export class PartitionHost {
     work: (replica: Replica, options: TakeoverOptions) => Promise<T>,
   ): Promise<T> {
     await this.#using
-    const { partition, generation, stores, clock, observer, node, settings } = this.#options
+    const { partition, generation, stores, objects, registry, compression, clock, observer, node, settings } =
+      this.#options
     const options: TakeoverOptions = {
       partition,
       generation,
       stores,
+      objects,
+      registry,
+      compression,
       log: this.#log,
       clock,
       observer,
@@ -204,7 +222,11 @@ export class PartitionHost {
     if (replica === undefined || this.#crashed) return
     const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken, onStoreFailure } =
       this.#options
+    const { cutSlots: slots = new CutSlots() } = this.#options
+    const snapshots = new SnapshotKeeper({ ...this.#options, log: this.#log, replica, slots })
+    this.#snapshots = snapshots
     this.#owner = new Owner({
+      onRecord: (seq, time, bytes) => snapshots.committed(seq, time, bytes),
       openTenant: this.#options.openTenant,
       meter: this.#options.meter,
       clock,
@@ -318,6 +340,7 @@ export class PartitionHost {
 
   /** Ends the ownership, answers what is held, writes what is staged and closes the store. */
   release(why: Why): Promise<void> {
+    this.#snapshots?.stop()
     this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
     this.#owner = undefined
     this.#takingSinceMs = undefined
@@ -355,6 +378,7 @@ export class PartitionHost {
   /** X3 */
   async crash(): Promise<void> {
     this.#crashed = true
+    this.#snapshots?.stop()
     this.#takeHeld()
     this.#owner?.end(inDoubt)
     this.#owner = undefined

@@ -5,6 +5,8 @@
  * T2. `tail` goes on with what is stored later, as a replica of the log has it. What it cannot take in it does not judge: it ends with
  *     `RETRY`, and the leader is asked (T1).
  * T3. Whatever ends it, the replica stands right behind the last record that was taken in whole.
+ * T4. A replica that has come less far than where the log begins, since that was trimmed, cannot go on: `INTERNAL`; it is made anew of a
+ *     snapshot (V1 of takeover.ts).
  */
 import { BrokenLog, judge } from '../core/log.ts'
 import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
@@ -29,8 +31,10 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
   const { partition, log, clock, observer, signal } = options
   const from = nextSeq(replica.position.seq)
   const beganAtMs = clock.monotonic()
-  const { last } = await logInfo(options)
+  const { first, last } = await logInfo(options)
   replica.noteHead(last)
+  if (first > from)
+    throw new HoldfastError('INTERNAL', `it has come to record ${replica.position.seq}, and the log begins at ${first}`)
   let records = 0
   let bytes = 0
   if (last < replica.position.seq)

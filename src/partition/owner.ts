@@ -58,7 +58,9 @@ export interface OwnerOptions {
   readonly openTenant?: OpenTenant | undefined
   /** Default: nobody watches. */
   readonly meter?: WorkMeter | undefined
-  readonly onFenced: (by: LogPosition) => void
+  /** Each record that was committed, in order; `time`: of the partition. */
+  readonly onRecord: (seq: Seq, time: number, bytes: number) => void
+  readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
   /** The store cannot be read. */
   readonly onStoreFailure: (error: unknown) => void
@@ -147,7 +149,7 @@ export class Owner {
       onCommitted: (record) => this.#onCommitted(record),
       onProgress: (at, voids, sentAtMs) => this.#onProgress(at, voids, sentAtMs),
       onFenced: (by) => {
-        this.end(notExecuted)
+        this.end(by === null ? inDoubt : notExecuted)
         options.onFenced(by)
       },
       onBroken: (error) => {
@@ -381,6 +383,7 @@ export class Owner {
     const { seq, bytes, record, turns } = committed
     const { meter, clock } = this.#options
     meter?.committed(committed, clock.monotonic())
+    this.#options.onRecord(seq, record.time, bytes.length)
     if (record.kind === 'handoff') return this.#handedOff?.(true)
     const { replica } = this.#options
     for (const { mutations } of turns) {

@@ -1,3 +1,6 @@
+import { defaultRetention, retentionOf, type RetentionSettings } from '../core/trim.ts'
+import { defaultPartitions } from '../protocol/partitioning.ts'
+
 /** Settings of a partition. Those that must be the same on all nodes say so. */
 export interface PartitionSettings {
   /** Term of the read lease, ms (O3, O4): a setting of the cluster. */
@@ -42,6 +45,12 @@ export interface PartitionSettings {
   readonly tombstoneMs: number
   /** Between two looks for what has expired, ms. */
   readonly expireEveryMs: number
+  /** A snapshot is cut when the log has grown by so many bytes since the last one, or by as much as that one has, if that is more. */
+  readonly snapshotBytes: number
+  /** Between two looks whether there is a snapshot to be cut or a log to be trimmed, ms. */
+  readonly snapshotLookEveryMs: number
+  /** Changes that a log keeps for watchers, of one partition: it is trimmed behind them. */
+  readonly retention: RetentionSettings
   /** How long an asynchronous handler may take, ms; after it `FAILED`. */
   readonly handlerTimeoutMs: number
   /** Queries see a frozen state, so that one that writes to it is `FAILED`. Costs a walk over the state for each query: for development. */
@@ -71,6 +80,9 @@ export const defaultPartitionSettings: PartitionSettings = {
   maxWatchRequests: 64,
   tombstoneMs: 24 * 3_600_000,
   expireEveryMs: 1_000,
+  snapshotBytes: 64 * 1_024 * 1_024,
+  snapshotLookEveryMs: 10_000,
+  retention: retentionOf(defaultRetention, defaultPartitions),
   handlerTimeoutMs: 30_000,
   freezeQueries: false,
 }

@@ -34,6 +34,11 @@ const layoutVersion = 2
 
 export const positionKey: Uint8Array = Buffer.from('m')
 export const actorKey = (id: string): Uint8Array => Buffer.from(`a${id}`)
+/** The actor whose row it is; `undefined`: another's. */
+export const parseActorKey = (key: Uint8Array): string | undefined =>
+  key[0] === actorPrefix ? Buffer.from(key.buffer, key.byteOffset, key.length).toString('utf8', 1) : undefined
+/** From the first row there can be to behind the last. */
+export const allRows = { gte: Buffer.from('a'), lt: Buffer.from('w') } as const
 export const sessionRange = [Buffer.from('s'), Buffer.from('t')] as const
 /** Of expiries up to and including `ms`. */
 export const expiryRange = (ms: number): readonly [Uint8Array, Uint8Array] => [
@@ -200,6 +205,28 @@ export function decodeSession(session: SessionId, stored: Uint8Array): SessionSn
     session,
     low: natural(uint64(stored, 0), 'a session'),
     lastContactMs: natural(uint64(stored, 8), 'a session'),
+  }
+}
+
+/** Reads any row but the position; of an actor's row the version. Throws `INTERNAL` where it is none. */
+export function checkRow(key: Uint8Array, value: Uint8Array): Version | undefined {
+  switch (key[0]) {
+    case actorPrefix:
+      return decodeVersion(value)
+    case 0x65:
+      parseExpiryKey(key)
+      return undefined
+    case sessionPrefix:
+      decodeSession(parseSessionKey(key), value)
+      return undefined
+    case replyPrefix:
+      readReplies(key, value)
+      return undefined
+    case 0x76:
+      parseVoidKey(key)
+      return undefined
+    default:
+      throw damaged('a row of no known kind')
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * Becoming the owner of a partition: store, replay, claim. The order of effects:
  *
- * V1. Open the store. What is damaged, of another generation or of other content than the log is set aside, never served, never deleted.
+ * V1. Open the store. What is damaged, of another generation or of other content than the log is set aside, never served, never deleted;
+ *     so is one that has come less far than where the log begins. An empty one is made of the newest snapshot, where there is one.
  * V2. Compare: the log must be there, of the generation that the registry names, and at least as long as the store (L1); the record at
  *     the store's last valid position must have the hash that the store knows (L4).
  * V3. Replay from there exactly to the log's last sequence as its leader gave it (O2).
@@ -15,15 +16,22 @@ import { BrokenLog, type LogPosition } from '../core/log.ts'
 import { serveFrom } from '../core/read-lease.ts'
 import type { LogInfo, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Compression } from '../ports/compression.ts'
+import type { Objects } from '../ports/objects.ts'
+import type { Registry } from '../ports/registry.ts'
 import type { Store, Stores } from '../ports/store.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
-import type { Epoch, Generation, NodeRef } from '../protocol/ids.ts'
+import { nextSeq, type Epoch, type Generation, type NodeRef } from '../protocol/ids.ts'
 import { encodeRecord } from '../protocol/record.ts'
 import { catchUp, logInfo, readLog, type TailOptions } from './log-tail.ts'
 import { Replica, type ReplicaOptions } from './replica.ts'
+import { restoreSnapshot } from './snapshot/restore.ts'
 
 export interface TakeoverOptions extends ReplicaOptions, TailOptions {
   readonly stores: Stores
+  readonly objects: Objects
+  readonly registry: Registry
+  readonly compression: Compression
   readonly node: NodeRef
   readonly leaseMs: number
 }
@@ -46,6 +54,7 @@ export async function openReplica(options: TakeoverOptions): Promise<Replica> {
   try {
     store = await stores.open(partition)
     const replica = await Replica.open(store, partition, generation, options)
+    if (replica.position.seq === 0) return await openEmpty(replica, info, options)
     const verdict = await compare(replica, info, log, generation)
     if (verdict === 'same') return replica
     reason = verdict
@@ -58,11 +67,32 @@ export async function openReplica(options: TakeoverOptions): Promise<Replica> {
   }
   await store?.close()
   observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
-  const fresh = await stores.open(partition)
+  return openEmpty(await openFresh(options), info, options)
+}
+
+/** What an empty store begins from: the newest snapshot, or else the log's beginning, where that is there. */
+async function openEmpty(empty: Replica, { first }: LogInfo, options: TakeoverOptions): Promise<Replica> {
+  const { partition, generation } = options
+  await empty.close({ flush: false })
+  const restored = await restoreSnapshot(options)
+  if (restored !== null) return opened(restored.store, options)
+  if (first > 1) {
+    throw new BrokenLog(
+      partition,
+      `it begins at ${first}, and there is no snapshot of generation ${generation} that can be used`,
+    )
+  }
+  return openFresh(options)
+}
+
+const openFresh = async (options: TakeoverOptions): Promise<Replica> =>
+  opened(await options.stores.open(options.partition), options)
+
+async function opened(store: Store, options: TakeoverOptions): Promise<Replica> {
   try {
-    return await Replica.open(fresh, partition, generation, options)
+    return await Replica.open(store, options.partition, options.generation, options)
   } catch (error) {
-    await fresh.close()
+    await store.close()
     throw error
   }
 }
@@ -74,7 +104,9 @@ async function compare(replica: Replica, info: LogInfo, log: PartitionLog, gener
   if (info.last < seq) {
     throw new BrokenLog(partition, `it ends at ${info.last}, though this node's store has record ${seq}`)
   }
-  if (validSeq === 0) return 'same'
+  if (nextSeq(seq) < info.first || validSeq < info.first) {
+    return `it has come to record ${seq}, and the log begins at ${info.first}`
+  }
   for await (const entry of readLog(partition, log, validSeq, validSeq)) {
     if (sameBytes(recordHash(entry.record), validHash)) return 'same'
   }

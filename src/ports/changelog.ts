@@ -19,6 +19,8 @@ export type { AppendResult, LogEntry } from '../protocol/log.ts'
  * C6. A reading gives each record from its first sequence on once, in order, and goes on with those that are stored later; a sequence that
  *     is missing is missing there, too. It may lag behind the leader, without a bound. It ends with `RETRY` when it was interrupted (begin
  *     another behind the last record) and with `NOT_FOUND` where there is no such log.
+ * C7. A trimmed log begins at `first`: records before it are gone for good, for every reader, and a `read` that begins before it gives those
+ *     that are there. The record `first` stays, and so does the last one: sequences go on.
  */
 export interface Changelog {
   /**
@@ -40,6 +42,11 @@ export interface PartitionLog {
   read(from: Seq, to: Seq): AsyncIterable<LogEntry>
   /** Reads on from `from`, which need not be there yet (C6). */
   follow(from: Seq): Reading<LogEntry>
+  /**
+   * Removes all records before `first` (C7). A log that begins there or later is left as it is. Throws `INVALID` for a `first` behind the
+   * last record, and where the log does not allow it; `RETRY`; `UNKNOWN`, after which the same again finds out; `NOT_FOUND` where there is no log.
+   */
+  trim(first: Seq): Promise<void>
 }
 
 export interface LogInfo {

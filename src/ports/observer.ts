@@ -47,7 +47,12 @@ export type HoldfastEvent =
   | { readonly type: 'partition.standing-by'; readonly partition: PartitionId; readonly seq: Seq }
   | { readonly type: 'partition.serving'; readonly partition: PartitionId; readonly epoch: Epoch }
   | { readonly type: 'partition.handed-off'; readonly partition: PartitionId; readonly epoch: Epoch }
-  | { readonly type: 'partition.fenced'; readonly partition: PartitionId; readonly epoch: Epoch; readonly by: Epoch }
+  | {
+      readonly type: 'partition.fenced'
+      readonly partition: PartitionId
+      readonly epoch: Epoch
+      readonly by: Epoch | null
+    }
   | { readonly type: 'partition.trouble'; readonly partition: PartitionId; readonly reason: string }
   | {
       readonly type: 'partition.recovered'
@@ -74,6 +79,53 @@ export type HoldfastEvent =
       readonly path: string | null
     }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
+  /** Its records before `first` are gone: they are in snapshots, and watchers were promised no more. */
+  | { readonly type: 'log.trimmed'; readonly partition: PartitionId; readonly first: Seq; readonly records: number }
+  // snapshots
+  | {
+      readonly type: 'snapshot.cut'
+      readonly partition: PartitionId
+      readonly id: string
+      readonly seq: Seq
+      readonly rows: number
+      readonly bytes: number
+      readonly stored: number
+      readonly tookMs: number
+    }
+  /** It was not made, and what there was of it is or will be deleted. */
+  | {
+      readonly type: 'snapshot.failed'
+      readonly partition: PartitionId
+      readonly id: string
+      readonly reason: string
+    }
+  /** It cannot be used; another one is tried, if there is one. */
+  | {
+      readonly type: 'snapshot.faulty'
+      readonly partition: PartitionId
+      readonly id: string
+      readonly reason: string
+    }
+  /** At most once in a second; `bytes` of `totalBytes` of rows are written, `leftMs` is `null` while there is nothing to reckon with. */
+  | {
+      readonly type: 'snapshot.restoring'
+      readonly partition: PartitionId
+      readonly id: string
+      readonly bytes: number
+      readonly totalBytes: number
+      readonly leftMs: number | null
+    }
+  | {
+      readonly type: 'snapshot.restored'
+      readonly partition: PartitionId
+      readonly id: string
+      readonly seq: Seq
+      readonly rows: number
+      readonly bytes: number
+      readonly tookMs: number
+    }
+  /** Objects that no snapshot needs any more were deleted. */
+  | { readonly type: 'snapshot.collected'; readonly partition: PartitionId; readonly objects: number }
   // tasks
   | {
       readonly type: 'task.serving'

@@ -59,6 +59,7 @@ export class FaultyChangelog implements Changelog {
       read: (from, to) => inner.read(from, to),
       follow: (from) => inner.follow(from),
       append: (record, expected) => this.#append(partition, inner, record, expected),
+      trim: (first) => inner.trim(first),
     }
   }
 

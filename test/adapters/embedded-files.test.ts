@@ -1,5 +1,5 @@
 /** What the files of the embedded server withstand: torn tails, damage, disks that fail. */
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
@@ -94,6 +94,77 @@ describe('a frame file', () => {
     let n = 0
     for await (const frame of again.read(1, 4)) expect(same(frame.body, bodies[n++]!)).toBe(true)
     expect(n).toBe(4)
+  })
+
+  describe('that is trimmed (A6)', () => {
+    const bodies = Array.from({ length: 300 }, (_, i) => `body ${i + 1}`)
+
+    it('begins with the frame that it was trimmed to, finds every other, and goes on behind the last', async () => {
+      await fileOf(...bodies.slice(0, 3))
+      let file = await openFile()
+      await Promise.all(bodies.slice(3).map((body) => file.append(bytes(body))))
+      for (const first of [1, 2, 130, 131, 258, 300]) {
+        await file.trim(first)
+        await file.close()
+        file = await openFile()
+        expect([file.first, file.last]).toEqual([first, 300])
+        for (const from of [1, first, first + 1, 299]) {
+          expect(await bodiesOf(file, from, 300)).toEqual(bodies.slice(Math.max(from, first) - 1))
+        }
+        expect(await bodiesOf(file, 1, first - 1)).toEqual([])
+      }
+      expect(await Promise.all([file.append(bytes('more')), file.append(bytes('and more'))])).toEqual([
+        { kind: 'stored' },
+        { kind: 'stored' },
+      ])
+      await file.close()
+      expect(await bodiesOf(await openFile(), 299, 302)).toEqual(['body 300', 'more', 'and more'])
+    })
+
+    it('is the old one or the new one, whole, wherever the process dies', async () => {
+      const old = await fileOf(...bodies.slice(0, 40))
+      const file = await openFile()
+      await file.trim(30)
+      const trimmed = await readFile(path)
+      for (let length = 0; length <= trimmed.length; length += 7) {
+        await writeFile(path, old)
+        await writeFile(`${path}.new`, trimmed.subarray(0, length))
+        expect((await openFile()).first).toBe(1)
+      }
+      await writeFile(path, trimmed)
+      const again = await openFile()
+      expect(await bodiesOf(again)).toEqual(bodies.slice(29, 40))
+    })
+
+    it('is damaged wherever a byte of what it was trimmed to is wrong, and keeps a torn tail apart from that', async () => {
+      await fileOf(...bodies.slice(0, 10))
+      await (await openFile()).trim(8)
+      const trimmed = await readFile(path)
+      for (let at = 0; at < trimmed.length; at++) {
+        const damaged = Buffer.from(trimmed)
+        damaged[at]! ^= 0x20
+        await writeFile(path, damaged)
+        await expect(openFile()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining(path) })
+      }
+      await writeFile(path, trimmed)
+      const file = await openFile()
+      for (const body of ['eleven', 'twelve']) await file.append(bytes(body))
+      await file.close()
+      const whole = await readFile(path)
+      await writeFile(path, whole.subarray(0, whole.length - 3))
+      expect(await bodiesOf(await openFile(), 10, 12)).toEqual(['body 10', 'eleven'])
+    })
+
+    it('stays as it was where the new one cannot be written, or a frame is damaged', async () => {
+      await fileOf(...bodies.slice(0, 10))
+      const file = await openFile()
+      const damaged = await readFile(path)
+      damaged[damaged.indexOf('body 9')]! ^= 1
+      await writeFile(path, damaged)
+      await expect(file.trim(5)).rejects.toMatchObject({ code: 'INTERNAL' })
+      expect((await readFile(path)).equals(damaged)).toBe(true)
+      expect(await readdir(folder)).toEqual(['file'])
+    })
   })
 
   describe('with a torn tail (A3)', () => {

@@ -1,8 +1,9 @@
-import { mkdtemp, rm, readdir } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EmbeddedChangelog } from '../../src/adapters/embedded/changelog.ts'
+import { EmbeddedObjects } from '../../src/adapters/embedded/objects.ts'
 import { EmbeddedRegistry } from '../../src/adapters/embedded/registry.ts'
 import { EmbeddedServer, type EmbeddedConnection } from '../../src/adapters/embedded/server.ts'
 import { SystemClock } from '../../src/adapters/system/clock.ts'
@@ -11,6 +12,7 @@ import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
 import { bytes, text } from '../conformance/bytes.ts'
 import { changelogConformance, entriesOf } from '../conformance/changelog.ts'
+import { objectsConformance } from '../conformance/objects.ts'
 import { registryConformance } from '../conformance/registry.ts'
 import { transportConformance } from '../conformance/transport.ts'
 import { Child } from './fixtures/run-child.ts'
@@ -100,6 +102,32 @@ registryConformance(
   { durable: true },
 )
 
+objectsConformance(
+  'the embedded objects',
+  async () => {
+    const folder = await scratch()
+    let server = new EmbeddedObjects({ folder })
+    return {
+      connect: async () => server.connect(),
+      damage: async (name) => {
+        const path = join(folder, name)
+        const file = await readFile(path)
+        file[file.length - 1]! ^= 1
+        await writeFile(path, file)
+      },
+      restart: async () => {
+        await server.close()
+        server = new EmbeddedObjects({ folder })
+      },
+      close: async () => {
+        await server.close()
+        await remove(folder)
+      },
+    }
+  },
+  { durable: true },
+)
+
 describe('an embedded server', () => {
   let dataDir: string
   let servers: EmbeddedServer[]
@@ -137,15 +165,18 @@ describe('an embedded server', () => {
     await before.changelog.provision(p0, generation('g'), bytes('genesis'))
     await before.changelog.log(p0).append(bytes('two'), seq(1))
     await before.registry.create('settings', bytes('s'))
+    await before.objects.put('p0.one', bytes('o'))
     await first.close()
     await first.close()
     expect(() => first.connect()).toThrow(expect.objectContaining({ code: 'RETRY' }))
     expect((await before.changelog.log(p0).append(bytes('three'), seq(2))).kind).toBe('refused')
     await expect(before.changelog.log(p0).info()).rejects.toMatchObject({ code: 'RETRY' })
     await expect(before.registry.get('settings')).rejects.toMatchObject({ code: 'RETRY' })
+    await expect(before.objects.get('p0.one')).rejects.toMatchObject({ code: 'RETRY' })
     const after = (await open()).connect()
     expect(await after.changelog.log(p0).info()).toEqual({ generation: 'g', first: 1, last: 2 })
     expect(text((await after.registry.get('settings'))!.value)).toBe('s')
+    expect(text(await after.objects.get('p0.one'))).toBe('o')
   })
 
   it('has every record that it accepted, and a whole log, though its process was killed (C3)', async () => {
@@ -174,6 +205,7 @@ describe('an embedded server', () => {
     const { changelog } = (await open()).connect()
     for (const n of [0, 1]) await changelog.provision(partitionId(n), generation('g'), bytes('genesis'))
     expect((await readdir(join(dataDir, 'logs'))).toSorted()).toEqual(['p0.log', 'p1.log'])
-    expect((await readdir(dataDir)).toSorted()).toEqual(['logs', 'node', 'registry.log'])
+    expect((await readdir(dataDir)).toSorted()).toEqual(['logs', 'node', 'objects', 'registry.log'])
+    expect(await readdir(join(dataDir, 'objects'))).toEqual([])
   })
 })

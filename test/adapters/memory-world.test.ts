@@ -371,4 +371,28 @@ describe('a disk in memory', () => {
     expect(world.disk('a').aside).toEqual([path])
     await world.clock.settle(stores.open(p0), 100)
   })
+
+  it('leaves open what became of an object that was put when its link broke, and says what was never sent (B4)', async () => {
+    const outcomes = new Set<string>()
+    for (let seed = 0; seed < 20; seed++) {
+      const world = worldOf(seed)
+      const [a, b] = [world.start('a'), world.start('b')]
+      const put = a.objects.put('one', bytes('content')).then(
+        () => 'stored',
+        (error: { code: string }) => error.code,
+      )
+      a.links.objects.cut()
+      const outcome = await world.clock.settle(put, 5_000)
+      const found = text(await world.clock.settle(b.objects.get('one'), 100)) ?? 'nothing'
+      outcomes.add(`${outcome}, ${found}`)
+      await expect(world.clock.settle(a.objects.put('two', bytes('x')), 100)).rejects.toMatchObject({ code: 'RETRY' })
+      await expect(world.clock.settle(a.objects.get('one'), 100)).rejects.toMatchObject({ code: 'RETRY' })
+      expect(await world.clock.settle(b.objects.get('two'), 100)).toBeNull()
+      a.heal()
+      await world.clock.advance(10)
+      await world.clock.settle(a.objects.put('one', bytes('content')), 100)
+      expect(text(await world.clock.settle(b.objects.get('one'), 100))).toBe('content')
+    }
+    expect([...outcomes].toSorted()).toEqual(['UNKNOWN, content', 'UNKNOWN, nothing'])
+  })
 })

@@ -2,6 +2,7 @@ import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
 import { changelogConformance } from '../conformance/changelog.ts'
+import { objectsConformance } from '../conformance/objects.ts'
 import { registryConformance } from '../conformance/registry.ts'
 import { storeConformance } from '../conformance/store.ts'
 import { transportConformance } from '../conformance/transport.ts'
@@ -84,6 +85,20 @@ registryConformance(
     const { world, close } = runningWorld()
     let nodes = 0
     return { connect: async () => world.start(`node-${nodes++}`).registry, close }
+  },
+  { durable: false },
+)
+
+objectsConformance(
+  'the objects in memory',
+  async () => {
+    const { world, close } = runningWorld()
+    let nodes = 0
+    return {
+      connect: async () => world.start(`node-${nodes++}`).objects,
+      damage: async (name) => world.objects.damage(name),
+      close,
+    }
   },
   { durable: false },
 )

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
-import { HoldfastError, isHoldfastError } from '../../src/protocol/errors.ts'
+import { HoldfastError, isHoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
 import { generation, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
-import { bytes, text } from '../conformance/bytes.ts'
+import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { entriesOf } from '../conformance/changelog.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { ask, makeParts, quick } from './nats-world.ts'
@@ -44,14 +44,14 @@ const impatient = { appendTimeoutMs: 2_000, requestTimeoutMs: 2_000 } as const
 const p0 = partitionId(0)
 const g1 = generation('generation123456789012')
 
-/** Asks again while the answer is `RETRY`: a cluster takes a moment to elect. */
-async function eventually<T>(question: () => Promise<T>): Promise<T> {
+/** Asks again while the answer is `RETRY`, or another of `codes`: a cluster takes a moment to elect. */
+async function eventually<T>(question: () => Promise<T>, codes: readonly ErrorCode[] = ['RETRY']): Promise<T> {
   const { clock } = makeParts()
   while (true) {
     try {
       return await question()
     } catch (error) {
-      if (!isHoldfastError(error, 'RETRY')) throw error
+      if (!isHoldfastError(error) || !codes.includes(error.code)) throw error
       await new Promise<void>((resolve) => clock.setTimeout(resolve, 100))
     }
   }
@@ -125,6 +125,37 @@ describe('a NATS cluster of three', { timeout: 60_000 }, () => {
       expect((await eventually(() => a!.registry.update('lease.n1', bytes('3'), entry!.revision))).kind).toBe(
         'conflict',
       )
+    } finally {
+      await Promise.all([a!.close(), b!.close()])
+    }
+  })
+
+  it('keeps every object over the loss of the leader', async () => {
+    const settings = {
+      servers: servers.map((server) => server.url),
+      cluster: 'objects',
+      replicas: 3,
+      ...quick,
+      ...impatient,
+    }
+    const [a, b] = await Promise.all(
+      [0, 1].map(() => eventually(() => openNats({ ...settings, connectTimeoutMs: 20_000 }, makeParts()))),
+    )
+    try {
+      await eventually(() => a!.provisionObjects())
+      const contents = [0, 1, 2, 3].map((n) => pattern(600_000, n))
+      for (const [n, content] of contents.entries()) await eventually(() => a!.objects.put(`o.${n}`, content))
+      const leader = await leaderOf(a!, 'OBJ_objects_snapshots')
+      const killed = servers[names.indexOf(leader)]!
+      await killed.kill()
+      for (const [n, content] of contents.entries()) {
+        expect(same((await eventually(() => b!.objects.get(`o.${n}`)))!, content)).toBe(true)
+      }
+      await eventually(() => b!.objects.put('o.4', contents[0]!), ['RETRY', 'UNKNOWN'])
+      await killed.restart()
+      expect(await eventually(() => a!.objects.list('o'))).toHaveLength(5)
+      const info = await ask(a!.transport, '$JS.API.STREAM.INFO.OBJ_objects_snapshots')
+      expect(info['config']).toMatchObject({ num_replicas: 3 })
     } finally {
       await Promise.all([a!.close(), b!.close()])
     }

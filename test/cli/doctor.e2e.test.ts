@@ -64,7 +64,7 @@ describe('with the accounts of deploy/nats', () => {
     server = await startServerWithRoles(cluster)
     servers.push(server)
     const made = ['provision', '--partitions', '2', '--json']
-    expect(jsonOf(await as('provisioner', ...made))).toEqual({ cluster, partitions: 2, created: 3 })
+    expect(jsonOf(await as('provisioner', ...made))).toEqual({ cluster, partitions: 2, created: 4 })
     expect(await as('provisioner', 'provision')).toMatchObject({
       code: 0,
       stdout: 'the cluster shop has 2 partitions; 0 streams were created\n',

@@ -1,5 +1,5 @@
 /**
- * What every adapter of the Changelog port keeps (C1–C5), whatever it stores its records in.
+ * What every adapter of the Changelog port keeps (C1–C6), whatever it stores its records in.
  *
  * Call `changelogConformance` from the adapter's own test file; each test gets a world of its own from `makeWorld`.
  */
@@ -417,6 +417,103 @@ export function changelogConformance(
         await world.disconnect()
         expect(await ended).toMatchObject({ code: 'RETRY' })
       })
+    })
+
+    describe('trimming (C7)', () => {
+      const count = 300
+      beforeEach(async () => {
+        await a.provision(p0, g1, genesis)
+        await Promise.all(Array.from({ length: count - 1 }, (_, i) => log.append(bytes(`record ${i + 2}`), seq(i + 1))))
+      })
+      const span = (from: number, to: number) =>
+        Array.from({ length: to - from + 1 }, (_, i) => `${from + i}:record ${from + i}`)
+
+      it('removes what is before the record, which stays, for every reader', async () => {
+        await log.trim(seq(131))
+        for (const handle of [log, other]) {
+          expect(await handle.info()).toEqual({ generation: g1, first: 131, last: count })
+          expect(await textsOf(handle, 131, count)).toEqual(span(131, count))
+          expect(await textsOf(handle, 1, count)).toEqual(span(131, count))
+          expect(await textsOf(handle, 100, 140)).toEqual(span(131, 140))
+          expect(await textsOf(handle, 290, 295)).toEqual(span(290, 295))
+          expect(await textsOf(handle, 1, 130)).toEqual([])
+        }
+      })
+
+      it('keeps the last record, and appends go on behind it', async () => {
+        await log.trim(seq(count))
+        expect(await log.info()).toEqual({ generation: g1, first: count, last: count })
+        expect(
+          kinds([await other.append(bytes('wrong'), seq(0)), await other.append(bytes('next'), seq(count))]),
+        ).toEqual(['refused', `accepted ${count + 1}`])
+        expect(await textsOf(log, 1, count + 1)).toEqual([`${count}:record ${count}`, `${count + 1}:next`])
+        await other.trim(seq(count + 1))
+        expect(await textsOf(log, 1, count + 1)).toEqual([`${count + 1}:next`])
+      })
+
+      it('leaves a log that begins there or later as it is, and one at its first record whole', async () => {
+        await log.trim(seq(1))
+        expect(await log.info()).toEqual({ generation: g1, first: 1, last: count })
+        await log.trim(seq(50))
+        for (const first of [50, 49, 1]) await other.trim(seq(first))
+        expect(await log.info()).toEqual({ generation: g1, first: 50, last: count })
+      })
+
+      it('refuses a record that the log does not have as INVALID, and a log that is not there as NOT_FOUND', async () => {
+        for (const first of [0, count + 1, 1_000_000]) {
+          await expect(log.trim(seq(first))).rejects.toMatchObject({ code: 'INVALID' })
+        }
+        await expect(a.log(p1).trim(seq(1))).rejects.toMatchObject({ code: 'NOT_FOUND' })
+        expect(await log.info()).toEqual({ generation: g1, first: 1, last: count })
+      })
+
+      it('loses no append of those that are under way meanwhile, and keeps their order', async () => {
+        const appends: Promise<AppendResult>[] = []
+        const append = () =>
+          appends.push(log.append(bytes(`record ${count + appends.length + 1}`), seq(count + appends.length)))
+        const trims: Promise<void>[] = []
+        for (let i = 0; i < 60; i++) {
+          append()
+          if (i % 15 === 7) trims.push(other.trim(seq(100 + i)))
+          if (i % 20 === 0) await appends.at(-1)
+        }
+        await Promise.all(trims)
+        expect(kinds(await Promise.all(appends))).toEqual(appends.map((_, i) => `accepted ${count + i + 1}`))
+        const { first, last } = (await log.info())!
+        expect([first, last]).toEqual([152, count + 60])
+        expect(await textsOf(other, 1, last)).toEqual(span(152, last))
+      })
+
+      it('interrupts a read at most, with RETRY: it gives no record twice and none that is another', async () => {
+        const read: string[] = []
+        try {
+          for await (const entry of log.read(seq(1), seq(count))) {
+            read.push(`${entry.seq}:${text(entry.record)}`)
+            if (read.length === 10) await other.trim(seq(200))
+          }
+          expect(read.at(-1)).toBe(`${count}:record ${count}`)
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'RETRY' })
+        }
+        expect(read.slice(1)).toEqual(
+          read.slice(1).map((entry) => entry.replace(/record .*/, `record ${Number.parseInt(entry, 10)}`)),
+        )
+        expect(new Set(read).size).toBe(read.length)
+        expect(await textsOf(log, 1, count)).toEqual(span(200, count))
+      })
+
+      if (traits.durable) {
+        it('is for good: after a restart the log begins where it was trimmed', async () => {
+          await log.trim(seq(200))
+          await log.append(bytes(`record ${count + 1}`), seq(count))
+          await world.restart!()
+          const again = (await world.connect()).log(p0)
+          expect(await again.info()).toEqual({ generation: g1, first: 200, last: count + 1 })
+          expect(await textsOf(again, 1, count + 1)).toEqual(span(200, count + 1))
+          await again.trim(seq(250))
+          expect(kinds([await again.append(bytes('x'), seq(count + 1))])).toEqual([`accepted ${count + 2}`])
+        })
+      }
     })
 
     it('agrees with a plain list under any interleaving of two writers', async () => {

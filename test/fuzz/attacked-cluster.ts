@@ -173,11 +173,14 @@ export class AttackedCluster {
 
   #startNode(name: string): Promise<void> {
     const observer = { emit: (event: HoldfastEvent) => this.#note(name, event) }
-    const { transport, changelog, registry, stores, clock, random, links } = this.world.start(name, observer)
+    const { transport, changelog, registry, objects, compression, stores, clock, random, links } = this.world.start(
+      name,
+      observer,
+    )
     const heard = this.#hear(transport)
     const inputs = this.streams.connect({ link: links.hub, clock })
     const node = createNodeActor(
-      { transport: heard, changelog, registry, stores, clock, random, observer, inputs },
+      { transport: heard, changelog, registry, objects, compression, stores, clock, random, observer, inputs },
       {
         cluster: clusterName,
         id: name as NodeId,

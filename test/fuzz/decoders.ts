@@ -1,11 +1,15 @@
 /** Whoever reads a message, straight: each gives a value or throws an error with one of its codes, and nothing else. */
+import { hash } from 'node:crypto'
 import { inputOf } from '../../actors/gateway.ts'
 import { parseVector } from '../../src/client/watch-cursor.ts'
 import { decodeGossip } from '../../src/core/gossip.ts'
 import { judge, startOfLog } from '../../src/core/log.ts'
 import { decodeTable, decodeView } from '../../src/core/table.ts'
 import { decodeLease } from '../../src/membership/lease.ts'
-import { decodePosition, decodeSession, decodeVersion } from '../../src/partition/store-layout.ts'
+import { decodeManifest } from '../../src/partition/snapshot/manifest.ts'
+import { decodePointer } from '../../src/partition/snapshot/pointer.ts'
+import { RowReader } from '../../src/partition/snapshot/rows.ts'
+import { checkRow, decodePosition, decodeSession, decodeVersion } from '../../src/partition/store-layout.ts'
 import { decodeNodeReply, decodeNodeRequest, decodeReport } from '../../src/placement/control.ts'
 import { decodeClusterReport } from '../../src/placement/status-report.ts'
 import { parseCursor } from '../../src/protocol/cursor.ts'
@@ -66,6 +70,8 @@ export const decoders: Readonly<Record<Form, Decode>> = {
   record: (bytes) => [judge(log, seq(1), bytes), decodeRecord(bytes)],
 }
 
+const withChecksum = (bytes: Uint8Array) => Buffer.concat([bytes, Buffer.of(0xc4, 32), hash('sha256', bytes, 'buffer')])
+
 /** Not messages, but read from what messages hold, or from disks. */
 export const parts: readonly Decode[] = [
   decodeValue,
@@ -73,6 +79,12 @@ export const parts: readonly Decode[] = [
   decodePosition,
   decodeVersion,
   (bytes) => decodeSession(sessionId('s'), bytes),
+  (bytes) => checkRow(bytes.subarray(0, 9), bytes.subarray(9)),
+  decodeManifest,
+  // Past its checksum, which no chance gets right.
+  (bytes) => decodeManifest(withChecksum(bytes)),
+  (bytes) => decodePointer(bytes, partitionId(0)),
+  (bytes) => [...new RowReader().rowsOf(bytes)],
   (bytes) => parseCursor(Buffer.from(bytes).toString()),
   (bytes) => parseVector(Buffer.from(bytes).toString()),
   (bytes) => decodeToken(Buffer.from(bytes).toString()),

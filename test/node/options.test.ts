@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { checkNodeOptions, type CreateNodeOptions } from '../../src/node/options.ts'
+import { checkNodeOptions, retentionFrom, type CreateNodeOptions } from '../../src/node/options.ts'
 
 const options: CreateNodeOptions = { embedded: true, dataDir: 'data', actors: [] }
 
@@ -20,4 +20,19 @@ it('refuses leases that are too short for their renewals', () => {
   ]) {
     expect(wrong).toThrow(/leaseTermMs is at least four times renewEveryMs/)
   }
+})
+
+it('takes so many standbys as there may be, and names the number that there may not', () => {
+  const standbys = (wanted: number) => () => checkNodeOptions({ ...options, standbys: wanted })
+  for (const right of [0, 1, 8]) expect(standbys(right)).not.toThrow()
+  for (const wrong of [-1, 9, 0.5, Number.NaN]) expect(standbys(wrong)).toThrow(/standbys: a whole number from 0 to 8/)
+})
+
+it('takes a retention in parts, each within reason', () => {
+  const retention = (wanted: CreateNodeOptions['retention']) => () =>
+    checkNodeOptions({ ...options, ...(wanted === undefined ? {} : { retention: wanted }) })
+  for (const right of [undefined, {}, { age: '2h' }, { bytes: 0 }] as const) expect(retention(right)).not.toThrow()
+  expect(retentionFrom({ age: '2h', bytes: 5 })).toEqual({ ageMs: 7_200_000, bytes: 5 })
+  for (const bytes of [-1, 0.5, Number.POSITIVE_INFINITY]) expect(retention({ bytes })).toThrow(/retention.bytes/)
+  expect(retention({ age: 'soon' as '2h' })).toThrow(/retention.age/)
 })

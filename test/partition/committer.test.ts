@@ -8,7 +8,7 @@ import { actorId } from '../../src/partition/names.ts'
 import { catchUp } from '../../src/partition/log-tail.ts'
 import { FinishedTurn, StateChange } from '../../src/partition/turn.ts'
 import type { Version } from '../../src/partition/store-layout.ts'
-import type { Changelog, PartitionLog } from '../../src/ports/changelog.ts'
+import type { Changelog, LogEntry, PartitionLog } from '../../src/ports/changelog.ts'
 import {
   epoch,
   generation,
@@ -45,7 +45,7 @@ class Bench {
   readonly faulty: FaultyChangelog
   readonly committed: CommittedRecord[] = []
   readonly progress: { seq: Seq; voids: readonly Seq[]; sentAtMs: number }[] = []
-  readonly fenced: LogPosition[] = []
+  readonly fenced: (LogPosition | null)[] = []
   readonly broken: BrokenLog[] = []
   readonly added: FinishedTurn[] = []
   ended: SessionId[] = []
@@ -508,6 +508,28 @@ describe('the end of an ownership', () => {
     expect(bench.fenced).toHaveLength(1)
   })
 
+  it('is found out where the log is trimmed beyond the last record: by whom, and what became of the rest, nobody knows', async () => {
+    const bench = new Bench('trimmed')
+    bench.fault('lose-acknowledgement')
+    bench.turn({ bytes: 2_000 })
+    await bench.world.until(() => bench.world.records().length === 3)
+    bench.rival()
+    bench.world.world.changelog.purge(p0, seq(4))
+    await bench.pass(5_000)
+    expect([bench.fenced, bench.broken, bench.reported]).toEqual([[null], [], []])
+  })
+
+  it('is broken where the last record is missing in the middle, and the log was not trimmed (L4)', async () => {
+    const holed = (inner: Changelog) =>
+      watching(inner, (log) => ({ ...log, read: (from, to) => without(seq(2), log.read(from, to)) }))
+    const bench = new Bench('hole', {}, holed)
+    bench.fault('lose-acknowledgement')
+    bench.turn()
+    await bench.pass(5_000)
+    expect(bench.fenced).toEqual([])
+    expect(bench.broken).toMatchObject([{ message: expect.stringContaining('record 2') }])
+  })
+
   it('is found out by the next append at the latest', async () => {
     const bench = new Bench('found out')
     bench.rival()
@@ -692,3 +714,7 @@ const watching = (inner: Changelog, watch: (log: PartitionLog) => PartitionLog):
   log: (partition) => watch(inner.log(partition)),
   close: () => inner.close(),
 })
+
+async function* without(missing: Seq, entries: AsyncIterable<LogEntry>): AsyncGenerator<LogEntry> {
+  for await (const entry of entries) if (entry.seq !== missing) yield entry
+}

@@ -121,7 +121,7 @@ export class Owned {
   readonly faulty: FaultyChangelog
   readonly replica: Replica
   readonly owner: Owner
-  readonly fenced: LogPosition[] = []
+  readonly fenced: (LogPosition | null)[] = []
   readonly broken: BrokenLog[] = []
   readonly #bench: OwnerBench
 
@@ -141,6 +141,7 @@ export class Owned {
       definitions: new Map([['counter', definition]]),
       settings: bench.settings,
       memory: new NodeMemory(),
+      onRecord: () => {},
       onFenced: (by) => this.fenced.push(by),
       onStoreFailure: (error) => {
         throw error

@@ -61,9 +61,20 @@ const table: readonly Row[] = [
   ['$KV.shop_registry.lease.a', ['node'], nobody],
   ['$KV.shop_registry.leader', ['node'], nobody],
   ['$KV.shop_registry.table', ['node'], nobody],
+  ['$KV.shop_registry.snapshot.3', ['node'], nobody],
   ['$KV.shop_registry.other', nobody, nobody],
   ['$KV.other_registry.table', nobody, nobody],
   ['$KV.>', nobody, nobody],
+  // Snapshots.
+  ['$O.shop_snapshots.C.x', ['node'], nobody],
+  ['$O.shop_snapshots.M.x', ['node'], nobody],
+  ['$O.other_snapshots.C.x', nobody, nobody],
+  ['$O.>', nobody, nobody],
+  ['$JS.API.STREAM.PURGE.OBJ_shop_snapshots', ['node'], nobody],
+  ['$JS.API.STREAM.PURGE.shop_P3', ['node'], nobody],
+  ['$JS.API.STREAM.PURGE.KV_shop_registry', nobody, nobody],
+  ['$JS.API.STREAM.MSG.GET.OBJ_shop_snapshots', ['node', 'provisioner', 'operator'], nobody],
+  ['$JS.API.STREAM.CREATE.OBJ_shop_snapshots', ['provisioner'], nobody],
   // JetStream.
   ['$JS.API.INFO', ['node', 'provisioner', 'operator'], nobody],
   ['$JS.API.STREAM.INFO.shop_P3', ['node', 'provisioner', 'operator'], nobody],
@@ -73,7 +84,8 @@ const table: readonly Row[] = [
   ['$JS.API.CONSUMER.MSG.NEXT.shop_P3.x', ['node'], nobody],
   ['$JS.API.CONSUMER.DELETE.shop_P3.x', ['node'], nobody],
   ...[
-    ...['STREAM.UPDATE.shop_P3', 'STREAM.DELETE.shop_P3', 'STREAM.PURGE.shop_P3', 'STREAM.MSG.DELETE.shop_P3'],
+    ...['STREAM.UPDATE.shop_P3', 'STREAM.DELETE.shop_P3', 'STREAM.MSG.DELETE.shop_P3'],
+    ...['STREAM.DELETE.OBJ_shop_snapshots', 'STREAM.MSG.DELETE.OBJ_shop_snapshots', 'STREAM.PURGE.shop_P3.x'],
     ...[
       'STREAM.SNAPSHOT.shop_P3',
       'STREAM.RESTORE.shop_P3',

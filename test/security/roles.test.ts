@@ -67,7 +67,7 @@ describe('before the cluster is provisioned', () => {
 
 describe('a cluster with a role for each', () => {
   beforeAll(async () => {
-    expect(await provision({ ...as('provisioner'), partitions: 2 })).toEqual({ cluster, partitions: 2, created: 3 })
+    expect(await provision({ ...as('provisioner'), partitions: 2 })).toEqual({ cluster, partitions: 2, created: 4 })
     expect(await provision(as('provisioner'))).toEqual({ cluster, partitions: 2, created: 0 })
     events.length = 0
     await startNode('a')
@@ -123,9 +123,25 @@ describe('a cluster with a role for each', () => {
 
     const operator = await openNats({ ...as('operator') }, parts)
     expect((await operator.registry.list('')).map(({ key }) => key)).toContain('table')
+    const asNode = await openNats({ ...as('node') }, parts)
+    const content = new Uint8Array(300_000).fill(7)
+    await asNode.objects.put('p0.one', content)
+    await asNode.objects.put('p0.two', content)
+    await asNode.objects.delete('p0.two')
+    expect(await asNode.objects.sweep()).toBe(0)
+    expect((await asNode.registry.create('snapshot.0', new Uint8Array())).kind).toBe('written')
+    await asNode.registry.delete('snapshot.0')
+    expect(await operator.objects.list('')).toEqual([{ name: 'p0.one', bytes: 300_000 }])
+    expect(Buffer.compare((await operator.objects.get('p0.one'))!, content)).toBe(0)
+    await asNode.close()
     await client.close()
     await watcher.close()
     expect(refusals()).toEqual([])
+
+    // It may read snapshots, and neither make nor remove one.
+    const denied = { code: 'INVALID', message: expect.stringContaining('does not let this user publish') }
+    await expect(operator.objects.put('p0.three', content)).rejects.toMatchObject(denied)
+    await expect(operator.objects.delete('p0.one')).rejects.toMatchObject(denied)
 
     // An operator may make no consumers: it reads record by record.
     const log = operator.changelog.log(partitionId(0))

@@ -57,7 +57,7 @@ export class SimCluster {
       emit: (event: HoldfastEvent) => void this.events.push({ atMs: this.clock.monotonic(), node: name, event }),
     }
     const process = this.world.start(name, observer)
-    const { transport, changelog, registry, stores, clock, random } = process
+    const { transport, changelog, registry, objects, compression, stores, clock, random } = process
     const options: NodeOptions = {
       cluster: clusterName,
       id: name as NodeId,
@@ -69,7 +69,10 @@ export class SimCluster {
       clusterSettings: { partitions },
       ...(settings === undefined ? {} : { settings }),
     }
-    const node = createNodeActor({ transport, changelog, registry, stores, clock, random, observer }, options)
+    const node = createNodeActor(
+      { transport, changelog, registry, objects, compression, stores, clock, random, observer },
+      options,
+    )
     const started = node.start()
     started.catch(() => {})
     const simNode = { name, process, node, started }

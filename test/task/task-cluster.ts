@@ -83,10 +83,10 @@ export class TaskCluster {
     const observer = { emit: (event: HoldfastEvent) => void this.events.push({ node: name, event }) }
     const process = this.world.start(name, observer)
     const { tasks, partitions = 4, settings, streams = true } = this.#options
-    const { transport, changelog, registry, stores, clock, random, links } = process
+    const { transport, changelog, registry, objects, compression, stores, clock, random, links } = process
     const inputs = streams ? { inputs: this.streams.connect({ link: links.hub, clock }) } : {}
     const node = createNodeActor(
-      { transport, changelog, registry, stores, clock, random, observer, ...inputs },
+      { transport, changelog, registry, objects, compression, stores, clock, random, observer, ...inputs },
       {
         cluster,
         id: name as NodeId,

@@ -1,11 +1,13 @@
 /**
  * The logs of the embedded server: `<folder>/p<n>.log`, one frame file for each partition, its label the generation, its frames
- * the records (C1–C6 of the Changelog port). A log is opened, and wholly checked, when it is first used.
+ * the records (C1–C7 of the Changelog port). A log is opened, and wholly checked, when it is first used.
  *
  * E1. The number check looks at what was given, durable or not: so a pipeline is answered in its order.
  * E2. `info` and `read` speak of what is durable only, after what was under way is settled.
+ * E3. A log that is trimmed is copied without its beginning; whatever is asked of it meanwhile waits.
  */
 import { join } from 'node:path'
+import { checkTrim } from '../../core/trim.ts'
 import type { AppendResult, Changelog, LogEntry, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { generation, partitionId, seq, type Generation, type PartitionId, type Seq } from '../../protocol/ids.ts'
@@ -58,7 +60,7 @@ export class EmbeddedChangelog {
     const file = await this.#file(partition)
     if (file === null) return null
     await file.settled()
-    return { generation: generation(file.label), first: seq(1), last: seq(file.last) }
+    return { generation: generation(file.label), first: seq(file.first), last: seq(file.last) }
   }
 
   async append(partition: PartitionId, record: Uint8Array, expected: Seq): Promise<AppendResult> {
@@ -88,7 +90,38 @@ export class EmbeddedChangelog {
         `the log of partition ${partition} ends at ${file.last}, before ${to}: ask for its info again`,
       )
     }
-    for await (const frame of file.read(from, to)) yield { seq: seq(frame.seq), record: frame.body }
+    try {
+      for await (const frame of file.read(from, to)) yield { seq: seq(frame.seq), record: frame.body }
+    } catch (cause) {
+      // Its file was closed when the log was trimmed.
+      if ((await this.#file(partition)) === file) throw cause
+      throw new HoldfastError('RETRY', `the log of partition ${partition} was trimmed while it was read: try again`, {
+        cause,
+      })
+    }
+  }
+
+  async trim(partition: PartitionId, first: Seq): Promise<void> {
+    const before = this.#file(partition)
+    const trimming = before.then((file) => this.#trimmed(partition, file, first))
+    // E3. Where it cannot be trimmed the log is what it was.
+    void this.#remember(
+      partition,
+      trimming.catch(() => before),
+    )
+    await trimming
+  }
+
+  async #trimmed(partition: PartitionId, file: FrameFile | null, first: Seq): Promise<FrameFile> {
+    if (file === null) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
+    // Appends that were asked for in the same moment reach the file before it is copied.
+    await Promise.resolve()
+    await file.settled()
+    checkTrim(partition, first, file.last)
+    if (first <= file.first) return file
+    await file.trim(first)
+    await file.close()
+    return (await this.#open(partition))!
   }
 
   /** The file of a log that is to be followed. */
@@ -167,6 +200,10 @@ class Handle implements Changelog {
       follow: (from) => {
         this.#refuseClosed()
         return new FrameReading(() => this.#server.fileOf(partition), from)
+      },
+      trim: async (first) => {
+        this.#refuseClosed()
+        await this.#server.trim(partition, first)
       },
     }
   }

@@ -10,6 +10,7 @@
  * A4. After a write that failed the file is cut back to what is durable, and the appends are `not-stored`. After a sync that failed
  *     nobody knows what is on the disk: those appends are `unknown`, and the file takes nothing more until it is opened again.
  * A5. Reads give durable frames only, and check each.
+ * A6. A file may begin with any sequence: `trim` makes it anew, by A2, without its first frames. A crash leaves the one or the other.
  */
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -58,7 +59,9 @@ export class FrameFile {
   /** What the file was made with. */
   readonly label: string
   readonly #handle: FrameFileHandle
-  /** Offsets of frames 1, 1 + indexEvery, … */
+  /** Sequence of the first frame. */
+  readonly #first: number
+  /** Offsets of the first frame, and each indexEvery further on. */
   readonly #index: number[]
   #durableSeq: number
   #durableEnd: number
@@ -117,10 +120,15 @@ export class FrameFile {
     if (header === null) throw damaged(path, 0)
     const index: number[] = []
     let end = header.size
+    let first = 1
     let last = 0
     for await (const frame of wholeFrames(handle, end, size)) {
+      if (last === 0 && frame.seq >= 1) {
+        first = frame.seq
+        last = first - 1
+      }
       if (frame.seq !== last + 1) break
-      if (last % indexEvery === 0) index.push(end)
+      if ((frame.seq - first) % indexEvery === 0) index.push(end)
       last = frame.seq
       end += frame.size
       visit?.(frame)
@@ -131,13 +139,14 @@ export class FrameFile {
       await handle.truncate(end)
       await handle.datasync()
     }
-    return new FrameFile(path, header.label, handle, index, last, end)
+    return new FrameFile(path, header.label, handle, first, index, last, end)
   }
 
   private constructor(
     path: string,
     label: string,
     handle: FrameFileHandle,
+    first: number,
     index: number[],
     last: number,
     end: number,
@@ -145,9 +154,15 @@ export class FrameFile {
     this.path = path
     this.label = label
     this.#handle = handle
+    this.#first = first
     this.#index = index
     this.#durableSeq = this.#givenSeq = last
     this.#durableEnd = this.#givenEnd = end
+  }
+
+  /** Sequence of the first frame. */
+  get first(): number {
+    return this.#first
   }
 
   /** Sequence of the last durable frame. */
@@ -164,7 +179,7 @@ export class FrameFile {
   append(body: Uint8Array): Promise<AppendOutcome> {
     if (this.#broken !== null) return Promise.resolve({ kind: 'not-stored', reason: this.#broken })
     const frame = encodeFrame(++this.#givenSeq, this.#durableEnd, body)
-    if ((this.#givenSeq - 1) % indexEvery === 0) this.#index.push(this.#givenEnd)
+    if ((this.#givenSeq - this.#first) % indexEvery === 0) this.#index.push(this.#givenEnd)
     this.#givenEnd += frame.length
     this.#lastAppend = new Promise((settle) => this.#pending.push({ frame, settle }))
     this.#flushing ??= this.#flush()
@@ -182,9 +197,9 @@ export class FrameFile {
     this.#refuseBroken()
     const end = this.#durableEnd
     const last = Math.min(to, this.#durableSeq)
-    if (from > last) return
-    const slot = Math.floor((from - 1) / indexEvery)
-    let next = slot * indexEvery + 1
+    if (Math.max(from, this.#first) > last) return
+    const slot = Math.floor((Math.max(from, this.#first) - this.#first) / indexEvery)
+    let next = slot * indexEvery + this.#first
     try {
       for await (const frame of wholeFrames(this.#handle, this.#index[slot]!, end)) {
         if (frame.seq !== next) break
@@ -210,6 +225,33 @@ export class FrameFile {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const wake of waiting) wake()
+  }
+
+  /**
+   * Makes the file anew with the frames from `first` on, which must be there (A6). Nothing may be appended meanwhile. When it resolves another
+   * file has the name: close this one, and open that.
+   */
+  async trim(first: number): Promise<void> {
+    const scratch = `${this.path}.new`
+    try {
+      const handle = await open(scratch, 'w')
+      try {
+        let end = fileHeaderSize(this.label)
+        for await (const frames of joined(this.read(first, this.#durableSeq))) {
+          await writeAll(handle, frames, end)
+          end += frames.length
+        }
+        await writeAll(handle, encodeFileHeader(this.label, end), 0)
+        await handle.datasync()
+      } finally {
+        await handle.close()
+      }
+      await rename(scratch, this.path)
+    } catch (error) {
+      await rm(scratch, { force: true }).catch(() => {})
+      throw fileFailure(this.path, error)
+    }
+    await syncFolder(dirname(this.path))
   }
 
   /** Settles what is under way, and takes nothing more. */
@@ -238,7 +280,7 @@ export class FrameFile {
         this.#pending = []
         this.#givenSeq = this.#durableSeq
         this.#givenEnd = this.#durableEnd
-        this.#index.length = Math.ceil(this.#durableSeq / indexEvery)
+        this.#index.length = Math.ceil((this.#durableSeq - this.#first + 1) / indexEvery)
       }
       for (const { settle } of batch) settle(outcome)
     }
@@ -277,6 +319,21 @@ export class FrameFile {
   #refuseBroken(): void {
     if (this.#broken !== null) throw new HoldfastError('INTERNAL', this.#broken)
   }
+}
+
+/** Frames as they are written, some at a time. */
+async function* joined(frames: AsyncIterable<Frame>): AsyncGenerator<Buffer> {
+  let some: Buffer[] = []
+  let size = 0
+  for await (const { seq, body } of frames) {
+    const frame = encodeFrame(seq, 0, body)
+    some.push(frame)
+    if ((size += frame.length) < windowSize) continue
+    yield Buffer.concat(some)
+    some = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(some)
 }
 
 /** Whole frames from `start` on, until one is not whole or the end is reached. */

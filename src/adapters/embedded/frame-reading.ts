@@ -29,7 +29,7 @@ export class FrameReading implements Reading<LogEntry> {
         continue
       }
       this.#frames ??= file.read(this.#next, file.last)
-      const step = await this.#frames.next()
+      const step = await this.#step(this.#frames, file)
       if (this.#closed) break
       if (step.done !== true) {
         const { seq: at, body } = step.value
@@ -44,6 +44,16 @@ export class FrameReading implements Reading<LogEntry> {
   close(): void {
     this.#closed = true
     this.#wake?.()
+  }
+
+  /** As the end, where the file was made anew meanwhile: reading goes on in that one. */
+  async #step(frames: AsyncGenerator<Frame>, file: FrameFile): Promise<IteratorResult<Frame, void>> {
+    try {
+      return await frames.next()
+    } catch (error) {
+      if (this.#closed || (await this.#file()) !== file) return { done: true, value: undefined }
+      throw error
+    }
   }
 
   async #growth(file: FrameFile): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * What a NATS server is to a cluster, in this process: messages, logs and registry for one or several nodes, durable in one
- * directory: `<dataDir>/logs`, `<dataDir>/registry.log`.
+ * What a NATS server is to a cluster, in this process: messages, logs, objects and registry for one or several nodes, durable in one
+ * directory: `<dataDir>/logs`, `<dataDir>/objects`, `<dataDir>/registry.log`.
  *
  * M1. One process has the directory; a second gets `CONFLICT`.
  * M2. Messages never leave the process, and are handed over as bytes in a tick of the receiver's own.
@@ -9,6 +9,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Changelog } from '../../ports/changelog.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { Objects } from '../../ports/objects.ts'
 import { silent, type Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Registry } from '../../ports/registry.ts'
@@ -19,6 +20,7 @@ import { DirectLink } from '../memory/link.ts'
 import { DirectoryLock } from '../rocksdb/directory-lock.ts'
 import { EmbeddedChangelog } from './changelog.ts'
 import { fileFailure } from './failure.ts'
+import { EmbeddedObjects } from './objects.ts'
 import { EmbeddedRegistry } from './registry.ts'
 
 export interface EmbeddedServerOptions {
@@ -35,6 +37,7 @@ export interface EmbeddedConnection {
   readonly transport: Transport
   readonly changelog: Changelog
   readonly registry: Registry
+  readonly objects: Objects
 }
 
 export class EmbeddedServer {
@@ -44,31 +47,30 @@ export class EmbeddedServer {
   readonly #hub: MemoryHub
   readonly #changelog: EmbeddedChangelog
   readonly #registry: EmbeddedRegistry
+  readonly #objects: EmbeddedObjects
   #closed = false
 
   /** Throws `CONFLICT` while another process has the directory, `INVALID` where permission is missing, `INTERNAL` for damage. */
   static async open(options: EmbeddedServerOptions): Promise<EmbeddedServer> {
     const lock = await DirectoryLock.take(options.dataDir)
     try {
-      const logs = join(options.dataDir, 'logs')
-      await mkdir(logs, { recursive: true }).catch((error: unknown) => {
-        throw fileFailure(logs, error)
-      })
+      for (const folder of ['logs', 'objects']) await makeFolder(join(options.dataDir, folder))
       const registry = await EmbeddedRegistry.open({ folder: options.dataDir })
-      return new EmbeddedServer(options, lock, logs, registry)
+      return new EmbeddedServer(options, lock, registry)
     } catch (error) {
       await lock.release()
       throw error
     }
   }
 
-  private constructor(options: EmbeddedServerOptions, lock: DirectoryLock, logs: string, registry: EmbeddedRegistry) {
-    const { clock, random, maxPayload = 1_048_576 } = options
+  private constructor(options: EmbeddedServerOptions, lock: DirectoryLock, registry: EmbeddedRegistry) {
+    const { dataDir, clock, random, maxPayload = 1_048_576 } = options
     this.#clock = clock
     this.#random = random
     this.#lock = lock
     this.#hub = new MemoryHub({ random, maxPayload })
-    this.#changelog = new EmbeddedChangelog({ folder: logs, maxRecord: maxPayload - 1_024 })
+    this.#changelog = new EmbeddedChangelog({ folder: join(dataDir, 'logs'), maxRecord: maxPayload - 1_024 })
+    this.#objects = new EmbeddedObjects({ folder: join(dataDir, 'objects') })
     this.#registry = registry
   }
 
@@ -80,6 +82,7 @@ export class EmbeddedServer {
       transport: this.#hub.connect({ link, name: this.#random.id(), observer }),
       changelog: this.#changelog.connect(),
       registry: this.#registry.connect((run) => this.#clock.defer(run)),
+      objects: this.#objects.connect(),
     }
   }
 
@@ -88,7 +91,16 @@ export class EmbeddedServer {
     if (this.#closed) return
     this.#closed = true
     await this.#changelog.close()
+    await this.#objects.close()
     await this.#registry.close()
     await this.#lock.release()
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true })
+  } catch (error) {
+    throw fileFailure(path, error)
   }
 }

@@ -1,11 +1,12 @@
 /**
- * The logs of all partitions, kept in memory by a server that nodes reach over links (C1–C6 of the Changelog port).
+ * The logs of all partitions, kept in memory by a server that nodes reach over links (C1–C7 of the Changelog port).
  *
  * What can go wrong: everything that goes wrong with a link, and, by `faults`, with single appends.
  */
 import type { AppendResult, Changelog, LogEntry, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Random } from '../../ports/random.ts'
+import { checkTrim } from '../../core/trim.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { seq, type Generation, type PartitionId, type Seq } from '../../protocol/ids.ts'
 import type { Link } from './link.ts'
@@ -108,7 +109,14 @@ export class MemoryChangelog {
     return this.#logs.get(partition)?.records ?? []
   }
 
-  /** Keeps no record before `first`: what trimming does, or an operator who purges a stream. */
+  trim(partition: PartitionId, first: Seq): void {
+    const log = this.#logs.get(partition)
+    if (log === undefined) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
+    checkTrim(partition, first, log.records.length)
+    log.first = Math.max(log.first, first)
+  }
+
+  /** Keeps no record before `first`: what an operator does who purges a stream. */
   purge(partition: PartitionId, first: Seq): void {
     const log = this.#logs.get(partition)
     if (log !== undefined) log.first = Math.max(log.first, Math.min(first, log.records.length + 1))
@@ -179,6 +187,7 @@ export class MemoryChangelogHandle implements Changelog {
           identity: () => this.#server.info(partition)?.generation,
           changes: this.#server.changes,
         }),
+      trim: (first) => this.#ask(() => this.#server.trim(partition, first), 'UNKNOWN'),
     }
   }
 
@@ -207,12 +216,17 @@ export class MemoryChangelogHandle implements Changelog {
     }
   }
 
-  async #ask<T>(serve: () => T): Promise<T> {
+  /** `ifSent`: what a lost answer means. */
+  async #ask<T>(serve: () => T, ifSent: 'RETRY' | 'UNKNOWN' = 'RETRY'): Promise<T> {
     try {
       return await this.#requests.ask(serve)
     } catch (error) {
       if (!(error instanceof RequestLost)) throw error
-      throw new HoldfastError('RETRY', `the changelog did not answer (${error.message}): try again`, { cause: error })
+      throw new HoldfastError(
+        error.sent ? ifSent : 'RETRY',
+        `the changelog did not answer (${error.message}): try again`,
+        { cause: error },
+      )
     }
   }
 

@@ -1,17 +1,21 @@
 /**
- * A whole world in memory: a virtual clock, one server (hub, changelog, registry) and nodes with links to it, all from one
+ * A whole world in memory: a virtual clock, one server (hub, changelog, registry, objects) and nodes with links to it, all from one
  * seed. What the simulator and the test cluster stand on.
  *
  * W1. The same seed and the same calls give the same run, event by event.
  * W2. Whatever runs in a node enters it by the node's own clock, so freezing or crashing the clock stops the node as a whole.
  * W3. A node's disk outlives its processes; every start of a node is a new process with new connections.
  */
+import type { Objects } from '../../ports/objects.ts'
 import { silent, type Observer } from '../../ports/observer.ts'
+import type { Compression } from '../../ports/compression.ts'
 import type { Random } from '../../ports/random.ts'
+import { MemoryCompression } from './compression.ts'
 import type { Registry } from '../../ports/registry.ts'
 import { MemoryChangelog, type MemoryChangelogHandle } from './changelog.ts'
 import { MemoryHub } from './hub.ts'
 import { NetworkLink } from './network-link.ts'
+import { MemoryObjects } from './objects.ts'
 import { MemoryRegistry } from './registry.ts'
 import { MemoryDisk, type MemoryStores } from './stores.ts'
 import type { MemoryTransport } from './transport.ts'
@@ -31,6 +35,8 @@ export interface MemoryWorldOptions {
   readonly appendTimeoutMs?: number
   /** Default 2,000. */
   readonly registryTimeoutMs?: number
+  /** Default 2,000. */
+  readonly objectsTimeoutMs?: number
   /** Default 1 MiB. */
   readonly maxPayload?: number
 }
@@ -40,6 +46,7 @@ export class MemoryWorld {
   readonly hub: MemoryHub
   readonly changelog: MemoryChangelog
   readonly registry = new MemoryRegistry()
+  readonly objects = new MemoryObjects()
   readonly options: MemoryWorldOptions
   readonly #disks = new Map<string, MemoryDisk>()
   readonly #starts = new Map<string, number>()
@@ -76,14 +83,21 @@ export class MemoryProcess {
   readonly transport: MemoryTransport
   readonly changelog: MemoryChangelogHandle
   readonly registry: Registry
+  readonly objects: Objects
+  readonly compression: Compression = new MemoryCompression()
   readonly stores: MemoryStores
-  /** Three links to the one server: each can be cut or slowed alone. */
-  readonly links: { readonly hub: NetworkLink; readonly changelog: NetworkLink; readonly registry: NetworkLink }
+  /** Four links to the one server: each can be cut or slowed alone. */
+  readonly links: {
+    readonly hub: NetworkLink
+    readonly changelog: NetworkLink
+    readonly registry: NetworkLink
+    readonly objects: NetworkLink
+  }
   readonly #world: MemoryWorld
   readonly #diskRandom: Random
 
   constructor(world: MemoryWorld, name: string, life: string, observer: Observer) {
-    const { latencyMs, appendTimeoutMs, registryTimeoutMs } = world.options
+    const { latencyMs, appendTimeoutMs, registryTimeoutMs, objectsTimeoutMs } = world.options
     this.#world = world
     this.name = name
     this.clock = world.clock.nodeClock()
@@ -96,7 +110,12 @@ export class MemoryProcess {
         random: this.random.fork(`link to ${to}`),
         ...(latencyMs === undefined ? {} : { latencyMs }),
       })
-    this.links = { hub: link('hub'), changelog: link('changelog'), registry: link('registry') }
+    this.links = {
+      hub: link('hub'),
+      changelog: link('changelog'),
+      registry: link('registry'),
+      objects: link('objects'),
+    }
     this.transport = world.hub.connect({ link: this.links.hub, name: life, observer })
     this.changelog = world.changelog.connect({
       link: this.links.changelog,
@@ -108,6 +127,11 @@ export class MemoryProcess {
       link: this.links.registry,
       clock: this.clock,
       ...(registryTimeoutMs === undefined ? {} : { timeoutMs: registryTimeoutMs }),
+    })
+    this.objects = world.objects.connect({
+      link: this.links.objects,
+      clock: this.clock,
+      ...(objectsTimeoutMs === undefined ? {} : { timeoutMs: objectsTimeoutMs }),
     })
     this.stores = world.disk(name).process({ clock: this.clock })
   }

@@ -1,10 +1,11 @@
 /**
- * The Changelog port over JetStream: one stream for each partition (C1–C6, L7).
+ * The Changelog port over JetStream: one stream for each partition (C1–C7, L7).
  *
  * Appends and questions go over one inbox. Nothing is cached here, and nothing is retried: what to do about a refusal or
  * silence is decided above (L5).
  */
 import type { Msg } from '@nats-io/transport-node'
+import { checkTrim } from '../../core/trim.ts'
 import type { Changelog, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import type { Metric } from '../../ports/metrics.ts'
 import type { Reading } from '../../ports/reading.ts'
@@ -12,7 +13,7 @@ import type { Generation, PartitionId, Seq } from '../../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../../protocol/log.ts'
 import { subjectsOf, type Subjects } from '../../protocol/subjects.ts'
 import { appendOverhead, expecting, resultOf } from './append.ts'
-import { JetStream, type Delivery } from './jetstream.ts'
+import { JetStream, noStream, type Delivery } from './jetstream.ts'
 import type { Link } from './link.ts'
 import { plainBytes } from './bytes.ts'
 import { provisionLog } from './provision.ts'
@@ -61,7 +62,7 @@ export class NatsChangelog implements Changelog {
 
   log(partition: PartitionId): PartitionLog {
     const stream = logStream(this.#subjects.cluster, partition)
-    return new NatsLog(this.#link, this.#requests, this.#jetstream, stream, this.#subjects.log(partition))
+    return new NatsLog(partition, this.#link, this.#requests, this.#jetstream, stream, this.#subjects.log(partition))
   }
 
   metrics(): readonly Metric[] {
@@ -75,13 +76,22 @@ export class NatsChangelog implements Changelog {
 }
 
 class NatsLog implements PartitionLog {
+  readonly #partition: PartitionId
   readonly #link: Link
   readonly #requests: Requests
   readonly #jetstream: JetStream
   readonly #stream: string
   readonly #subject: string
 
-  constructor(link: Link, requests: Requests, jetstream: JetStream, stream: string, subject: string) {
+  constructor(
+    partition: PartitionId,
+    link: Link,
+    requests: Requests,
+    jetstream: JetStream,
+    stream: string,
+    subject: string,
+  ) {
+    this.#partition = partition
     this.#link = link
     this.#requests = requests
     this.#jetstream = jetstream
@@ -117,6 +127,15 @@ class NatsLog implements PartitionLog {
 
   follow(from: Seq): Reading<LogEntry> {
     return new StreamReading(this.#link, this.#jetstream, { stream: this.#stream, from, take: entryFrom })
+  }
+
+  async trim(first: Seq): Promise<void> {
+    const info = await this.#jetstream.streamInfo(this.#stream)
+    if (info === null) throw noStream(this.#stream)
+    checkTrim(this.#partition, first, info.last)
+    // To the server a purge up to 1 is one of everything.
+    if (first <= Math.max(info.first, 1)) return
+    await this.#jetstream.purge(this.#stream, { seq: first })
   }
 }
 

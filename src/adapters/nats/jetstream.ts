@@ -45,6 +45,8 @@ export interface StreamInfo {
   readonly last: number
   /** Subjects that hold messages; only where they were asked for. */
   readonly subjects: readonly string[]
+  /** When the server said so, ms since 1970 by its clock; NaN where it does not say. */
+  readonly saidAt: number
 }
 
 export interface StoredMessage {
@@ -53,6 +55,20 @@ export interface StoredMessage {
   readonly data: Uint8Array
   /** The block of headers as text, empty where there are none. */
   readonly headers: string
+  /** When it was stored, ms since 1970 by the server's clock; NaN where it does not say. */
+  readonly storedAt: number
+}
+
+export type WhichMessage =
+  | { readonly seq: number }
+  | { readonly last_by_subj: string }
+  /** The first of the subject that is not before `seq`. */
+  | { readonly seq: number; readonly next_by_subj: string }
+
+/** What to remove: messages before `seq`, or all; of one subject, or all. */
+export interface Purge {
+  readonly filter?: string
+  readonly seq?: number
 }
 
 const utf8 = new TextEncoder()
@@ -65,7 +81,13 @@ export class JetStream {
     this.#requests = requests
   }
 
-  async call(question: string, body?: Json, timeoutMs?: number): Promise<ApiReply> {
+  /** `ifLost`: what it means that no answer came. */
+  async call(
+    question: string,
+    body?: Json,
+    timeoutMs?: number,
+    ifLost: 'RETRY' | 'UNKNOWN' = 'RETRY',
+  ): Promise<ApiReply> {
     const subject = `$JS.API.${question}`
     const data = body === undefined ? noBytes : utf8.encode(JSON.stringify(body))
     const answer = await this.#requests.ask({ subject, ...(timeoutMs === undefined ? {} : { timeoutMs }) }, data)
@@ -78,8 +100,12 @@ export class JetStream {
         )
       case 'denied':
         throw new HoldfastError('INVALID', answer.reason)
-      case 'not-sent':
       case 'lost':
+        if (ifLost === 'UNKNOWN') {
+          throw new HoldfastError('UNKNOWN', `JetStream may have done ${question}: ${answer.reason}; ask for it again`)
+        }
+        throw retry(`JetStream has not answered ${question}: ${answer.reason}`)
+      case 'not-sent':
         throw retry(`JetStream has not answered ${question}: ${answer.reason}`)
     }
   }
@@ -94,15 +120,43 @@ export class JetStream {
   }
 
   /** `null`: the stream holds no such message. Throws `NOT_FOUND` where there is no stream. */
-  async message(
-    stream: string,
-    which: { readonly seq: number } | { readonly last_by_subj: string },
-  ): Promise<StoredMessage | null> {
-    const reply = await this.call(`STREAM.MSG.GET.${stream}`, which)
+  async message(stream: string, which: WhichMessage): Promise<StoredMessage | null> {
+    const reply = await this.call(`STREAM.MSG.GET.${stream}`, { ...which })
     if (reply.body !== undefined) return parseMessage(reply.body)
     if (reply.error.number === apiErrors.messageNotFound) return null
     if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
     throw failed(`STREAM.MSG.GET.${stream}`, reply.error)
+  }
+
+  /** Subjects of the stream that match and hold messages, in parts as large as one answer. Throws `NOT_FOUND` where there is no stream. */
+  async subjects(stream: string, filter: string): Promise<readonly string[]> {
+    const subjects = new Set<string>()
+    for (let total = 1, offset = 0; offset < total;) {
+      const reply = await this.call(`STREAM.INFO.${stream}`, { subjects_filter: filter, offset })
+      if (reply.error?.number === apiErrors.streamNotFound) throw noStream(stream)
+      if (reply.error !== undefined) throw failed(`STREAM.INFO.${stream}`, reply.error)
+      const part = Object.keys(object(object(reply.body['state'])['subjects'] ?? {}))
+      for (const subject of part) subjects.add(subject)
+      total = part.length === 0 ? 0 : number(reply.body['total'] ?? 0)
+      offset += part.length
+    }
+    return [...subjects]
+  }
+
+  /**
+   * Removes messages, and gives their number. Throws `UNKNOWN` where no answer came, `NOT_FOUND` where there is no stream, `INVALID` where
+   * the stream does not allow it.
+   */
+  async purge(stream: string, which: Purge): Promise<number> {
+    const question = `STREAM.PURGE.${stream}`
+    const reply = await this.call(question, { ...which }, undefined, 'UNKNOWN')
+    if (reply.body !== undefined) return number(reply.body['purged'] ?? 0)
+    if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
+    if (!/purge not permitted/.test(reply.error.description)) throw failed(question, reply.error)
+    throw new HoldfastError(
+      'INVALID',
+      `the stream ${stream} does not let anything be removed (${reply.error.description}): it was not made by Holdfast`,
+    )
   }
 
   /** Creates a consumer that acknowledges nothing, in memory, and gives its name. Throws `NOT_FOUND` where there is no stream. */
@@ -188,6 +242,7 @@ function parseInfo(body: Json): StreamInfo {
     first: number(state['first_seq']),
     last: number(state['last_seq']),
     subjects,
+    saidAt: time(body['ts']),
   }
 }
 
@@ -198,6 +253,7 @@ function parseMessage(body: Json): StoredMessage {
     subject: text(message['subject']),
     data: base64(message['data']),
     headers: Buffer.from(base64(message['hdrs'])).toString('utf8'),
+    storedAt: time(message['time']),
   }
 }
 
@@ -212,6 +268,8 @@ function number(value: unknown): number {
   if (typeof value === 'number' && Number.isSafeInteger(value)) return value
   throw unreadable()
 }
+
+const time = (value: unknown): number => (typeof value === 'string' ? Date.parse(value) : Number.NaN)
 
 function text(value: unknown): string {
   if (typeof value === 'string') return value

@@ -4,6 +4,7 @@
 import type { Changelog } from '../../ports/changelog.ts'
 import type { Inputs } from '../../ports/inputs.ts'
 import type { Metric } from '../../ports/metrics.ts'
+import type { Objects } from '../../ports/objects.ts'
 import type { Registry } from '../../ports/registry.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
@@ -12,6 +13,7 @@ import { NatsChangelog } from './changelog.ts'
 import { NatsInputs } from './inputs.ts'
 import { apiErrors, failed, JetStream } from './jetstream.ts'
 import { Link, type NatsParts } from './link.ts'
+import { NatsObjects } from './objects.ts'
 import { NatsRegistry } from './registry.ts'
 import { Requests } from './requests.ts'
 import { checkReplicas, type LogSettings, type NatsSettings } from './settings.ts'
@@ -22,8 +24,11 @@ export interface NatsPorts {
   readonly changelog: Changelog
   readonly registry: Registry
   readonly inputs: Inputs
+  readonly objects: Objects
   /** Creates the registry's bucket where there is none. Throws `INVALID` if the one there would lose what is written. */
   provisionRegistry(): Promise<{ readonly created: boolean }>
+  /** The same for the bucket of the objects. */
+  provisionObjects(): Promise<{ readonly created: boolean }>
   metrics(): readonly Metric[]
   /** Closes all ports. */
   close(): Promise<void>
@@ -45,15 +50,18 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
     const changelog = new NatsChangelog(link, settings)
     const registry = new NatsRegistry(link, settings)
     const inputs = new NatsInputs(link)
+    const objects = new NatsObjects(link, settings)
     return {
       transport,
       changelog,
       registry,
       inputs,
+      objects,
       provisionRegistry: () => registry.provision(),
-      metrics: () => [transport, changelog, registry, inputs].flatMap((port) => port.metrics()),
+      provisionObjects: () => objects.provision(),
+      metrics: () => [transport, changelog, registry, inputs, objects].flatMap((port) => port.metrics()),
       async close() {
-        await Promise.all([registry.close(), changelog.close(), inputs.close(), transport.close()])
+        await Promise.all([registry, changelog, inputs, objects, transport].map((port) => port.close()))
       },
     }
   } finally {

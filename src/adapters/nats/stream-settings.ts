@@ -9,6 +9,8 @@ import { object, type Json } from './jetstream.ts'
 export const logStream = (cluster: string, partition: PartitionId) => `${cluster}_P${partition}`
 export const registryBucket = (cluster: string) => `${cluster}_registry`
 export const registryStream = (cluster: string) => `KV_${registryBucket(cluster)}`
+export const objectBucket = (cluster: string) => `${cluster}_snapshots`
+export const objectStream = (cluster: string) => `OBJ_${objectBucket(cluster)}`
 
 const generationKey = 'holdfast.generation'
 
@@ -54,6 +56,19 @@ export function registryConfig(bucket: string, replicas: number): Json {
   }
 }
 
+/** As any NATS client knows an object store, so that `nats object` can read it. */
+export function objectsConfig(bucket: string, replicas: number): Json {
+  return {
+    ...durable,
+    name: `OBJ_${bucket}`,
+    subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
+    description: 'Snapshots of the partitions of a Holdfast cluster.',
+    max_msgs_per_subject: -1,
+    allow_rollup_hdrs: true,
+    num_replicas: replicas,
+  }
+}
+
 /** Where a server may say nothing, and what it means then. */
 const defaults: Json = {
   deny_delete: false,
@@ -64,7 +79,7 @@ const defaults: Json = {
   max_age: 0,
 }
 
-/** What would break the promises of a log or a registry, wherever it comes from. */
+/** What would break the promises of a log, a registry or an object store, wherever it comes from. */
 const forbidden = ['mirror', 'sources', 'subject_transform', 'allow_msg_ttl', 'allow_msg_counter', 'first_seq']
 
 /** Throws `INVALID` naming the setting. `replicas` are compared only where the stream was just created: operators may scale it later. */

@@ -30,6 +30,7 @@ const reported = (log: PartitionLog, partition: PartitionId): PartitionLog => ({
   info: () => log.info(),
   read: (from, to) => log.read(from, to),
   follow: (from) => log.follow(from),
+  trim: (first) => log.trim(first),
   append(record, expected) {
     const decoded = decodeRecord(record)
     const turns = decoded.kind === 'commit' ? decoded.turns.length : 0

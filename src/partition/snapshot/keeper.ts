@@ -1,0 +1,135 @@
+/**
+ * Snapshots and trim of one partition while a node owns it: the log is bounded, and an empty store begins from a snapshot.
+ *
+ * K1. A snapshot is cut when the log has grown by as much as `settings.snapshotBytes` since the newest one, or as the state that that one
+ *     has, whichever is more: what is written for snapshots stays in proportion to what is written to the log.
+ * K2. A new owner knows sequences, not bytes, of what was before: each such record counts as `unseenRecordBytes`.
+ * K3. One cut at a time on a node: they share its disk and its processor.
+ * K4. The log is trimmed as far as the rule allows (core/trim.ts), by what is known here: what an owner has not seen it takes for young.
+ * K5. That any of this fails, or takes long, is no trouble for the ownership: it is tried again at the next look. It ends with the ownership,
+ *     and waits for nobody.
+ */
+import { Retention, trimPoint, type RetentionSettings } from '../../core/trim.ts'
+import type { PartitionLog } from '../../ports/changelog.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
+import { isHoldfastError } from '../../protocol/errors.ts'
+import type { Generation, Seq } from '../../protocol/ids.ts'
+import type { Replica } from '../replica.ts'
+import { readManifest, type SnapshotSource } from './contents.ts'
+import { cutSnapshot, type CutOptions } from './cut.ts'
+import { readPointer, type KeptSnapshot } from './pointer.ts'
+import type { CutSlots } from './slots.ts'
+
+export interface SnapshotKeeperOptions extends Omit<CutOptions, 'signal' | 'replica'>, Omit<SnapshotSource, 'signal'> {
+  readonly generation: Generation
+  readonly replica: Replica
+  readonly log: PartitionLog
+  readonly slots: CutSlots
+  readonly settings: SnapshotSettings
+}
+
+export interface SnapshotSettings {
+  /** K1. Default 64 MiB. */
+  readonly snapshotBytes: number
+  /** Between two looks whether there is something to be cut or trimmed, ms. Default 10,000. */
+  readonly snapshotLookEveryMs: number
+  /** What watchers are promised, of this partition. */
+  readonly retention: RetentionSettings
+}
+
+/** K2 */
+const unseenRecordBytes = 512
+
+export class SnapshotKeeper {
+  readonly #options: SnapshotKeeperOptions
+  readonly #clock: Clock
+  readonly #abort = new AbortController()
+  readonly #retention: Retention
+  /** Newest first, of this generation; `undefined`: not known yet. */
+  #kept: readonly KeptSnapshot[] | undefined
+  /** Bytes of rows of the newest one. */
+  #newestBytes = 0
+  /** Of the records since the newest one. */
+  #grownBytes = 0
+  /** Lowest sequence that the log keeps; `undefined`: not known yet. */
+  #first: Seq | undefined
+  #timer: Timer | undefined
+
+  constructor(options: SnapshotKeeperOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#retention = new Retention(options.settings.retention)
+    this.#lookLater()
+  }
+
+  /** A record was committed; in order. `time`: of the partition, ms. */
+  committed(seq: Seq, time: number, bytes: number): void {
+    this.#grownBytes += bytes
+    this.#retention.note(seq, time, bytes)
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    this.#abort.abort()
+    this.#clock.clearTimeout(this.#timer)
+  }
+
+  #lookLater(): void {
+    if (this.#abort.signal.aborted) return
+    this.#timer = this.#clock.setTimeout(() => {
+      void this.#look()
+        .catch((error: unknown) => {
+          if (isHoldfastError(error) || this.#abort.signal.aborted) return
+          const where = `snapshots of partition ${this.#options.partition}`
+          this.#options.observer.emit({ type: 'handler.threw', where, error })
+        })
+        .finally(() => this.#lookLater())
+    }, this.#options.settings.snapshotLookEveryMs)
+  }
+
+  async #look(): Promise<void> {
+    const kept = (this.#kept ??= await this.#recall())
+    if (this.#grownBytes >= Math.max(this.#options.settings.snapshotBytes, this.#newestBytes)) await this.#cut()
+    await this.#trim(this.#kept ?? kept)
+  }
+
+  /** What former owners have left. */
+  async #recall(): Promise<readonly KeptSnapshot[]> {
+    const { registry, partition, generation, replica } = this.#options
+    const kept = (await readPointer(registry, partition)).kept.filter((each) => each.generation === generation)
+    const [newest] = kept
+    if (newest !== undefined) this.#newestBytes = (await readManifest(this.#options, partition, newest.id)).bytes
+    this.#grownBytes += Math.max(0, replica.position.seq - (newest?.seq ?? 0)) * unseenRecordBytes
+    return kept
+  }
+
+  async #cut(): Promise<void> {
+    const { slots, ...rest } = this.#options
+    if (!slots.take()) return
+    const before = this.#grownBytes
+    try {
+      const { id, position, bytes } = await cutSnapshot({ ...rest, signal: this.#abort.signal })
+      const { generation, seq, validSeq } = position
+      this.#kept = [{ id, generation, seq, validSeq }, ...(this.#kept ?? [])].slice(0, 2)
+      this.#newestBytes = bytes
+      this.#grownBytes -= before
+    } finally {
+      slots.release()
+    }
+  }
+
+  /** K4 */
+  async #trim(snapshots: readonly KeptSnapshot[]): Promise<void> {
+    const { log, replica, clock, observer, partition } = this.#options
+    if (snapshots.length === 0) return
+    this.#first ??= (await log.info())?.first
+    if (this.#first === undefined || this.#abort.signal.aborted) return
+    const { published } = replica.position
+    const keptFrom = this.#retention.keptFrom(Math.floor(clock.now()))
+    const point = trimPoint({ first: this.#first, snapshots, published, keptFrom })
+    if (point === null) return
+    await log.trim(point)
+    observer.emit({ type: 'log.trimmed', partition, first: point, records: point - this.#first })
+    this.#first = point
+  }
+}
