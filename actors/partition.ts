@@ -333,6 +333,7 @@ export function createPartition(options: PartitionOptions): Partition {
   actor.start()
 
   let finishHandOff: ((done: boolean) => void) | undefined
+  let handingOff = Promise.resolve(false)
   actor.subscribe((snapshot) => {
     if (snapshot.value === 'handingOff' || finishHandOff === undefined) return
     finishHandOff(snapshot.context.handedOff)
@@ -341,11 +342,14 @@ export function createPartition(options: PartitionOptions): Partition {
 
   const handOff = (to: NodeId): Promise<boolean> => {
     const { value, context } = actor.getSnapshot()
+    // Who asks again has the answer of the first, to whomever it was to go.
+    if (value === 'handingOff') return handingOff
     if (value !== 'serving') return Promise.resolve(value === 'stopped' || context.handedOff)
-    return new Promise((resolve) => {
+    handingOff = new Promise((resolve) => {
       actor.send({ type: 'handOff', to })
       finishHandOff = resolve
     })
+    return handingOff
   }
   const end = () => {
     actor.stop()

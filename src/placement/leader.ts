@@ -4,7 +4,8 @@
  * PL1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
  *     does not know yet that it was deposed can cost time, never data.
  * PL2. Moves are carried out by moves.ts, a few at a time; the changes of the table that they want wait their turn like all others.
- * PL3. A move that a former leader noted and did not end is gone on with, where both nodes live (MV4).
+ * PL3. A move that is noted and that nobody carries out is gone on with, where both nodes live (MV4); where the target does not, the note
+ *     is taken back.
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
  * PL5. What waits to be dealt with is bounded: one plan, however many ask for it, and so many reports; one more is dropped, and comes
  *     again, since nodes repeat them.
@@ -93,7 +94,7 @@ export class Leader {
   start(): void {
     const { transport, subjects } = this.#options
     this.#reports = transport.subscribe(subjects.placementReport, (message) => this.#onReport(message))
-    void this.#exclusively(() => this.#resumeMoves()).then(() => this.#tick())
+    this.#tick()
   }
 
   stop(): void {
@@ -137,7 +138,7 @@ export class Leader {
 
   async #plan(): Promise<void> {
     const { tables, clock, alive } = this.#options
-    const table = await tables.refresh()
+    const table = await this.#goOn(await tables.refresh())
     const nowMs = clock.monotonic()
     this.#avoided.forgetOld(nowMs)
     const members = alive().map((lease): PlanMember => {
@@ -149,7 +150,7 @@ export class Leader {
     await this.#assign(steps.filter((step) => step.kind === 'assign'))
     for (const step of steps) {
       const epoch = tables.table?.entries[step.partition]?.epoch
-      if (step.kind === 'move' && epoch !== undefined) this.#moves.begin({ ...step, epoch })
+      if (step.kind === 'move' && epoch !== undefined) void this.#moves.begin({ ...step, epoch })
     }
     await this.#appoint(members)
   }
@@ -188,15 +189,14 @@ export class Leader {
   }
 
   /** PL3 */
-  async #resumeMoves(): Promise<void> {
-    const { tables } = this.#options
-    const { entries } = await tables.refresh()
+  async #goOn(table: PlacementTable): Promise<PlacementTable> {
     await this.#change((entry) => (entry.moving === null || this.#lives(entry.moving) ? entry : unmoved(entry)))
+    const { entries } = this.#options.tables.table ?? table
     entries.forEach(({ epoch, owner: from, moving: to }, p) => {
       const partition = p as PartitionId
-      if (!this.#lives(from) || !this.#lives(to)) return
-      this.#moves.resume({ partition, epoch, from, to })
+      if (this.#lives(from) && this.#lives(to)) this.#moves.resume({ partition, epoch, from, to })
     })
+    return this.#options.tables.table ?? table
   }
 
   #onReport({ data, subject }: Message): void {

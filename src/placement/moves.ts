@@ -7,7 +7,8 @@
  * MV2. The target may take as long as it comes further; without that for `stallMs` the note is taken back (O6).
  * MV3. The hand-off has `stepTimeoutMs`. If the owner does not answer in time, the target is named all the same and fences it. If it says
  *     that it cannot, the note is taken back.
- * MV4. Each step can be done again: who leads next goes on with what is noted, where both nodes live.
+ * MV4. Each step can be done again: what is noted and not under way is gone on with, where both nodes live, be it that another led before or
+ *     that the registry was away when the last step was to be written.
  * MV5. A target that was given up is avoided for that partition for a while.
  */
 import type { HostedPartition } from '../core/membership.ts'
@@ -68,32 +69,40 @@ export class Moves {
     return this.#moving.size
   }
 
+  /** Whether one more can be begun. */
+  get free(): boolean {
+    return this.#moving.size < this.#options.maxMoves
+  }
+
   stop(): void {
     this.#stopped = true
   }
 
-  /** Begins one that is not noted yet. */
-  begin(move: Move): void {
-    this.#carryOut(move, async () => {
-      const { partition, from, to } = move
+  /** Begins one that is not noted yet. `false`: it could not be noted, or there is no room for it. */
+  async begin(move: Move): Promise<boolean> {
+    let noted = false
+    const { partition, from, to } = move
+    const noting = this.#carryOut(move, async () => {
       await this.#change(move, (entry) => ({ ...entry, moving: to }))
-      if (this.#isNoted(move))
-        this.#options.observer.emit({ type: 'placement.moving', partition, from: from.id, to: to.id })
+      noted = this.#isNoted(move)
+      if (noted) this.#options.observer.emit({ type: 'placement.moving', partition, from: from.id, to: to.id })
     })
+    await noting
+    return noted
   }
 
-  /** Goes on with one that is noted (MV4). */
+  /** Goes on with one that is noted (MV4), if it is not under way. */
   resume(move: Move): void {
-    this.#carryOut(move, () => Promise.resolve())
+    void this.#carryOut(move, () => Promise.resolve())
   }
 
-  #carryOut(move: Move, note: () => Promise<void>): void {
+  /** Resolves when it is noted. */
+  async #carryOut(move: Move, note: () => Promise<void>): Promise<void> {
     const { partition } = move
-    if (this.#moving.size >= this.#options.maxMoves || this.#moving.has(partition)) return
+    if (!this.free || this.#moving.has(partition)) return
     this.#moving.add(partition)
-    void note()
-      .then(() => this.#finish(move))
-      .finally(() => this.#moving.delete(partition))
+    await note()
+    void this.#finish(move).finally(() => this.#moving.delete(partition))
   }
 
   async #finish(move: Move): Promise<void> {
