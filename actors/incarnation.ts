@@ -148,6 +148,8 @@ export class Incarnation {
     await this.#membership.join()
     if (this.#ended) return
     this.#session = new Session(this.#ports, { cluster: name, maxOutstandingBytes: gatewayBytes })
+    const replies = this.#replies
+    const accepts = (reply: string | undefined, subject: string): reply is string => replies.accepts(reply, subject)
     this.#placement = createPlacement({
       ...this.#ports,
       subjects,
@@ -157,6 +159,7 @@ export class Incarnation {
       alive: () => this.#membership?.alive() ?? [],
       members: () => this.members(),
       onTable: (table) => this.#onTable(table),
+      accepts,
     })
     this.#gateway = createGateway({
       ...this.#ports,
@@ -165,12 +168,11 @@ export class Incarnation {
       view: () => this.#table && viewOf(this.#table),
       inboxPrefixes: this.#settings.inboxPrefixes,
     })
-    const replies = this.#replies
     this.#lister = createLister({
       ...this.#ports,
       cluster: name,
       partitions: cluster.settings.partitions,
-      accepts: (reply, subject): reply is string => replies.accepts(reply, subject),
+      accepts,
     })
   }
 

@@ -14,6 +14,7 @@ import type { NodeLease } from '../src/membership/lease.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import { maxAvoided } from '../src/placement/avoided.ts'
 import { Leader, maxReports, type LeaderLoad } from '../src/placement/leader.ts'
+import { maxOrders } from '../src/placement/order-desk.ts'
 import { TableKeeper } from '../src/placement/table-keeper.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import { gauge, type Metric } from '../src/ports/metrics.ts'
@@ -37,6 +38,8 @@ export interface PlacementOptions {
   /** What nodes say of themselves, as far as this one has heard. */
   readonly members: () => readonly SeenMember[]
   readonly onTable: (table: PlacementTable) => void
+  /** Whether a subject may be answered; tells the observer of one that may not. */
+  readonly accepts: (reply: string | undefined, subject: string) => reply is string
 }
 
 export interface PlacementSettings {
@@ -82,10 +85,10 @@ export interface Placement {
 type Event = { readonly type: 'vacant' } | { readonly type: 'deposed' } | { readonly type: 'hurry' }
 
 const key = 'leader'
-const followersLoad: LeaderLoad = { moves: 0, reports: 0, avoided: 0 }
+const followersLoad: LeaderLoad = { moves: 0, reports: 0, orders: 0, avoided: 0 }
 
 export function createPlacement(options: PlacementOptions): Placement {
-  const { self, registry, clock, observer, transport, subjects, settings } = options
+  const { self, registry, clock, observer, settings } = options
   let seen: { readonly leader: NodeRef | null; readonly revision: number } = { leader: null, revision: 0 }
   let leader: Leader | undefined
   const tables = new TableKeeper({
@@ -144,8 +147,7 @@ export function createPlacement(options: PlacementOptions): Placement {
       campaign: fromPromise<boolean>(() => campaign()),
       lead: fromCallback<Event>(({ receive }) => {
         observer.emit({ type: 'placement.elected', node: self.id })
-        const { alive, members } = options
-        const leading = new Leader({ transport, clock, observer, subjects, tables, alive, members, ...settings })
+        const leading = new Leader({ ...options, ...settings, tables })
         leader = leading
         leading.start()
         receive((event) => {
@@ -201,10 +203,11 @@ export function createPlacement(options: PlacementOptions): Placement {
       if (actor.getSnapshot().status === 'active') actor.send({ type: 'hurry' })
     },
     metrics() {
-      const { moves, reports, avoided } = leader?.load ?? followersLoad
+      const { moves, reports, orders, avoided } = leader?.load ?? followersLoad
       return [
         gauge('holdfast_placement_moves', moves, settings.maxMoves),
         gauge('holdfast_placement_reports', reports, maxReports),
+        gauge('holdfast_placement_orders', orders, maxOrders),
         gauge('holdfast_placement_avoided', avoided, maxAvoided),
       ]
     },

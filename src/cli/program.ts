@@ -9,7 +9,9 @@ import { addDrain } from './commands/drain.ts'
 import { addInit } from './commands/init.ts'
 import { addKv } from './commands/kv.ts'
 import { addLog } from './commands/log.ts'
+import { addMove } from './commands/move.ts'
 import { addNode } from './commands/node.ts'
+import { addPlacement } from './commands/placement.ts'
 import { addProvision } from './commands/provision.ts'
 import { addStatus } from './commands/status.ts'
 import { addWatch } from './commands/watch.ts'
@@ -43,6 +45,8 @@ export function createProgram(surroundings: Surroundings): Command {
   addWatch(program, surroundings)
   addKv(program, surroundings)
   addStatus(program, surroundings)
+  addPlacement(program, surroundings)
+  addMove(program, surroundings)
   addDrain(program, surroundings)
   addLog(program, surroundings)
   addDoctor(program, surroundings)

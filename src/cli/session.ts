@@ -21,6 +21,8 @@ import { addressesOf, type Settings } from './settings.ts'
 /** A node that has just started answers soon; who is still not there after this is not there. */
 const absentAfterMs = 1_500
 const betweenTriesMs = 100
+/** When the leader has died another one is elected within this. */
+const leaderlessAfterMs = 5_000
 /** One of several nodes may not know the table yet, and says nothing. */
 const oneTryMs = 1_000
 
@@ -76,18 +78,26 @@ export class CliSession {
   }
 
   /** One request to whoever answers the subject, sent again until it is answered. Throws `RETRY` where nobody does. */
-  async ask(
-    subject: string,
-    data: Uint8Array = new Uint8Array(),
-    timeoutMs = this.settings.timeoutMs,
-  ): Promise<Uint8Array> {
+  ask(subject: string, data: Uint8Array = new Uint8Array(), timeoutMs = this.settings.timeoutMs): Promise<Uint8Array> {
+    return this.#ask(subject, data, { timeoutMs, nobodyAfterMs: absentAfterMs, nobody: () => this.#nobody() })
+  }
+
+  /** One request to whoever leads placement, likewise. Throws `RETRY` where nodes are there and none of them leads. */
+  async askLeader(data: Uint8Array): Promise<Uint8Array> {
+    await this.#findNode()
+    const { timeoutMs } = this.settings
+    const nobody = () => this.#leaderless()
+    return this.#ask(this.subjects.placementOrder, data, { timeoutMs, nobodyAfterMs: leaderlessAfterMs, nobody })
+  }
+
+  async #ask(subject: string, data: Uint8Array, { timeoutMs, nobodyAfterMs, nobody }: Patience): Promise<Uint8Array> {
     const sinceMs = this.clock.monotonic()
     for (;;) {
       const answer = await this.#askOnce(subject, data, Math.min(oneTryMs, timeoutMs))
       if (answer.kind === 'reply') return answer.data
       const waitedMs = this.clock.monotonic() - sinceMs
       if (answer.kind === 'refused') throw new HoldfastError('INVALID', answer.reason)
-      if (answer.kind === 'nobody' && waitedMs >= Math.min(absentAfterMs, timeoutMs)) throw this.#nobody()
+      if (answer.kind === 'nobody' && waitedMs >= Math.min(nobodyAfterMs, timeoutMs)) throw nobody()
       if (waitedMs >= timeoutMs) throw this.#silent(subject, timeoutMs)
       if (answer.kind === 'nobody') await this.sleep(betweenTriesMs)
     }
@@ -148,12 +158,27 @@ export class CliSession {
     )
   }
 
+  #leaderless(): HoldfastError {
+    const { placementOrder } = this.subjects
+    return new HoldfastError(
+      'RETRY',
+      `no node answers as the leader of placement on ${placementOrder}: try again; if "holdfast status" names a leader, permit nodes to subscribe to that`,
+    )
+  }
+
   #silent(subject: string, timeoutMs: number): HoldfastError {
     return new HoldfastError(
       'TIMEOUT',
       `nobody has answered on ${subject} within ${timeoutMs} ms: try again, or give a longer --timeout`,
     )
   }
+}
+
+interface Patience {
+  readonly timeoutMs: number
+  /** How long nobody may be there. */
+  readonly nobodyAfterMs: number
+  readonly nobody: () => HoldfastError
 }
 
 type Answer =

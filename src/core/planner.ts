@@ -12,6 +12,7 @@
  *     done: a live owner keeps the partition, a dead one's waits.
  * N5. A partition that is moving already, to a node that can have it, is counted there and left alone.
  * N6. The same members and table give the same steps, whatever the order of the members.
+ * N7. What was placed by hand counts like all else, and is the last that its node gives away, also where another node stands by for it.
  */
 import { sameNode, type NodeId, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 import type { HostedPartition } from './membership.ts'
@@ -38,16 +39,32 @@ export type PlanStep =
   /** Have `from`, which is alive, hand over to `to`. */
   | { readonly kind: 'move'; readonly partition: PartitionId; readonly from: NodeRef; readonly to: NodeRef }
 
-export function plan(members: readonly PlanMember[], table: PlacementTable): readonly PlanStep[] {
-  const takers = members
-    .filter(({ draining }) => !draining)
-    .toSorted((a, b) => (a.ref.id < b.ref.id ? -1 : 1))
-    .map((member): Taker => ({ member, count: 0, share: 0, own: [] }))
+export function plan(
+  members: readonly PlanMember[],
+  table: PlacementTable,
+  placedByHand: ReadonlySet<PartitionId> = new Set(),
+): readonly PlanStep[] {
+  const takers = takersOf(members)
   if (takers.length === 0) return []
   const homeless = settle(members, takers, table)
   share(takers, table.entries.length)
-  return [...place(homeless, takers), ...balance(takers, table)]
+  return [...place(homeless, takers), ...balance(takers, table, placedByHand)]
 }
+
+/** Partitions that each node should have (N2); 0 for one that drains. */
+export function sharesOf(members: readonly PlanMember[], table: PlacementTable): ReadonlyMap<NodeId, number> {
+  const takers = takersOf(members)
+  settle(members, takers, table)
+  share(takers, table.entries.length)
+  const shares = new Map(takers.map((taker) => [taker.member.ref.id, taker.share]))
+  return new Map(members.map(({ ref: { id } }) => [id, shares.get(id) ?? 0]))
+}
+
+const takersOf = (members: readonly PlanMember[]): readonly Taker[] =>
+  members
+    .filter(({ draining }) => !draining)
+    .toSorted((a, b) => (a.ref.id < b.ref.id ? -1 : 1))
+    .map((member) => ({ member, count: 0, share: 0, own: [] }))
 
 /** A node that can be given partitions, as the plan goes on. */
 interface Taker {
@@ -145,15 +162,15 @@ function emptiest(takers: readonly Taker[], partition: PartitionId): Taker | und
   return best
 }
 
-/** N3: what is above one share goes where another is not reached. */
-function balance(takers: readonly Taker[], table: PlacementTable): PlanStep[] {
+/** N3, N7: what is above one share goes where another is not reached. */
+function balance(takers: readonly Taker[], table: PlacementTable, placedByHand: ReadonlySet<PartitionId>): PlanStep[] {
   const steps: PlanStep[] = []
   const moved = new Set<PartitionId>()
-  const give = (among: (partition: PartitionId) => readonly Taker[]) => {
+  const give = (byHand: boolean, among: (partition: PartitionId) => readonly Taker[]) => {
     for (const giver of takers) {
       for (const partition of giver.own) {
         if (giver.count <= giver.share) break
-        if (moved.has(partition)) continue
+        if (moved.has(partition) || placedByHand.has(partition) !== byHand) continue
         const taker = emptiest(among(partition), partition)
         if (taker === undefined || taker.count >= taker.share) continue
         giver.count--
@@ -163,10 +180,12 @@ function balance(takers: readonly Taker[], table: PlacementTable): PlanStep[] {
       }
     }
   }
-  give((partition) => {
-    const { standbys } = table.entries[partition]!
-    return takers.filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
-  })
-  give(() => takers)
+  for (const byHand of [false, true]) {
+    give(byHand, (partition) => {
+      const { standbys } = table.entries[partition]!
+      return takers.filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
+    })
+    give(byHand, () => takers)
+  }
   return steps
 }

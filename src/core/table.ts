@@ -55,8 +55,12 @@ export const encodeTable = (table: PlacementTable): Uint8Array => bytesOf({ form
 
 export const encodeView = (view: PlacementView): Uint8Array => bytesOf({ format, ...view })
 
-export function decodeTable(bytes: Uint8Array): PlacementTable {
-  const { version, entries } = objectOf(bytes)
+export const decodeTable = (bytes: Uint8Array): PlacementTable => tableFrom(objectOf(bytes))
+
+/** As it stands within other JSON. Throws `INVALID`. */
+export function tableFrom(json: unknown): PlacementTable {
+  if (typeof json !== 'object' || json === null) throw malformed('table')
+  const { version, entries } = json as { readonly [field in keyof PlacementTable]?: unknown }
   if (!isNatural(version) || !Array.isArray(entries) || !isPartitionCount(entries.length)) throw malformed('table')
   return { version, entries: entries.map(entryFrom) }
 }
@@ -79,7 +83,7 @@ function entryFrom(json: unknown): PlacementEntry {
   }
 }
 
-function nodeFrom(json: unknown): NodeRef {
+export function nodeFrom(json: unknown): NodeRef {
   if (typeof json !== 'object' || json === null) throw malformed('node')
   const { id, incarnation: process } = json as { readonly [field in keyof NodeRef]?: unknown }
   if (typeof process !== 'string' || !/^[A-Za-z0-9]{1,64}$/.test(process)) throw malformed('incarnation')

@@ -41,9 +41,14 @@ export class Avoided {
     }
   }
 
-  /** The partitions that a node is not to be given now. */
-  of(node: NodeRef, nowMs: number): ReadonlySet<PartitionId> {
+  /** The partitions that a node is not to be given now, and for how many ms more. */
+  of(node: NodeRef, nowMs: number): ReadonlyMap<PartitionId, number> {
     const pairs = [...this.#pairs.values()].filter((pair) => sameNode(pair.node, node) && nowMs < pair.untilMs)
-    return new Set(pairs.map(({ partition }) => partition))
+    return new Map(pairs.map(({ partition, untilMs }) => [partition, untilMs - nowMs]))
+  }
+
+  /** All may be tried again. */
+  forgetAll(): void {
+    this.#pairs.clear()
   }
 }

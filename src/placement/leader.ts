@@ -12,7 +12,11 @@
  * PL6. No report moves a partition's epoch on by more than `farthestEpochs`: epochs only grow, in the log too, and one that was made up
  *     could use up all there are.
  * PL7. Who was the owner and stays stands by, until the plan of standbys has another.
+ * PL8. What an operator orders is carried out where the plan could do it too, and counts as what was planned. Shares go on being held, so
+ *      another partition may go the other way; the one that was moved is the last that its node gives away, while the same process leads.
  */
+import { whyNotMoved } from '../core/explain.ts'
+import type { PlacementState, StatedMember } from '../core/placement-state.ts'
 import { plan, type PlanMember, type PlanStep } from '../core/planner.ts'
 import { planStandbys } from '../core/standby-plan.ts'
 import { encodeView, viewOf, type PlacementEntry, type PlacementTable } from '../core/table.ts'
@@ -29,9 +33,13 @@ import type { Subjects } from '../protocol/subjects.ts'
 import { Avoided } from './avoided.ts'
 import { decodeReport, type Report } from './control.ts'
 import { Moves } from './moves.ts'
+import type { Order, OrderAnswer } from './order.ts'
+import { OrderDesk } from './order-desk.ts'
 import type { TableKeeper } from './table-keeper.ts'
 
 export interface LeaderOptions {
+  /** Who leads. */
+  readonly self: NodeRef
   readonly transport: Transport
   readonly clock: Clock
   readonly observer: Observer
@@ -53,6 +61,8 @@ export interface LeaderOptions {
   readonly stallMs: number
   /** Moves under way at once, at most. Default 4. */
   readonly maxMoves: number
+  /** Whether a subject may be answered; tells the observer of one that may not. */
+  readonly accepts: (reply: string | undefined, subject: string) => reply is string
 }
 
 export const maxReports = 1_024
@@ -63,6 +73,7 @@ const farthestEpochs = 1_000_000
 export interface LeaderLoad {
   readonly moves: number
   readonly reports: number
+  readonly orders: number
   readonly avoided: number
 }
 
@@ -70,6 +81,9 @@ export class Leader {
   readonly #options: LeaderOptions
   readonly #moves: Moves
   readonly #avoided = new Avoided()
+  readonly #desk: OrderDesk
+  /** PL8: where to. */
+  readonly #placedByHand = new Map<PartitionId, NodeRef>()
   #reports: Subscription | undefined
   #timer: Timer | undefined
   #turn: Promise<void> = Promise.resolve()
@@ -89,11 +103,13 @@ export class Leader {
       named: (entry, owner, epoch) => this.#named(entry, owner, epoch),
       onGivenUp: (target, partition) => this.#avoided.add(target, partition, options.clock.monotonic()),
     })
+    this.#desk = new OrderDesk({ ...options, carryOut: (order) => this.#carryOut(order) })
   }
 
   start(): void {
     const { transport, subjects } = this.#options
     this.#reports = transport.subscribe(subjects.placementReport, (message) => this.#onReport(message))
+    this.#desk.open()
     this.#tick()
   }
 
@@ -101,6 +117,7 @@ export class Leader {
     this.#stopped = true
     this.#moves.stop()
     this.#reports?.close()
+    this.#desk.close()
     this.#options.clock.clearTimeout(this.#timer)
   }
 
@@ -116,7 +133,12 @@ export class Leader {
 
   /** PL5 */
   get load(): LeaderLoad {
-    return { moves: this.#moves.count, reports: this.#reporting, avoided: this.#avoided.count }
+    return {
+      moves: this.#moves.count,
+      reports: this.#reporting,
+      orders: this.#desk.count,
+      avoided: this.#avoided.count,
+    }
   }
 
   #tick(): void {
@@ -137,22 +159,36 @@ export class Leader {
   }
 
   async #plan(): Promise<void> {
-    const { tables, clock, alive } = this.#options
+    const { tables } = this.#options
     const table = await this.#goOn(await tables.refresh())
-    const nowMs = clock.monotonic()
-    this.#avoided.forgetOld(nowMs)
-    const members = alive().map((lease): PlanMember => {
-      const { host, zone, weight, draining } = lease
-      const hosted = new Map(this.#saidBy(lease).map((one) => [one.partition, one]))
-      return { ref: refOf(lease), host, zone, weight, draining, hosted, avoid: this.#avoided.of(lease, nowMs) }
-    })
-    const steps = plan(members, table)
+    const { members, placedByHand } = this.#stateOf(table)
+    const steps = plan(members, table, placedByHand)
     await this.#assign(steps.filter((step) => step.kind === 'assign'))
     for (const step of steps) {
       const epoch = tables.table?.entries[step.partition]?.epoch
       if (step.kind === 'move' && epoch !== undefined) void this.#moves.begin({ ...step, epoch })
     }
     await this.#appoint(members)
+  }
+
+  /** What plans are made from. */
+  #stateOf(table: PlacementTable): PlacementState {
+    const { self, clock, alive, standbys, maxExtraStandbys } = this.#options
+    const nowMs = clock.monotonic()
+    this.#avoided.forgetOld(nowMs)
+    for (const [partition, to] of this.#placedByHand) {
+      const { owner, moving } = table.entries[partition] ?? {}
+      if (!sameNode(owner, to) && !sameNode(moving, to)) this.#placedByHand.delete(partition)
+    }
+    const members = alive().map((lease): StatedMember => {
+      const { host, zone, weight, draining } = lease
+      const hosted = new Map(this.#saidBy(lease).map((one) => [one.partition, one]))
+      const avoidedForMs = this.#avoided.of(lease, nowMs)
+      const avoid = new Set(avoidedForMs.keys())
+      return { ref: refOf(lease), host, zone, weight, draining, hosted, avoid, avoidedForMs }
+    })
+    const placedByHand = new Set(this.#placedByHand.keys())
+    return { leader: self.id, members, table, placedByHand, standbys, maxExtraStandbys }
   }
 
   async #appoint(members: readonly PlanMember[]): Promise<void> {
@@ -227,6 +263,44 @@ export class Leader {
     }).finally(() => this.#reporting--)
   }
 
+  /** PL8. Rejects never. */
+  async #carryOut(order: Order): Promise<OrderAnswer> {
+    let answer: OrderAnswer = notNow('the registry does not answer the leader of placement')
+    let noting: Promise<boolean> | undefined
+    await this.#exclusively(async () => {
+      if (order.op === 'rebalance') {
+        this.#avoided.forgetAll()
+        await this.#plan()
+        answer = { done: true }
+        return
+      }
+      const state = this.#stateOf(await this.#options.tables.refresh())
+      if (order.op === 'plan') answer = { done: true, state }
+      else [answer, noting] = this.#beginMove(state, order)
+    })
+    if (noting === undefined || (await noting)) return answer
+    return notNow('the table was changed at the same time')
+  }
+
+  /** The answer, and where a move was begun what resolves when it is noted. */
+  #beginMove(
+    state: PlacementState,
+    { partition, to }: Extract<Order, { op: 'move' }>,
+  ): [answer: OrderAnswer, noting?: Promise<boolean>] {
+    const reason = whyNotMoved(state, partition, to)
+    if (reason !== null) return [{ done: false, again: false, reason }]
+    const { owner: from, epoch, moving } = state.table.entries[partition]!
+    if (moving !== null) return [{ done: true }]
+    const { maxMoves } = this.#options
+    if (!this.#moves.free) return [notNow(`${maxMoves} moves are under way, the most at a time`)]
+    const target = state.members.find(({ ref }) => ref.id === to)!.ref
+    const noting = this.#moves.begin({ partition, epoch, from: from!, to: target }).then((noted) => {
+      if (noted) this.#placedByHand.set(partition, target)
+      return noted
+    })
+    return [{ done: true }, noting]
+  }
+
   /** PL7 */
   #named(entry: PlacementEntry, owner: NodeRef, epoch: Epoch): PlacementEntry {
     const former = entry.owner
@@ -254,6 +328,8 @@ export class Leader {
     })
   }
 }
+
+const notNow = (why: string): OrderAnswer => ({ done: false, again: true, reason: `${why}: try again` })
 
 const unmoved = (entry: PlacementEntry): PlacementEntry => ({ ...entry, moving: null })
 

@@ -229,6 +229,7 @@ export function subjectsOf(cluster: string): Subjects {
     placement: `${c}.placement`,
     placementGet: `${c}.placement.get`,
     placementReport: `${c}.placement.report`,
+    placementOrder: `${c}.placement.order`,
     status: `${c}.status`,
   }
 }
@@ -268,6 +269,8 @@ export interface Subjects {
   readonly placementGet: string
   /** What owners tell the leader of placement. */
   readonly placementReport: string
+  /** What an operator orders and asks of the leader of placement; queue group `leader`. */
+  readonly placementOrder: string
   /** Request for a report on the cluster; any node, queue group `gateway`. */
   readonly status: string
 }

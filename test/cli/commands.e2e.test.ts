@@ -292,7 +292,7 @@ describe('status, members and partitions', () => {
     )
     expect(status.stdout).toMatch(/^NODE {2}LEASE {3,}OWNS/m)
     expect((await cli(['members'])).stdout.split('\n').filter((line) => /^[ab] {5}alive/.test(line))).toHaveLength(2)
-    expect((await cli(['partitions'])).stdout).toMatch(/^3 +[ab] +\d+ +serving +\d+ +0$/m)
+    expect((await cli(['partitions'])).stdout).toMatch(/^3 +[ab] +\d+ +serving +\d+ +0 +standby [ab]$/m)
     expect(status.stdout).not.toContain('\u001B')
   })
 })
@@ -400,6 +400,83 @@ describe('doctor', () => {
     const { code, stdout } = await cli(['doctor', '--data', join(folder, 'a-file')])
     expect(code).toBe(1)
     expect(stdout).toMatch(/^fail {2}disk .*a-file cannot be written.*\n +→ make it a folder/m)
+  })
+})
+
+describe('move, placement explain and rebalance', () => {
+  const reported = async () => jsonOf(await cli(['status', '--json'])) as Report
+  const owned = async (id: string) =>
+    (await reported()).partitions.flatMap(({ owner, role }, p) => (owner === id && role === 'owner' ? [p] : []))
+  /** Each has two, and nothing moves. */
+  const settled = async () => {
+    while ((await owned('a')).length !== 2 || (await owned('b')).length !== 2);
+  }
+
+  it('move a partition to a node, which keeps it while another goes back', { timeout }, async () => {
+    const [partition] = await owned('a')
+    const { epoch } = (await reported()).partitions[partition!]!
+    const outcome = await cli(['move', String(partition), '--to', 'b', '--wait', '--json'])
+    expect(jsonOf(outcome)).toEqual({ partition, from: 'a', to: 'b', moved: true, epoch: epoch + 1 })
+    await settled()
+    expect(await owned('b')).toContain(partition)
+    expect(await cli(['call', 'basket', 'c1', 'add', '"moved"'])).toMatchObject({ code: 0 })
+
+    const explained = await cli(['placement', 'explain', String(partition)])
+    expect(explained).toMatchObject({ code: 0, stderr: '' })
+    expect(explained.stdout).toMatch(
+      /^b owns it since epoch \d+: its share is 2 of 4, of which it has 2, and it was moved there by hand\na stands by on another host than b, at record \d+ of \d+; nobody else that can have it is farther from there\n\nNODE {2}ROLE {5}CAN HAVE IT /,
+    )
+    const { nodes, sentences, ...rest } = jsonOf(
+      await cli(['placement', 'explain', String(partition), '--json']),
+    ) as Record<string, readonly object[]>
+    expect(rest).toEqual({ partition, epoch: epoch + 1 })
+    expect(sentences).toHaveLength(2)
+    expect(nodes).toMatchObject([
+      { id: 'b', role: 'owner', canHave: 'yes', apart: null, owns: 2, share: 2, replicas: 4 },
+      { id: 'a', role: 'standby', canHave: 'yes', apart: 'host', owns: 2, share: 2, replicas: 4 },
+    ])
+  })
+
+  it('does not wait where it is not told to', { timeout }, async () => {
+    const [partition] = await owned('b')
+    const moved = await cli(['move', String(partition), '--to', 'a'])
+    expect(moved).toMatchObject({
+      code: 0,
+      stdout: `partition ${partition} is moving from b to a: see "holdfast placement explain ${partition}"\n`,
+    })
+    while (!(await owned('a')).includes(partition!));
+    await settled()
+    expect(await owned('a')).toContain(partition)
+  })
+
+  it('end with 5, and why, for what cannot be', { timeout }, async () => {
+    const [partition] = await owned('a')
+    expect(await cli(['move', '0', '--to', 'zz'])).toMatchObject({
+      code: 5,
+      stdout: '',
+      stderr: 'there is no node zz: the members are a, b\n',
+    })
+    for (const line of ['move 4 --to a', 'placement explain 4'])
+      expect(await cli(line.split(' '))).toMatchObject({
+        code: 5,
+        stdout: '',
+        stderr: 'there is no partition 4: the cluster has 0 to 3\n',
+      })
+    const already = await cli(['move', String(partition), '--to', 'a', '--json'])
+    expect(already).toMatchObject({ code: 5, stdout: '' })
+    expect(JSON.parse(already.stderr)).toEqual({
+      error: { code: 'CONFLICT', message: `a owns partition ${partition} already` },
+    })
+    for (const line of ['move x --to a', 'move 0', 'placement explain -1', 'placement'])
+      expect(await cli(line.split(' ')), line).toMatchObject({ code: 2, stdout: '' })
+  })
+
+  it('plan anew, or print what that would come to', { timeout }, async () => {
+    expect(jsonOf(await cli(['rebalance', '--dry-run', '--json']))).toEqual({ done: false, steps: [] })
+    expect(jsonOf(await cli(['rebalance', '--json']))).toEqual({ done: true, steps: [] })
+    expect(await cli(['rebalance'])).toMatchObject({
+      stdout: 'placement has planned anew, and nothing is to be done\n',
+    })
   })
 })
 

@@ -35,6 +35,7 @@ describe('completion for bash', () => {
   it('offers subcommands, also behind global options and their values', () => {
     expect(offered('holdfast kv ')).toEqual(['get', 'watch', 'put', 'update', 'delete', 'range', 'count'])
     expect(offered('holdfast --cluster kv kv c')).toEqual(['count'])
+    expect(offered('holdfast placement ')).toEqual(['explain'])
     // A value that is called as a command is.
     expect(offered('holdfast --cluster kv st')).toEqual(['status'])
     expect(offered('holdfast --json kv --servers x r')).toEqual(['range'])
@@ -46,6 +47,8 @@ describe('completion for bash', () => {
     expect(offered('holdfast status --js')).toEqual(['--json'])
     expect(offered('holdfast status --l')).toEqual([])
     expect(offered('holdfast kv get users --e')).toEqual(['--entry'])
+    expect(offered('holdfast move 3 --w')).toEqual(['--wait'])
+    expect(offered('holdfast rebalance --d')).toEqual(['--dry-run'])
   })
 
   it('offers choices, files and folders where they belong, and nothing for other values', () => {
@@ -55,6 +58,7 @@ describe('completion for bash', () => {
     expect(offered('holdfast init /et')).toEqual(['/etc'])
     expect(offered('holdfast --cluster ')).toEqual([])
     expect(offered('holdfast call ')).toEqual([])
+    expect(offered('holdfast move 3 --to ')).toEqual([])
   })
 
   it('is registered for the program', () => {

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,9 +12,14 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Certificates } from '../security/certificates.ts'
 import { natsServerBinary, startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { build, onOrphaned, run, stopAll, type Outcome } from './program.ts'
+import { build, onOrphaned, run, start, stopAll, type Outcome } from './program.ts'
 
 const timeout = 60_000
+
+const index = new URL('../../src/index.ts', import.meta.url).href
+const nothing = `import { actor } from ${JSON.stringify(index)}
+export const Nothing = actor('nothing', { version: 1, state: () => 0, commands: {} })
+`
 
 let folder: string
 let server: TestServer
@@ -79,7 +84,10 @@ describe('a server that is not there', () => {
 
 describe('a cluster of which nobody answers', () => {
   it('is named, with how to start a node', { timeout }, async () => {
-    const commands = ['status', 'call a b c', 'watch a', 'kv count a', 'drain a'].map((line) => line.split(' '))
+    const commands = [
+      ...['status', 'call a b c', 'watch a', 'kv count a', 'drain a'],
+      ...['move 0 --to a', 'placement explain 0', 'rebalance'],
+    ].map((line) => line.split(' '))
     await Promise.all(
       commands.map(async (args) => {
         const sentence = sentenceOf(await run([...args, '--cluster', 'shoop', '--servers', server.url]), 3)
@@ -170,6 +178,35 @@ describe('a login that is refused', () => {
       /does not let this user publish to "holdfast\.status": allow it/,
     )
     expect(sentenceOf(await run(['call', 'a', 'b', 'c', ...login]), 2)).toMatch(/does not let this user publish to/)
+  })
+})
+
+describe('placement that nobody leads, as far as is known', () => {
+  it('is said to have no leader that answers, with what may be the reason', { timeout }, async () => {
+    // As with permissions that are older than the nodes.
+    const narrow = await startNatsServer({
+      syncAlways: false,
+      config:
+        'authorization { users: [ { user: eve, password: e, permissions: { subscribe: { deny: ["holdfast.placement.order"] } } } ] }',
+    })
+    servers.push(narrow)
+    const login = ['--servers', narrow.url, '--user', 'eve', '--password', 'e']
+    await mkdir(join(folder, 'actors'))
+    await writeFile(join(folder, 'actors', 'nothing.ts'), nothing)
+    const node = start(['node', '--actors', 'actors', '--data', 'narrow', '--node-id', 'a', '--json', ...login], {
+      cwd: folder,
+    })
+    await node.printed(/"type":"ready"/)
+    const outcomes = await Promise.all([
+      run(['move', '0', '--to', 'a', ...login]),
+      run(['placement', 'explain', '0', ...login]),
+      run(['rebalance', ...login]),
+    ])
+    for (const outcome of outcomes) {
+      expect(sentenceOf(outcome, 3)).toMatch(
+        /^no node answers as the leader of placement on holdfast\.placement\.order: try again; .* permit nodes/,
+      )
+    }
   })
 })
 

@@ -23,8 +23,9 @@ describe('the help of each command', () => {
   it('is there for all commands that are promised', () => {
     const names = commands.map(({ path }) => path.join(' '))
     const kv = ['get', 'put', 'delete', 'update', 'range', 'count', 'watch'].map((name) => `kv ${name}`)
-    const others = 'init dev node provision call tell query watch status partitions members drain log doctor completion'
-    expect(names).toEqual(expect.arrayContaining([...others.split(' '), ...kv]))
+    const others =
+      'init dev node provision call tell query watch status partitions members move rebalance drain log doctor completion'
+    expect(names).toEqual(expect.arrayContaining([...others.split(' '), ...kv, 'placement explain']))
   })
 
   it.each(commands.map(({ path }) => path))(

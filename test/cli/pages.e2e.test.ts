@@ -60,6 +60,8 @@ describe('docs/cli.md', () => {
       // As a terminal shows them: notes come first but for those of `log`.
       const shown = args[0] === 'log' ? stdout + stderr : stderr + stdout
       expect(shown, `holdfast ${args.join(' ')}`).toMatch(patternOf(prints))
+      // Another partition goes the other way.
+      if (args[0] === 'move') await settled(env, 2)
     }
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { plan, type PlanMember, type PlanStep } from '../../src/core/planner.ts'
+import { plan, sharesOf, type PlanMember, type PlanStep } from '../../src/core/planner.ts'
 import { initialTable, type PlacementEntry, type PlacementTable } from '../../src/core/table.ts'
 import {
   incarnation,
@@ -355,5 +355,48 @@ describe('a plan', () => {
     const table = tableOf(Array.from({ length: 4 }, () => ({ owner: a.ref, standbys: [b.ref] })))
     expect(plan([draining, b, c], table).map(({ to }) => to.id)).toEqual(['n1', 'n1', 'n2', 'n2'])
     expect(plan([b, c], table).map(({ to }) => to.id)).toEqual(['n1', 'n1', 'n1', 'n1'])
+  })
+
+  it('gives away what was placed by hand last, even where another stands by for it (N7)', () => {
+    const nodes = members(2)
+    // Partition 0 was moved from n0 to n1 by hand: n0 stands by for it, and for nothing else.
+    const table = tableOf([
+      { owner: ref('n1'), standbys: [ref('n0')] },
+      { owner: ref('n1') },
+      { owner: ref('n1') },
+      { owner: ref('n0') },
+    ])
+    const given = (byHand: readonly number[]) =>
+      plan(nodes, table, new Set(byHand.map(partitionId))).map(({ partition }) => partition)
+    expect(given([])).toEqual([0])
+    expect(given([0])).toEqual([1])
+    expect(given([0, 1])).toEqual([2])
+    // Shares are held all the same.
+    expect(given([0, 1, 2])).toEqual([0])
+  })
+
+  it('by hand or not, ends with the same shares (N2, N7)', () => {
+    fc.assert(
+      fc.property(anyCluster, fc.array(fc.nat(15).map(partitionId)), ({ nodes, table }, byHand) => {
+        const counts = (at: PlacementTable) => nodes.map((node) => countOf(at, node))
+        const steps = plan(nodes, table)
+        const others = plan(nodes, table, new Set(byHand))
+        // What goes where may differ where nodes avoid partitions.
+        if (nodes.some(({ avoid }) => avoid.size > 0)) return
+        expect(others).toHaveLength(steps.length)
+        expect(counts(carriedOut(table, others))).toEqual(counts(carriedOut(table, steps)))
+      }),
+    )
+  })
+
+  it('tells the shares that it goes by, which are all there is (N2)', () => {
+    fc.assert(
+      fc.property(anyCluster, ({ nodes, table }) => {
+        const shares = sharesOf(nodes, table)
+        const total = [...shares.values()].reduce((sum, share) => sum + share, 0)
+        expect(total).toBe(nodes.every(({ draining }) => draining) ? 0 : table.entries.length)
+        for (const { ref: at, draining } of nodes) if (draining) expect(shares.get(at.id)).toBe(0)
+      }),
+    )
   })
 })

@@ -23,7 +23,7 @@ describe('the pages of the project', () => {
       ...[subjects.watch(n), subjects.scan(n), subjects.partition(n), subjects.log(n)],
       subjects.list('type'),
       ...[subjects.nodeFrame(node), subjects.nodeControl(node), subjects.gossip(node)],
-      ...[subjects.placement, subjects.placementGet, subjects.placementReport],
+      ...[subjects.placement, subjects.placementGet, subjects.placementReport, subjects.placementOrder],
     ]
     const written = all.map((subject) =>
       subject

@@ -18,6 +18,7 @@ const bySubject: readonly (readonly [RegExp, Form])[] = [
   [/^gossip\./, 'gossip'],
   [/^placement$/, 'view'],
   [/^placement\.report$/, 'report'],
+  [/^placement\.order$/, 'order'],
   [/\.control$/, 'control'],
   [/^(call|tell|query)\./, 'call'],
   [/^list\./, 'list-request'],
@@ -32,8 +33,20 @@ function keep(form: Form, data: Uint8Array): void {
   if (data.length <= mostBytes && kept.size < most * 40) kept.set(text, data.length)
 }
 
+/** A node's answer could be one of placement, too. */
+const isOfPlacement = (data: Uint8Array) => /"(?:plan|reason)":/.test(Buffer.from(data).toString())
+
 /** What comes to an inbox is told apart by who can read it. */
-const replies: readonly Form[] = ['reply-frame', 'scan-page', 'view', 'status', 'control-reply', 'page', 'call-reply']
+const replies: readonly Form[] = [
+  'reply-frame',
+  'scan-page',
+  'view',
+  'status',
+  'order-reply',
+  'control-reply',
+  'page',
+  'call-reply',
+]
 
 function onMessage({ subject, data }: Message): void {
   if (subject.startsWith('in.')) return keep('task-input', data)
@@ -44,6 +57,7 @@ function onMessage({ subject, data }: Message): void {
     return
   }
   const form = replies.find((one) => {
+    if (one === 'order-reply' && !isOfPlacement(data)) return false
     try {
       decoders[one]!(data)
       return true
@@ -81,6 +95,8 @@ for (let n = 0; n < 30; n++) {
   if (n % 10 === 5) {
     const node = ['n1', 'n2'][n % 2] as NodeId
     send(cluster.subjects.nodeControl(node), { op: 'clock' })
+    for (const to of ['n1', 'n2', 'zz']) send(cluster.subjects.placementOrder, { op: 'move', partition: 1, to })
+    for (const op of ['plan', 'rebalance']) send(cluster.subjects.placementOrder, { op })
     const owned = cluster.nodes
       .get(node)!
       .node.status()

@@ -19,6 +19,8 @@ export const forms = [
   'control',
   'control-reply',
   'report',
+  'order',
+  'order-reply',
   'status',
   'call',
   'call-reply',

@@ -11,6 +11,7 @@ import { decodePointer } from '../../src/partition/snapshot/pointer.ts'
 import { RowReader } from '../../src/partition/snapshot/rows.ts'
 import { checkRow, decodePosition, decodeSession, decodeVersion } from '../../src/partition/store-layout.ts'
 import { decodeNodeReply, decodeNodeRequest, decodeReport } from '../../src/placement/control.ts'
+import { decodeOrder, decodeOrderReply } from '../../src/placement/order.ts'
 import { decodeClusterReport } from '../../src/placement/status-report.ts'
 import { parseCursor } from '../../src/protocol/cursor.ts'
 import { decodeReplyFrame, decodeRequestFrame } from '../../src/protocol/frames.ts'
@@ -59,6 +60,8 @@ export const decoders: Readonly<Record<Form, Decode>> = {
   control: decodeNodeRequest,
   'control-reply': decodeNodeReply,
   report: decodeReport,
+  order: decodeOrder,
+  'order-reply': decodeOrderReply,
   status: decodeClusterReport,
   call: inputOf,
   'call-reply': inputOf,

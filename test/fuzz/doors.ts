@@ -180,6 +180,14 @@ export const doors: readonly Door[] = [
     at: (_, { subjects }) => subjects.placementReport,
   },
   {
+    name: 'placement.order',
+    subjects: ['placementOrder'],
+    form: 'order',
+    json: true,
+    share: 2,
+    at: (_, { subjects }) => subjects.placementOrder,
+  },
+  {
     name: 'status',
     subjects: ['status'],
     form: 'call',
@@ -243,6 +251,7 @@ export const doors: readonly Door[] = [
   { name: 'registry table', subjects: [], form: 'table', json: true, share: 1 },
   { name: 'status report', subjects: [], form: 'status', json: true, share: 1 },
   { name: 'control reply', subjects: [], form: 'control-reply', json: true, share: 1 },
+  { name: 'order reply', subjects: [], form: 'order-reply', json: true, share: 1 },
 ]
 
 /** No subjects, or those of another door. */

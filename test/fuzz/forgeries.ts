@@ -184,6 +184,19 @@ function report(random: SeededRandom, cluster: AttackedCluster): Uint8Array {
   return json({ op, node, partition: mostly(random, partition, absurdNumbers), epoch: at, reason })
 }
 
+function order(random: SeededRandom, cluster: AttackedCluster): Uint8Array {
+  const { partition } = truth(random, cluster)
+  const op = mostly(random, 'move', ['plan', 'rebalance', 'recover', '__proto__'])
+  const to = text(random, ...nodeNames, 'nobody')
+  if (op !== 'move' && random.chance(0.8)) return json({ op })
+  return json({
+    op,
+    partition: mostly(random, partition, absurdNumbers),
+    to,
+    ...(random.chance(0.1) ? { why: to } : {}),
+  })
+}
+
 /** An input in JSON, its forms misused. */
 function jsonValue(random: SeededRandom, depth = 3): unknown {
   const form = random.pick(['$bytes', '$bigint', '$date', '$object'])
@@ -230,6 +243,7 @@ const forgeries: Readonly<Partial<Record<Form, Forge>>> = {
   view,
   control,
   report,
+  order,
   call: jsonInput,
   'list-request': listRequest,
   'task-input': jsonInput,

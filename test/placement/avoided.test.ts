@@ -25,9 +25,9 @@ describe('what is avoided', () => {
   it('is one partition at one process of a node', () => {
     const avoided = new Avoided()
     avoided.add(node(1), p(1), 0)
-    expect(avoided.of(node(1), 1)).toEqual(new Set([p(1)]))
-    expect(avoided.of(node(2), 1)).toEqual(new Set())
-    expect(avoided.of({ ...node(1), incarnation: incarnation('b') }, 1)).toEqual(new Set())
+    expect(avoided.of(node(1), 1)).toEqual(new Map([[p(1), 1_999]]))
+    expect(avoided.of(node(2), 1)).toEqual(new Map())
+    expect(avoided.of({ ...node(1), incarnation: incarnation('b') }, 1)).toEqual(new Map())
   })
 
   it('is bounded: the oldest pair may be tried again (B2)', () => {
@@ -35,5 +35,15 @@ describe('what is avoided', () => {
     for (let n = 0; n < maxAvoided + 10; n++) avoided.add(node(n), p(1), n / 100)
     expect(avoided.count).toBe(maxAvoided)
     expect([9, 10].map((n) => avoided.of(node(n), 100).size)).toEqual([0, 1])
+  })
+
+  it('is forgotten at once when an operator says so', () => {
+    const avoided = new Avoided()
+    for (let i = 0; i < 3; i++) avoided.add(node(1), p(1), 0)
+    avoided.forgetAll()
+    expect([avoided.count, avoided.of(node(1), 1).size]).toEqual([0, 0])
+    // The next time is the first again.
+    avoided.add(node(1), p(1), 0)
+    expect(avoided.of(node(1), 0)).toEqual(new Map([[p(1), 2_000]]))
   })
 })

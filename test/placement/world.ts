@@ -48,8 +48,8 @@ export class PlacementWorld {
   readonly #nodes = new Map<string, StatedNode>()
   readonly #closers: (() => void)[] = []
 
-  constructor(seed: string) {
-    this.world = new MemoryWorld({ random: new SeededRandom(seed) })
+  constructor(seed: string, options: { readonly maxPayload?: number } = {}) {
+    this.world = new MemoryWorld({ random: new SeededRandom(seed), ...options })
   }
 
   get clock() {
@@ -137,6 +137,8 @@ export class PlacementWorld {
     const { transport, clock } = around.process
     const leader = new Leader({
       ...{ transport, clock, observer: around.events, subjects, tables: around.tables },
+      self: { id: name as NodeId, incarnation: incarnation(`${name}1`) },
+      accepts: (reply): reply is string => reply?.startsWith('_INBOX.') === true,
       ...{ alive: () => this.alive(), members: () => this.members(), ...settings, ...changes },
     })
     this.#closers.unshift(() => leader.stop())

@@ -32,6 +32,7 @@ const protocol: Readonly<Record<Exclude<keyof Subjects, 'cluster' | 'parseCall'>
   placement: [[c.placement, ['node'], ['node', 'client', 'watcher', 'operator']]],
   placementGet: [[c.placementGet, ['node', 'client', 'watcher', 'operator'], ['node']]],
   placementReport: [[c.placementReport, ['node'], ['node']]],
+  placementOrder: [[c.placementOrder, ['operator'], ['node']]],
   partition: [[c.partition(p3), ['node', 'client'], ['node']]],
   nodeFrame: [[c.nodeFrame(a), ['node', 'client'], ['node']]],
   nodeControl: [[c.nodeControl(a), ['node', 'operator'], ['node']]],

@@ -121,6 +121,13 @@ describe('a cluster with a role for each', () => {
       expect(await ask(role, 'shop.status')).not.toHaveProperty('error')
     }
 
+    // An operator gives orders to placement: whoever leads answers.
+    expect(await ask('operator', 'shop.placement.order', '{"op":"plan"}')).toMatchObject({ done: true, plan: {} })
+    expect(await ask('operator', 'shop.placement.order', '{"op":"move","partition":0,"to":"a"}')).toMatchObject({
+      done: false,
+      reason: expect.stringMatching(/^a is draining/),
+    })
+
     const operator = await openNats({ ...as('operator') }, parts)
     expect((await operator.registry.list('')).map(({ key }) => key)).toContain('table')
     const asNode = await openNats({ ...as('node') }, parts)

@@ -1,0 +1,80 @@
+/** `move`: one partition to one node, by hand. */
+import type { Command } from 'commander'
+import { noMember, noPartition } from '../../core/explain.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import { partitionId, sameNode, type NodeRef, type PartitionId } from '../../protocol/ids.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { parseWhole } from '../parse.ts'
+import { carriedOut, planOf } from '../placement-leader.ts'
+import { define, remoteExits, type Surroundings } from '../run.ts'
+import type { CliSession } from '../session.ts'
+
+const lookEveryMs = 200
+
+export function addMove(program: Command, surroundings: Surroundings): void {
+  const command = program
+    .command('move')
+    .description('Moves a partition to a node.')
+    .argument('<partition>', 'its number')
+    .requiredOption('--to <node>', 'the id of a node, as in "holdfast members"')
+    .option('--wait', 'until the node serves it, for as long as --timeout says')
+  define(
+    command,
+    surroundings,
+    {
+      examples: ['holdfast move 3 --to node-2', 'holdfast move 3 --to node-2 --wait --timeout 5m'],
+      exits: [...remoteExits, exitCodes.conflict],
+      more: 'Placement goes on giving each node its share by weight: another partition may move back in exchange. The one that was moved is the last that its node gives away, as long as the same node leads placement. With --timeout over, the move goes on all the same.',
+    },
+    async (run, given) => {
+      const number = parseWhole(given)
+      const { to, wait } = command.opts<{ to: string; wait?: true }>()
+      const session = await run.session()
+      const { state } = await planOf(session)
+      const member = state.members.find(({ ref }) => ref.id === to)
+      if (number >= state.table.entries.length) throw new HoldfastError('NOT_FOUND', noPartition(state, number))
+      if (member === undefined) throw new HoldfastError('NOT_FOUND', noMember(state, to))
+      const partition = partitionId(number)
+      const from = state.table.entries[partition]!.owner?.id ?? null
+      await carriedOut(session, { op: 'move', partition, to: member.ref.id })
+      if (wait !== true) {
+        return run.output.result(
+          { partition, from, to, moved: false },
+          `partition ${partition} is moving from ${from} to ${to}: see "holdfast placement explain ${partition}"`,
+        )
+      }
+      run.output.note(`partition ${partition} is moving from ${from} to ${to}`)
+      const epoch = await untilServed(session, partition, member.ref)
+      run.output.result(
+        { partition, from, to, moved: true, epoch },
+        `${to} serves partition ${partition}, at epoch ${epoch}`,
+      )
+    },
+  )
+}
+
+/** Gives the epoch at which the node serves the partition. */
+async function untilServed(session: CliSession, partition: PartitionId, to: NodeRef): Promise<number> {
+  const { clock, settings } = session
+  const sinceMs = clock.monotonic()
+  for (;;) {
+    const { state } = await planOf(session)
+    const { owner, moving, epoch } = state.table.entries[partition]!
+    const owns = sameNode(owner, to)
+    if (!owns && !sameNode(moving, to)) {
+      throw new HoldfastError(
+        'CONFLICT',
+        `the move of partition ${partition} to ${to.id} was given up: see "holdfast placement explain ${partition}"`,
+      )
+    }
+    const role = state.members.find(({ ref }) => sameNode(ref, to))?.hosted.get(partition)?.role
+    if (owns && role === 'owner') return epoch
+    if (clock.monotonic() - sinceMs > settings.timeoutMs) {
+      throw new HoldfastError(
+        'TIMEOUT',
+        `${to.id} does not serve partition ${partition} after ${settings.timeoutMs} ms: the move goes on, see "holdfast placement explain ${partition}"`,
+      )
+    }
+    await session.sleep(lookEveryMs)
+  }
+}
