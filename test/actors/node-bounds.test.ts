@@ -3,7 +3,7 @@ import { Counter } from '../../actors/keyed/counter.ts'
 import { encodeControl } from '../../src/placement/control.ts'
 import { epoch, partitionId, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
-import { clusterName, SimCluster } from '../sim/cluster.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 
 const subjects = subjectsOf(clusterName)
 let cluster: SimCluster

@@ -134,6 +134,23 @@ describe('the virtual clock', () => {
     expect(node.state).toBe('crashed')
   })
 
+  it('lets the wall clock of a node drift, and jump while it does, and its monotonic clock not', async () => {
+    const clock = new VirtualClock()
+    const node = clock.nodeClock()
+    node.skewMs = 100
+    node.driftPpm = 50_000
+    await clock.advance(1_000)
+    expect(node.now() - clock.now()).toBeCloseTo(150)
+    node.driftPpm = -10_000
+    await clock.advance(1_000)
+    expect(node.now() - clock.now()).toBeCloseTo(140)
+    node.skewMs += 1_000
+    node.driftPpm = 0
+    await clock.advance(1_000)
+    expect(node.now() - clock.now()).toBeCloseTo(1_140)
+    expect(node.monotonic()).toBe(3_000)
+  })
+
   it('lets the wall clock of a node differ and jump, and its monotonic clock not', async () => {
     const world = new VirtualClock()
     const node = world.nodeClock()

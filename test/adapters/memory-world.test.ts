@@ -53,6 +53,108 @@ describe('a world in memory', () => {
     expect(await run(2)).not.toBe(first)
   })
 
+  it('has links that stray: messages of one sender arrive in their order, and far behind those of another (N4)', async () => {
+    const world = worldOf('stray')
+    const [a, b, c] = [world.start('a'), world.start('b'), world.start('c')]
+    const heard = await listening(world, c, 'x')
+    Object.assign(a.links.hub, { strayProbability: 0.3, strayMs: 200 })
+    for (let i = 0; i < 50; i++) {
+      a.transport.publish('x', bytes(`a${i}`))
+      b.transport.publish('x', bytes(`b${i}`))
+      await world.clock.advance(2)
+    }
+    await world.clock.advance(500)
+    for (const name of ['a', 'b']) {
+      const own = heard.filter((body) => body.startsWith(name))
+      expect(own).toEqual(Array.from({ length: 50 }, (_, i) => `${name}${i}`))
+    }
+    const behind = heard.indexOf('a0') - heard.indexOf('b0')
+    const places = Array.from({ length: 50 }, (_, i) => heard.indexOf(`a${i}`) - heard.indexOf(`b${i}`))
+    expect(Math.max(behind, ...places)).toBeGreaterThan(5)
+  })
+
+  it('has links that double messages: the second comes later, behind others, and never over a link that broke (N4)', async () => {
+    const world = worldOf('double')
+    const [a, b] = [world.start('a'), world.start('b')]
+    const heard = await listening(world, b, 'x')
+    a.links.hub.duplicateProbability = 1
+    for (let i = 0; i < 20; i++) {
+      a.transport.publish('x', bytes(String(i)))
+      await world.clock.advance(10)
+    }
+    await world.clock.advance(1_000)
+    expect(heard).toHaveLength(40)
+    for (let i = 0; i < 20; i++) expect(heard.filter((body) => body === String(i))).toHaveLength(2)
+    expect(heard).not.toEqual(heard.toSorted((x, y) => Number(x) - Number(y)))
+    a.transport.publish('x', bytes('last'))
+    await world.clock.advance(2)
+    a.links.hub.cut()
+    await world.clock.advance(1_000)
+    expect(heard.filter((body) => body === 'last')).toHaveLength(1)
+  })
+
+  it('has one-way partitions: what is stalled arrives late and in order, the other direction goes on (N3)', async () => {
+    const world = worldOf('stall')
+    const [a, b] = [world.start('a'), world.start('b')]
+    const heardByA = await listening(world, a, 'to.a')
+    const heardByB = await listening(world, b, 'to.b')
+    a.links.hub.stall('toServer')
+    for (let i = 0; i < 5; i++) {
+      a.transport.publish('to.b', bytes(String(i)))
+      b.transport.publish('to.a', bytes(String(i)))
+      await world.clock.advance(10)
+    }
+    expect(heardByA).toEqual(['0', '1', '2', '3', '4'])
+    expect(heardByB).toEqual([])
+    expect(a.transport.connected).toBe(true)
+    a.links.hub.resume()
+    a.transport.publish('to.b', bytes('5'))
+    await world.clock.advance(10)
+    expect(heardByB).toEqual(['0', '1', '2', '3', '4', '5'])
+  })
+
+  it('breaks a link that is stalled for too long, with what it held, and mends it as any other (N3)', async () => {
+    const world = worldOf('stall and break')
+    const [a, b] = [world.start('a'), world.start('b')]
+    const heard = await listening(world, b, 'x')
+    const heardByA = await listening(world, a, 'y')
+    a.links.hub.stall('toNode', { breakAfterMs: 100 })
+    b.transport.publish('y', bytes('lost'))
+    await world.clock.advance(99)
+    expect(a.transport.connected).toBe(true)
+    await world.clock.advance(2)
+    expect(a.transport.connected).toBe(false)
+    a.links.hub.heal()
+    await world.clock.advance(10)
+    expect(a.transport.connected).toBe(true)
+    expect(heardByA).toEqual([])
+    a.transport.publish('x', bytes('after'))
+    b.transport.publish('y', bytes('after'))
+    await world.clock.advance(10)
+    expect([heard, heardByA]).toEqual([['after'], ['after']])
+  })
+
+  it('has slow disks: answers come late and in the order of the questions, writes are there at once (D4)', async () => {
+    const world = worldOf('slow disk')
+    const a = world.start('a')
+    const store = await world.clock.settle(a.stores.open(p0), 10)
+    const disk = world.disk('a')
+    Object.assign(disk, { readMs: 20, writeMs: 300 })
+    const told: string[] = []
+    const batch = new RowBatch()
+    batch.put(bytes('k'), bytes('v'))
+    const note = (what: string) => () => void told.push(`${what} at ${a.clock.monotonic() - beganMs}`)
+    const beganMs = a.clock.monotonic()
+    const written = store.write(batch).then(note('written'))
+    const read = store.getMany([bytes('k')])
+    const readNoted = read.then(note('read'))
+    disk.writeMs = 0
+    const writtenAgain = store.write(new RowBatch()).then(note('written'))
+    await world.clock.settle(Promise.all([written, readNoted, writtenAgain]), 1_000)
+    expect(told).toEqual(['written at 300', 'read at 300', 'written at 300'])
+    expect(text((await read)[0])).toBe('v')
+  })
+
   it('reorders messages of different senders, and never those of one', async () => {
     const world = worldOf('order')
     const [a, b, c] = [world.start('a'), world.start('b'), world.start('c')]

@@ -4,7 +4,7 @@ import { Holdfast } from '../../src/client/holdfast.ts'
 import { silent } from '../../src/ports/observer.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
-import { clusterName, SimCluster } from '../sim/cluster.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 
 const subjects = subjectsOf(clusterName)
 

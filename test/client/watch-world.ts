@@ -6,7 +6,7 @@ import { partitionId, seq } from '../../src/protocol/ids.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { Events } from '../partition/world.ts'
-import { clusterName, SimCluster } from '../sim/cluster.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 
 export const subjects = subjectsOf(clusterName)
 export const partitions = 4

@@ -6,8 +6,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { HostedPartition, MemberDetails } from '../../src/core/membership.ts'
 import { addressOf, type Session } from '../../src/client/session.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
-import { SimCluster } from '../sim/cluster.ts'
-import { Ledger } from '../sim/ledger.ts'
+import { SimCluster } from '../../src/testing/sim/cluster.ts'
+import { Ledger } from '../../src/testing/sim/ledger.ts'
 
 const timeout = 60_000
 /** Of virtual time: many rounds of gossip, and more than a lease's term. */

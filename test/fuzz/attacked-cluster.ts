@@ -20,7 +20,7 @@ import { isHoldfastError, messageOf } from '../../src/protocol/errors.ts'
 import { nextSeq, partitionId, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
-import { Ledger } from '../sim/ledger.ts'
+import { Ledger } from '../../src/testing/sim/ledger.ts'
 import { HeardTransport } from './heard-transport.ts'
 import { Prey, preyKeys, storeName, streamName, tallies } from './prey.ts'
 

@@ -11,7 +11,7 @@ import { silent } from '../../src/ports/observer.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { decodeScanRequest } from '../../src/protocol/scan.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
-import { clusterName, SimCluster } from '../sim/cluster.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 
 const subjects = subjectsOf(clusterName)
 const partitions = 4

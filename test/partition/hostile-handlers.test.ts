@@ -5,7 +5,7 @@ import { addressOf, type Session } from '../../src/client/session.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { partitionId } from '../../src/protocol/ids.ts'
 import { decodeRecord } from '../../src/protocol/record.ts'
-import { clusterName, SimCluster } from '../sim/cluster.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 
 interface State {
   n: number

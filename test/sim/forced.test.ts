@@ -5,9 +5,9 @@ import { decodeReplyFrame, encodeRequestFrame, type Reply } from '../../src/prot
 import { partitionId, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
-import { clusterName, SimCluster } from './cluster.ts'
-import { ledgersOf } from './judge.ts'
-import { Ledger } from './ledger.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
+import { ledgersOf } from '../../src/testing/sim/judge.ts'
+import { Ledger } from '../../src/testing/sim/ledger.ts'
 
 /** The interleavings that the protocol was made for, forced one by one on a whole cluster of one partition. */
 const key = 'k'

@@ -17,6 +17,8 @@ export interface Link {
   toNode(run: () => void): void
   /** True if the message to be sent now is to be lost by chance. */
   loses(): boolean
+  /** By chance: runs it at the server once more, a while after. What is sent meanwhile does not wait for it. */
+  maybeAgain(run: () => void): void
   onNode(listener: (up: boolean) => void): Subscription
   onServer(listener: (up: boolean) => void): Subscription
 }
@@ -50,6 +52,8 @@ export class DirectLink implements Link {
   loses(): boolean {
     return false
   }
+
+  maybeAgain(): void {}
 
   onNode(): Subscription {
     return neverCalled

@@ -4,6 +4,10 @@
  * N1. What runs at the node runs by the node's own clock: a frozen node gets it when it is thawed, a crashed one never.
  * N2. When the link is cut, of what is under way to the server a first part still arrives (chance decides how much), as bytes that
  *     were in the network do; of what is under way to the node, what arrives before the node notices.
+ * N3. A direction that is stalled holds what is sent, as TCP does where packets of one direction are lost: it arrives in its order once
+ *     that is over, and never if the link breaks first.
+ * N4. Whatever is drawn, one direction stays first in, first out; so messages of one link overtake those of another, never each other.
+ *     Only what is doubled (`duplicateProbability`) comes out of its order: more than a transport may do to its users (T of the port).
  */
 import type { Clock } from '../../ports/clock.ts'
 import type { Random } from '../../ports/random.ts'
@@ -27,6 +31,12 @@ export class NetworkLink implements Link {
   delayMs = 0
   /** Each message is lost with this probability, in each direction. Default 0. */
   dropProbability = 0
+  /** Each run is late by up to `strayMs` with this probability, and holds up what follows it. Default 0. */
+  strayProbability = 0
+  strayMs = 200
+  /** Each message to the server arrives a second time with this probability, up to `duplicateMs` later. Default 0. */
+  duplicateProbability = 0
+  duplicateMs = 500
 
   readonly #options: NetworkLinkOptions
   readonly #outbound: Pipe
@@ -64,6 +74,15 @@ export class NetworkLink implements Link {
     return this.dropProbability > 0 && this.#options.random.next() < this.dropProbability
   }
 
+  maybeAgain(run: () => void): void {
+    const { random, server } = this.#options
+    if (this.duplicateProbability === 0 || !this.#nodeUp || !this.#whole) return
+    if (random.next() >= this.duplicateProbability) return
+    const life = this.#life
+    const laterMs = this.#drawMs() + random.next() * this.duplicateMs
+    server.setTimeout(() => life === this.#life && run(), laterMs)
+  }
+
   onNode(listener: (up: boolean) => void): Subscription {
     this.#nodeListeners.add(listener)
     return { close: () => void this.#nodeListeners.delete(listener) }
@@ -72,6 +91,25 @@ export class NetworkLink implements Link {
   onServer(listener: (up: boolean) => void): Subscription {
     this.#serverListeners.add(listener)
     return { close: () => void this.#serverListeners.delete(listener) }
+  }
+
+  /**
+   * Stalls one direction until `resume` (N3). Where that takes longer than `breakAfterMs` the link is cut, and both ends notice; default: it
+   * never is.
+   */
+  stall(direction: 'toServer' | 'toNode', { breakAfterMs }: { readonly breakAfterMs?: number } = {}): void {
+    if (!this.#whole) return
+    const pipe = direction === 'toServer' ? this.#outbound : this.#inbound
+    pipe.stall()
+    if (breakAfterMs === undefined) return
+    const life = this.#life
+    this.#options.server.setTimeout(() => life === this.#life && pipe.stalled && this.cut(), breakAfterMs)
+  }
+
+  /** Lets both directions go on. A link that broke meanwhile stays broken until `heal`. */
+  resume(): void {
+    this.#outbound.resume()
+    this.#inbound.resume()
   }
 
   /** Breaks the link. Both ends notice after `noticeAfterMs` (default 0: at once); until then they send into the void. */
@@ -83,6 +121,7 @@ export class NetworkLink implements Link {
     this.#outbound.loseSomeTail(this.#options.random)
     this.#options.server.setTimeout(() => life === this.#life && this.#serverNotices(), noticeAfterMs)
     this.#options.node.setTimeout(() => life === this.#life && this.#nodeNotices(), noticeAfterMs)
+    this.resume()
   }
 
   /** Mends it: the node connects again, as soon as it runs. */
@@ -125,7 +164,10 @@ export class NetworkLink implements Link {
 
   #drawMs(): number {
     const [low, high] = this.latencyMs
-    return this.delayMs + low + this.#options.random.next() * (high - low)
+    const { random } = this.#options
+    const drawnMs = this.delayMs + low + random.next() * (high - low)
+    if (this.strayProbability === 0 || random.next() >= this.strayProbability) return drawnMs
+    return drawnMs + random.next() * this.strayMs
   }
 }
 
@@ -139,6 +181,9 @@ class Pipe {
   readonly #clock: Clock
   #waiting: { run: (() => void) | null }[] = []
   #lastAtMs = 0
+  #stalled = false
+  /** Runs that have come to the end of a stalled pipe. */
+  #held = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -148,7 +193,28 @@ class Pipe {
     const nowMs = this.#clock.monotonic()
     this.#lastAtMs = Math.max(this.#lastAtMs, nowMs + latencyMs)
     this.#waiting.push({ run })
-    this.#clock.setTimeout(() => this.#waiting.shift()?.run?.(), this.#lastAtMs - nowMs)
+    this.#clock.setTimeout(() => this.#arrive(), this.#lastAtMs - nowMs)
+  }
+
+  get stalled(): boolean {
+    return this.#stalled
+  }
+
+  stall(): void {
+    this.#stalled = true
+  }
+
+  resume(): void {
+    if (!this.#stalled) return
+    this.#stalled = false
+    // What is sent from now on comes to its end later than this.
+    for (; this.#held > 0; this.#held--) this.#clock.setTimeout(() => this.#arrive(), 0)
+    this.#lastAtMs = Math.max(this.#lastAtMs, this.#clock.monotonic())
+  }
+
+  #arrive(): void {
+    if (this.#stalled) this.#held++
+    else this.#waiting.shift()?.run?.()
   }
 
   loseSomeTail(random: Random): void {

@@ -5,6 +5,7 @@
  * D1. Batches of the last while are not safe yet: a crash may lose some of them, always the last ones, chance decides how many.
  * D2. What a store has answered to be closed is safe.
  * D3. One process at a time; a crashed one holds nothing.
+ * D4. Answers of one process come in the order of its questions, each after `readMs` or `writeMs`: a slow disk delays, and never reorders.
  */
 import type { RowBatch } from '../../core/row-batch.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -42,6 +43,10 @@ export interface MemoryProcessOptions {
 }
 
 export class MemoryDisk {
+  /** From a read, or from opening a store, to its answer, ms. Changed at any time (D4). Default 0: in the next tick. */
+  readMs = 0
+  /** From a write, or from closing a store, to its answer, ms. */
+  writeMs = 0
   readonly #volumes = new Map<PartitionId, Volume>()
   readonly #setAside = new Map<string, Volume>()
   #holder: MemoryStores | null = null
@@ -107,23 +112,23 @@ export class MemoryDisk {
 
 export class MemoryStores implements Stores {
   readonly #disk: MemoryDisk
-  readonly #clock: Clock
+  readonly #device: Device
   readonly #open = new Set<MemoryStore>()
 
   constructor(disk: MemoryDisk, clock: Clock) {
     this.#disk = disk
-    this.#clock = clock
+    this.#device = new Device(disk, clock)
   }
 
   async open(partition: PartitionId): Promise<Store> {
-    await tick(this.#clock)
-    const store = new MemoryStore(this.#disk.open(this, partition), this.#clock, () => this.#open.delete(store))
+    await this.#device.read()
+    const store = new MemoryStore(this.#disk.open(this, partition), this.#device, () => this.#open.delete(store))
     this.#open.add(store)
     return store
   }
 
   async setAside(partition: PartitionId, _reason: string): Promise<string | null> {
-    await tick(this.#clock)
+    await this.#device.write()
     return this.#disk.setAside(partition)
   }
 
@@ -133,25 +138,55 @@ export class MemoryStores implements Stores {
   }
 }
 
+/** A process's way to its disk (D4). */
+class Device {
+  readonly #disk: MemoryDisk
+  readonly #clock: Clock
+  #lastAtMs = 0
+
+  constructor(disk: MemoryDisk, clock: Clock) {
+    this.#disk = disk
+    this.#clock = clock
+  }
+
+  read(): Promise<void> {
+    return this.#answer(this.#disk.readMs)
+  }
+
+  write(): Promise<void> {
+    return this.#answer(this.#disk.writeMs)
+  }
+
+  #answer(afterMs: number): Promise<void> {
+    const nowMs = this.#clock.monotonic()
+    this.#lastAtMs = Math.max(this.#lastAtMs, nowMs + afterMs)
+    const delayMs = this.#lastAtMs - nowMs
+    return new Promise((resolve) => {
+      if (delayMs === 0) this.#clock.defer(resolve)
+      else this.#clock.setTimeout(resolve, delayMs)
+    })
+  }
+}
+
 class MemoryStore implements Store {
   /** Null once it is closed. */
   #volume: Volume | null
-  readonly #clock: Clock
+  readonly #device: Device
   readonly #closed: () => void
   readonly #life: number
   #views = 0
 
-  constructor(volume: Volume, clock: Clock, closed: () => void) {
+  constructor(volume: Volume, device: Device, closed: () => void) {
     this.#volume = volume
     this.#life = volume.life
-    this.#clock = clock
+    this.#device = device
     this.#closed = closed
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
     const { data } = this.#opened()
     const values = keys.map((key) => data.get(key))
-    await tick(this.#clock)
+    await this.#device.read()
     return values
   }
 
@@ -161,12 +196,12 @@ class MemoryStore implements Store {
       unsafe.push(data.apply(batch.rows()))
       if (unsafe.length > unsafeBatches) unsafe.shift()
     }
-    await tick(this.#clock)
+    await this.#device.write()
   }
 
   async *range(gte: Uint8Array, lt: Uint8Array): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
     const rows = this.#opened().data.range(gte, lt)
-    await tick(this.#clock)
+    await this.#device.read()
     yield* rows
   }
 
@@ -175,16 +210,16 @@ class MemoryStore implements Store {
     if (this.#views >= maxViews)
       throw new HoldfastError('OVERLOADED', `this store has ${maxViews} views open: close some, or try again later`)
     this.#views++
-    await tick(this.#clock)
+    await this.#device.read()
     const isOpen = () => this.#volume !== null
-    return new MemoryView({ rows, reverse, clock: this.#clock, isOpen, onClosed: () => this.#views-- })
+    return new MemoryView({ rows, reverse, device: this.#device, isOpen, onClosed: () => this.#views-- })
   }
 
   async close(): Promise<void> {
     const volume = this.#volume
     if (volume === null) return
     this.#volume = null
-    await tick(this.#clock)
+    await this.#device.write()
     if (volume.life !== this.#life) return
     volume.unsafe.length = 0
     volume.open = false
@@ -200,7 +235,7 @@ class MemoryStore implements Store {
 interface MemoryViewOptions {
   readonly rows: FrozenBytes
   readonly reverse: boolean
-  readonly clock: Clock
+  readonly device: Device
   /** Whether its store is. */
   readonly isOpen: () => boolean
   readonly onClosed: () => void
@@ -215,10 +250,10 @@ class MemoryView implements StoreView {
   }
 
   async rows(after: Uint8Array | null, limit: number): Promise<ViewPage> {
-    const { rows, reverse, clock, isOpen } = this.#options
+    const { rows, reverse, device, isOpen } = this.#options
     if (this.#closed || !isOpen()) throw new HoldfastError('INTERNAL', 'this view or its store is closed: open another')
     const found = rows.page(after, limit + 1, reverse)
-    await tick(clock)
+    await device.read()
     return { rows: found.slice(0, limit), finished: found.length <= limit }
   }
 
@@ -226,8 +261,6 @@ class MemoryView implements StoreView {
     if (this.#closed) return
     this.#closed = true
     this.#options.onClosed()
-    await tick(this.#options.clock)
+    await this.#options.device.read()
   }
 }
-
-const tick = (clock: Clock) => new Promise<void>((resolve) => clock.defer(resolve))

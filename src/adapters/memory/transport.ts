@@ -69,7 +69,9 @@ export class MemoryTransport implements Transport {
       headers: options?.headers && Object.keys(options.headers).length > 0 ? { ...options.headers } : undefined,
       noResponders: false,
     }
-    link.toServer(() => hub.route(this, message))
+    const route = () => hub.route(this, message)
+    link.toServer(route)
+    link.maybeAgain(route)
   }
 
   subscribe(subject: string, handler: (message: Message) => void, options?: SubscribeOptions): Subscription {

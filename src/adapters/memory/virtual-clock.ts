@@ -193,6 +193,9 @@ export class NodeClock implements Clock {
   #state: 'running' | 'frozen' | 'crashed' = 'running'
   #held: Event[] = []
   #skewMs = 0
+  #driftPpm = 0
+  /** Since when it drifts so, ms of the world. */
+  #driftsFromMs = 0
 
   constructor(world: VirtualClock) {
     this.#world = world
@@ -204,15 +207,23 @@ export class NodeClock implements Clock {
 
   /** How far the wall clock of this process is ahead of the world's. Set it at any time: the wall clock jumps. Default 0. */
   get skewMs(): number {
-    return this.#skewMs
+    return this.#skewMs + (this.#driftPpm * (this.#world.monotonic() - this.#driftsFromMs)) / 1_000_000
   }
 
   set skewMs(ms: number) {
     this.#skewMs = ms
+    this.#driftsFromMs = this.#world.monotonic()
+  }
+
+  /** How much faster than the world's the wall clock of this process goes, in millionths. The monotonic one never drifts. Default 0. */
+  set driftPpm(ppm: number) {
+    this.#skewMs = this.skewMs
+    this.#driftsFromMs = this.#world.monotonic()
+    this.#driftPpm = ppm
   }
 
   now(): number {
-    return this.#world.now() + this.#skewMs
+    return this.#world.now() + this.skewMs
   }
 
   monotonic(): number {

@@ -1,13 +1,14 @@
 /** Clients that append and read, and write down what they were told, with the virtual times at which they asked and heard. */
-import { connectOver } from '../../src/client/connect.ts'
-import { parseCommandId } from '../../src/client/command-id.ts'
-import { addressOf, type Session } from '../../src/client/session.ts'
-import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
-import { HoldfastError } from '../../src/protocol/errors.ts'
-import { silent } from '../../src/ports/observer.ts'
-import { outcomeOf, type History } from '../../src/testing/check/history.ts'
-import type { ListInput, ListOutput } from '../../src/testing/check/list.ts'
-import type { SeededRandom } from '../../src/testing/seeded-random.ts'
+import { connectOver } from '../../client/connect.ts'
+import { parseCommandId } from '../../client/command-id.ts'
+import { addressOf, type Session } from '../../client/session.ts'
+import type { MemoryProcess } from '../../adapters/memory/world.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import { silent } from '../../ports/observer.ts'
+import type { Transport } from '../../ports/transport.ts'
+import { outcomeOf, type History } from '../check/history.ts'
+import type { ListInput, ListOutput } from '../check/list.ts'
+import type { SeededRandom } from '../seeded-random.ts'
 import { clusterName } from './cluster.ts'
 import { Ledger } from './ledger.ts'
 
@@ -19,8 +20,8 @@ export interface WorkloadOptions {
   readonly random: SeededRandom
   readonly keys: readonly string[]
   readonly workers: number
-  /** No operation begins at or after it, virtual ms. */
-  readonly untilMs: number
+  /** Asked before each operation: how long its worker rests first, virtual ms; `undefined`: it has done enough. */
+  readonly restMs: (chance: SeededRandom) => number | undefined
   readonly timeoutMs: readonly [number, number]
   readonly history: LedgerHistory
 }
@@ -31,11 +32,13 @@ export async function work(options: WorkloadOptions): Promise<void> {
 }
 
 async function worker(options: WorkloadOptions, n: number): Promise<void> {
-  const { process, random, untilMs, session } = options
+  const { process, random, restMs, session } = options
   const chance = random.fork(`worker ${n}`)
-  for (let i = 0; process.clock.monotonic() < untilMs; i++) {
+  for (let i = 0; ; i++) {
+    const ms = restMs(chance)
+    if (ms === undefined) return
+    await pause(process, ms)
     await oneOperation(options, chance, `${session.id.slice(0, 4)}-${n}-${i}`)
-    await pause(process, chance.between(0, 120))
   }
 }
 
@@ -96,11 +99,14 @@ export interface Seen {
   readonly reset: boolean
 }
 
-export async function watchAll(process: MemoryProcess, seen: Seen[]): Promise<{ close(): Promise<void> }> {
-  const { transport, clock, random } = process
+export async function watchAll(
+  { process, transport }: { readonly process: MemoryProcess; readonly transport: Transport },
+  seen: Seen[],
+): Promise<{ close(): Promise<void> }> {
+  const { clock, random } = process
   const hf = await connectOver(
     { transport, clock, random, observer: silent },
-    { cluster: clusterName, connectTimeout: '60s' as never },
+    { cluster: clusterName, connectTimeout: '60s' },
   )
   void (async () => {
     for await (const { key, rev, state, reset = false } of hf.watch(Ledger, { from: 'start' }))

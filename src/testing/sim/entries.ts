@@ -5,10 +5,10 @@
  * J7. An entry that is there is what was put. How long it is there is not judged: clocks jump here.
  * J8. What was put under one idempotency key was put once, whoever repeated it.
  */
-import { addressOf, type RequestOptions, type Session } from '../../src/client/session.ts'
-import { HoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
-import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
-import type { SeededRandom } from '../../src/testing/seeded-random.ts'
+import { addressOf, type RequestOptions, type Session } from '../../client/session.ts'
+import { HoldfastError, type ErrorCode } from '../../protocol/errors.ts'
+import type { MemoryProcess } from '../../adapters/memory/world.ts'
+import type { SeededRandom } from '../seeded-random.ts'
 
 type Heard = { readonly value: unknown } | { readonly code: ErrorCode }
 
@@ -35,14 +35,23 @@ export interface EntryWork {
   readonly process: MemoryProcess
   readonly random: SeededRandom
   readonly untilMs: number
+  /** Begins the keys, which are put once. */
+  readonly name: string
   readonly history: EntryHistory
 }
 
 /** Resolves when the last entry was put and read for the last time. */
-export async function workOnEntries({ sessions, process, random, untilMs, history }: EntryWork): Promise<void> {
+export async function workOnEntries({
+  sessions,
+  process,
+  random,
+  untilMs,
+  name: prefix,
+  history,
+}: EntryWork): Promise<void> {
   const { clock } = process
   for (let i = 0; clock.monotonic() < untilMs; i++) {
-    const key = `entry-${i}`
+    const key = `${prefix}-${i}`
     const address = addressOf('kv-sim', key)
     const ask = async (name: string, input: unknown, options: RequestOptions = {}): Promise<Heard> => {
       try {

@@ -7,11 +7,11 @@
  * J4. A watcher saw every rev of every key, once, in order, with the state of that rev.
  * J5. The logs are unbroken, each epoch has one writer, and nodes have the states that the logs say.
  */
-import type { MemoryWorld } from '../../src/adapters/memory/world.ts'
-import { partitionId, seq } from '../../src/protocol/ids.ts'
-import { LogCheck } from '../../src/testing/check/logs.ts'
-import { ReplicaCheck } from '../../src/testing/check/replicas.ts'
-import { WatchCheck } from '../../src/testing/check/watch.ts'
+import type { MemoryWorld } from '../../adapters/memory/world.ts'
+import { partitionId, seq } from '../../protocol/ids.ts'
+import { LogCheck } from '../check/logs.ts'
+import { ReplicaCheck } from '../check/replicas.ts'
+import { WatchCheck } from '../check/watch.ts'
 import type { SimCluster } from './cluster.ts'
 import { Ledger } from './ledger.ts'
 import type { Seen } from './workload.ts'

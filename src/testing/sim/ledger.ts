@@ -1,5 +1,5 @@
 /** The actor of the simulations: a list of the ids of the commands that took effect, so that the state itself is the history. */
-import { actor } from '../../src/behaviour/actor.ts'
+import { actor } from '../../behaviour/actor.ts'
 
 export const Ledger = actor('ledger', {
   version: 1,

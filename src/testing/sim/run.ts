@@ -1,0 +1,213 @@
+/**
+ * One run from one seed: a plan is drawn, and the cluster lives through its rounds of quiet, faults, healing and quiet, under work all the
+ * time. Then everything that clients, watchers, nodes and logs have to say is compared (judge.ts).
+ */
+import { History } from '../check/history.ts'
+import { wrongLists } from '../check/lists.ts'
+import { SeededRandom } from '../seeded-random.ts'
+import { SimCluster } from './cluster.ts'
+import { converge } from './convergence.ts'
+import { Coverage, type Hits } from './coverage.ts'
+import { workOnEntries, wrongEntries, type EntryHistory } from './entries.ts'
+import { Faults, healthyDisk } from './faults.ts'
+import { ledgersIn, readLogs, wrongReplicas, wrongWatch } from './judge.ts'
+import { Ledger } from './ledger.ts'
+import { planOf, type Plan, type Round } from './plan.ts'
+import { Strikes } from './strikes.ts'
+import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
+
+/** As JSON goes from one process to another. */
+export interface Run {
+  readonly seed: number
+  /** What was wrong, a sentence each. */
+  readonly wrong: readonly string[]
+  /** Virtual. */
+  readonly simulatedMs: number
+  readonly operations: number
+  readonly acknowledged: number
+  readonly doubtful: number
+  /** Of observer events, by their type. */
+  readonly events: Readonly<Record<string, number>>
+  readonly hits: Hits
+  /** Of each round, virtual. */
+  readonly convergedMs: readonly number[]
+  readonly fingerprint: string
+  /** What happened, line by line; empty where nothing was wrong. */
+  readonly trace: string
+}
+
+export interface SimulateOptions {
+  /** Gives the whole trace, whatever came of it. Default `false`. */
+  readonly trace?: boolean
+}
+
+const keys = ['k0', 'k1', 'k2', 'k/3', 'ключ']
+/** Longer than the patience of any request, and than an orderly end. */
+const windUpMs = 120_000
+
+export async function simulate(seed: number, { trace = false }: SimulateOptions = {}): Promise<Run> {
+  const life = new Life(seed)
+  const wrong: string[] = []
+  try {
+    await life.run(wrong)
+  } catch (error) {
+    wrong.push(error instanceof Error ? (error.stack ?? String(error)) : String(error))
+  } finally {
+    await life.cluster.close()
+  }
+  return life.report(wrong, trace)
+}
+
+class Life {
+  readonly cluster: SimCluster
+  readonly #seed: number
+  readonly #plan: Plan
+  readonly #random: SeededRandom
+  readonly #faults: Faults
+  readonly #strikes: Strikes
+  readonly #coverage = new Coverage()
+  readonly #history: LedgerHistory = new History()
+  readonly #seen: Seen[] = []
+  readonly #entries: EntryHistory = { puts: [], reads: [] }
+  readonly #convergedMs: number[] = []
+  #work: 'none' | 'some' | 'much' = 'some'
+
+  constructor(seed: number) {
+    this.#seed = seed
+    // What a plan draws is drawn before there is a world.
+    const plan = planOf(new SeededRandom(seed).fork('plan'))
+    const { partitions, settings, leaseMs, zones } = plan
+    const zoneOf = (name: string) => `zone ${name.charCodeAt(0) % zones}`
+    this.cluster = new SimCluster({ seed, partitions, definitions: [Ledger], settings, leaseMs, zoneOf })
+    this.#plan = plan
+    this.#random = this.cluster.random
+    const random = this.#random.fork('faults')
+    const restart = (name: string) => {
+      if (!this.cluster.nodes.has(name)) this.cluster.start(name)
+    }
+    this.#faults = new Faults({ cluster: this.cluster, random, pace: plan.pace, restart })
+    this.#strikes = new Strikes({
+      cluster: this.cluster,
+      plan,
+      random: this.#random.fork('strikes'),
+      faults: this.#faults,
+      coverage: this.#coverage,
+    })
+  }
+
+  async run(wrong: string[]): Promise<void> {
+    const { cluster } = this
+    const { clock } = cluster
+    const plan = this.#plan
+    cluster.note(`plan ${JSON.stringify(plan)}`)
+    for (const name of plan.nodes) {
+      healthyDisk(cluster, name)
+      cluster.start(name)
+    }
+    await cluster.settled(60_000)
+    const watching = await clock.settle(watchAll(cluster.outsider('watcher'), this.#seen), windUpMs)
+    const clients = ['x', 'y'].map((name) => ({ name, ...cluster.client(name) }))
+    // It misses some news of who owns what, and goes on asking who did.
+    clients[1]!.process.links.hub.dropProbability = plan.deafness
+    const restMs = (chance: SeededRandom) => {
+      if (this.#work === 'none') return undefined
+      return chance.between(0, this.#work === 'much' ? plan.restsMs.busy : plan.restsMs.idle)
+    }
+    const working = clients.map(({ name, session, process }) =>
+      work({
+        session,
+        process,
+        random: this.#random.fork(name),
+        keys,
+        workers: 2,
+        restMs,
+        timeoutMs: [2_000, 15_000],
+        history: this.#history,
+      }),
+    )
+    for (const round of plan.rounds) {
+      await this.#round(round, clients, wrong)
+      if (wrong.length > 0) break
+    }
+    this.#work = 'none'
+    await clock.settle(Promise.all(working), windUpMs)
+    await this.#judge(wrong)
+    await clock.settle(watching.close(), 1_000)
+  }
+
+  async #round(round: Round, clients: readonly Client[], wrong: string[]): Promise<void> {
+    const { cluster } = this
+    const { clock } = cluster
+    await clock.advance(round.calmMs)
+    this.#work = 'much'
+    const untilMs = clock.monotonic() + round.faultsMs
+    const work = [this.#strikes.until(untilMs)]
+    if (this.#plan.entries) {
+      const { process } = clients[0]!
+      const sessions = clients.map(({ session }) => session)
+      const random = this.#random.fork(`entries ${untilMs}`)
+      work.push(workOnEntries({ sessions, process, random, untilMs, history: this.#entries, name: `entry-${untilMs}` }))
+    }
+    await clock.settle(Promise.all(work), round.faultsMs + windUpMs)
+    this.#work = 'some'
+    this.#faults.heal()
+    await this.#departed()
+    cluster.note('healed')
+    const converged = await converge(cluster, this.#plan, clients[0]!.session)
+    if (typeof converged === 'string') wrong.push(`not as it should be 30 s after everything healed: ${converged}`)
+    else this.#convergedMs.push(converged)
+    cluster.note(`converged: ${converged}`)
+    await clock.advance(round.restMs)
+  }
+
+  /** Whoever was leaving has left, and every node is started again. */
+  async #departed(): Promise<void> {
+    const { cluster } = this
+    const gone = () => [...cluster.nodes.values()].every(({ leaving }) => !leaving)
+    await cluster.clock.runUntil(gone, windUpMs)
+    for (const name of this.#plan.nodes) if (!cluster.nodes.has(name)) cluster.start(name)
+  }
+
+  async #judge(wrong: string[]): Promise<void> {
+    const { cluster } = this
+    const { clock, world, partitions, events } = cluster
+    const ledgers = ledgersIn(readLogs(world, partitions))
+    const total = [...ledgers.values()].reduce((sum, ledger) => sum + ledger.length, 0)
+    await clock.runUntil(() => this.#seen.length >= total, 30_000).catch(() => {})
+    const logs = readLogs(world, partitions)
+    wrong.push(
+      ...wrongLists(this.#history, ledgersIn(logs), clock.monotonic()),
+      ...wrongReplicas(cluster, logs),
+      ...wrongWatch(this.#seen, ledgers),
+      ...wrongEntries(this.#entries),
+    )
+    for (const { atMs, node, event } of events) {
+      if (bugs.has(event.type)) wrong.push(`${atMs} ${node} ${JSON.stringify(event)}`)
+    }
+  }
+
+  report(wrong: readonly string[], trace: boolean): Run {
+    const { cluster } = this
+    const outcomes = [...this.#history].map(({ outcome }) => outcome.kind)
+    const events: Record<string, number> = {}
+    for (const { event } of cluster.events) events[event.type] = (events[event.type] ?? 0) + 1
+    return {
+      seed: this.#seed,
+      wrong,
+      simulatedMs: cluster.clock.monotonic(),
+      operations: outcomes.length + this.#entries.puts.length + this.#entries.reads.length,
+      acknowledged: outcomes.filter((kind) => kind === 'ok').length,
+      doubtful: outcomes.filter((kind) => kind === 'unknown').length,
+      events,
+      hits: this.#coverage.hits,
+      convergedMs: this.#convergedMs,
+      fingerprint: cluster.fingerprint.toString(),
+      trace: wrong.length > 0 || trace ? cluster.trace() : '',
+    }
+  }
+}
+
+type Client = ReturnType<SimCluster['client']>
+
+/** Events that tell of a bug, whatever befell the node. */
+const bugs: ReadonlySet<string> = new Set(['partition.stopped', 'partition.hash-mismatch', 'handler.threw'])

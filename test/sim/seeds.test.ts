@@ -1,0 +1,44 @@
+import { afterAll, describe, expect, it } from 'vitest'
+import { steps } from '../../src/testing/sim/steps.ts'
+import { Coverage } from '../../src/testing/sim/coverage.ts'
+import { simulate, type Run } from '../../src/testing/sim/run.ts'
+
+/** A slice of `npm run sim`, which runs as many seeds as there is time for. */
+const first = 1
+const last = 24
+
+describe('a simulated cluster', () => {
+  const runs: Run[] = []
+
+  for (let seed = first; seed <= last; seed++) {
+    it(
+      `seed ${seed}: nothing acknowledged is lost or applied twice, no read is stale, and it is whole again in 30 s`,
+      { timeout: 60_000 },
+      async () => {
+        const run = await simulate(seed)
+        runs.push(run)
+        expect(run.wrong, `replay it with: npm run sim -- --replay ${seed} --trace`).toEqual([])
+        expect(run.acknowledged).toBeGreaterThan(20)
+      },
+    )
+  }
+
+  afterAll(() => {
+    // A world in which nothing goes wrong proves nothing.
+    if (runs.length !== last - first + 1) return
+    const total = (of: (run: Run) => number) => runs.reduce((sum, run) => sum + of(run), 0)
+    const heard = (type: string) => total(({ events }) => events[type] ?? 0)
+    expect(heard('partition.claimed')).toBeGreaterThan(runs.length * 5)
+    expect(heard('partition.recovered')).toBeGreaterThan(runs.length / 4)
+    for (const type of ['partition.fenced', 'partition.void-record', 'partition.handed-off', 'member.died']) {
+      expect(heard(type), type).toBeGreaterThan(0)
+    }
+    expect(total(({ doubtful }) => doubtful)).toBeGreaterThan(0)
+    expect(total(({ simulatedMs }) => simulatedMs) / runs.length).toBeGreaterThan(5 * 60_000)
+    const coverage = new Coverage()
+    for (const { hits } of runs) coverage.add(hits)
+    expect(coverage.contradicted()).toEqual([])
+    const struck = new Set(Object.values(coverage.hits).flatMap((row) => Object.keys(row)))
+    expect(steps.filter((step) => !struck.has(step))).toEqual([])
+  })
+})
