@@ -1,13 +1,15 @@
 import { afterEach, expect, it } from 'vitest'
 import { addressOf, type Session } from '../../src/client/session.ts'
 import { judge, startOfLog } from '../../src/core/log.ts'
+import { encodeTable } from '../../src/core/table.ts'
 import { decodeReplyFrame, encodeRequestFrame, type Reply } from '../../src/protocol/frames.ts'
-import { partitionId, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
+import { incarnation, partitionId, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
 import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 import { ledgersOf } from '../../src/testing/sim/judge.ts'
 import { Ledger } from '../../src/testing/sim/ledger.ts'
+import { tableOf } from '../../src/testing/sim/under-way.ts'
 
 /** The interleavings that the protocol was made for, forced one by one on a whole cluster of one partition. */
 const key = 'k'
@@ -127,6 +129,23 @@ it('O1, L3: of two claimers whose claims are under way at once one serves, and t
   expect(
     new Set([...cluster.nodes.values()].filter(({ node }) => node.status().partitions[0]!.role === 'owner')).size,
   ).toBe(1)
+})
+
+it('O6, PL3: a move that somebody noted who did not lead any more is carried out by who leads', async () => {
+  const { cluster, owner, session } = await clusterOf(['a', 'b'], { standbys: 0 })
+  expect(await cluster.clock.settle(append(session, 'first'), 5_000)).toBe(1)
+  const other = cluster.nodes.get(owner === 'a' ? 'b' : 'a')!
+  const { registry } = cluster.world
+  const { revision } = registry.get('table')!
+  const { version, entries } = tableOf(cluster.world)!
+  const { id, incarnation: process } = other.node.status()
+  const noted = entries.map((entry) => ({ ...entry, moving: { id, incarnation: incarnation(process) } }))
+  const written = registry.write('table', encodeTable({ version: version + 1, entries: noted }), revision)
+  expect(written.kind).toBe('written')
+
+  await cluster.clock.runUntil(() => owns(cluster, other.name), 5_000)
+  expect(tableOf(cluster.world)!.entries[0]!.moving).toBeNull()
+  expect(await cluster.clock.settle(append(session, 'second'), 5_000)).toBe(2)
 })
 
 it('O1: a node that is started again within its lease is a new incarnation, and the death of the old one', async () => {
