@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Counter } from '../../actors/keyed/counter.ts'
 import { encodeControl, type Report } from '../../src/placement/control.ts'
 import { epoch, partitionId, sameNode } from '../../src/protocol/ids.ts'
-import { SimCluster } from '../sim/cluster.ts'
+import { SimCluster } from '../../src/testing/sim/cluster.ts'
 import { PlacementWorld, subjects, type StatedNode } from './world.ts'
 
 const worlds: PlacementWorld[] = []

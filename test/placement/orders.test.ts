@@ -7,7 +7,7 @@ import { decodeOrder, decodeOrderReply, encodeOrder, encodeOrderAnswer, type Ord
 import { encodeControl } from '../../src/placement/control.ts'
 import { epoch, incarnation, partitionId, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
-import { clusterName, SimCluster } from '../sim/cluster.ts'
+import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
 import { PlacementWorld, subjects, type StatedNode } from './world.ts'
 
 const worlds: PlacementWorld[] = []

@@ -98,6 +98,8 @@ export class SimCluster {
       changelog: tapChangelog(process.changelog, tap),
       registry: tapRegistry(process.registry, tap),
       stores: tapStores(process.stores, tap),
+      objects: process.objects,
+      compression: process.compression,
       clock,
       random,
       observer,
@@ -139,7 +141,8 @@ export class SimCluster {
     const { node, process } = leaver
     leaver.leaving = true
     this.onStep('leaving', name)
-    await node.drain()
+    // Where nothing can be moved it goes all the same.
+    await node.drain().catch(() => {})
     await node.close()
     await process.stores.close()
     this.nodes.delete(name)

@@ -64,7 +64,7 @@ export function wrongWatch(seen: readonly Seen[], ledgers: Ledgers): string[] {
 export function wrongReplicas(cluster: SimCluster, { check, replicas }: Logs): string[] {
   for (const { name, node } of cluster.nodes.values()) {
     for (const { partition, role, progress } of node.status().partitions) {
-      if (role !== 'owner' && role !== 'replaying') continue
+      if (role !== 'owner' && role !== 'standby' && role !== 'replaying') continue
       replicas.saw({ of: name, partition, seq: progress.appliedSeq, hash: progress.stateHash })
     }
   }

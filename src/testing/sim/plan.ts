@@ -62,6 +62,13 @@ export function planOf(random: SeededRandom): Plan {
         groupBytes: random.pick([1, 1, 32 * 1_024]),
         appendWindow: random.pick([1, 4, 4, 8]),
         expireEveryMs: 1_000 * pace,
+        // As nodes have it by default, no log here is worth a snapshot.
+        snapshotBytes: random.pick([1e9, 2_048, 8_192]),
+        snapshotLookEveryMs: 500 * pace,
+        retention: random.pick([
+          { ageMs: 86_400_000, bytes: 1e9 },
+          { ageMs: 5_000 * pace, bytes: 16_384 },
+        ]),
       },
       gossip: { tickMs: Math.min(200 * pace * random.pick([1, 2, 4]), 2_000) },
       membership: { renewEveryMs: 500 * pace, leaseTermMs: 2_000 * pace },

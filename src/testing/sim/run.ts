@@ -172,8 +172,13 @@ class Life {
     const { cluster } = this
     const { clock, world, partitions, events } = cluster
     const ledgers = ledgersIn(readLogs(world, partitions))
-    const total = [...ledgers.values()].reduce((sum, ledger) => sum + ledger.length, 0)
-    await clock.runUntil(() => this.#seen.length >= total, 30_000).catch(() => {})
+    const revs = new Map<string, number>()
+    let at = 0
+    const upToDate = () => {
+      for (; at < this.#seen.length; at++) revs.set(this.#seen[at]!.key, this.#seen[at]!.rev)
+      return [...ledgers].every(([key, { length }]) => (revs.get(key) ?? 0) >= length)
+    }
+    await clock.runUntil(upToDate, 30_000).catch(() => {})
     const logs = readLogs(world, partitions)
     wrong.push(
       ...wrongLists(this.#history, ledgersIn(logs), clock.monotonic()),

@@ -119,6 +119,7 @@ function isRepeated(numbers: Map<string, Set<number>>, data: Uint8Array): boolea
   return repeated
 }
 
+const nothing = new Uint8Array(0)
 const appendStep = { genesis: 'appending', claim: 'claiming', commit: 'appending', handoff: 'handing off' } as const
 
 export function tapChangelog(inner: Changelog, options: NodeTapOptions): Changelog {
@@ -142,6 +143,10 @@ export function tapChangelog(inner: Changelog, options: NodeTapOptions): Changel
           }
         },
         follow: (from) => log.follow(from),
+        trim(first) {
+          note(options, `${node} trims ${partition} to ${first}`, nothing)
+          return log.trim(first)
+        },
       }
     },
     close: () => inner.close(),
