@@ -292,7 +292,7 @@ export class Leader {
     const { owner: from, epoch, moving } = state.table.entries[partition]!
     if (moving !== null) return [{ done: true }]
     const { maxMoves } = this.#options
-    if (!this.#moves.free) return [notNow(`${maxMoves} moves are under way, the most at a time`)]
+    if (!this.#moves.free) return [notNow(`as many moves are under way as may be (${maxMoves})`)]
     const target = state.members.find(({ ref }) => ref.id === to)!.ref
     const noting = this.#moves.begin({ partition, epoch, from: from!, to: target }).then((noted) => {
       if (noted) this.#placedByHand.set(partition, target)

@@ -120,7 +120,7 @@ describe('an order to move', () => {
     expect(await ask(move(1, 'b'))).toEqual({
       done: false,
       again: true,
-      reason: '1 moves are under way, the most at a time: try again',
+      reason: 'as many moves are under way as may be (1): try again',
     })
   })
 
