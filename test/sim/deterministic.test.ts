@@ -33,7 +33,7 @@ describe('a run (U1)', () => {
     const other = await elsewhere(14, 9)
     expect(other).toEqual(first)
     expect((await simulate(9)).fingerprint).not.toBe(first.fingerprint)
-  }, 120_000)
+  }, 300_000)
 })
 
 describe('a fingerprint', () => {

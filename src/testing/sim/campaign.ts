@@ -88,7 +88,6 @@ async function work(worker: string, take: () => number | undefined, done: (run: 
       done(lost(seed!, error))
       seed = take()
     } finally {
-      child.disconnect?.()
       child.kill()
     }
   }

@@ -55,7 +55,7 @@ export class SimCluster {
   readonly events: SimEvent[] = []
   readonly fingerprint = new Fingerprint()
   /** Is told of each node that starts. */
-  onStart: (node: string) => void = () => {}
+  onStart: (process: MemoryProcess) => void = () => {}
   /** Is told when a step may have begun (E2 of steps.ts). */
   onStep: (step: Step, node: string) => void = () => {}
   readonly #options: SimOptions
@@ -90,7 +90,7 @@ export class SimCluster {
     }
     const process = this.world.start(name, observer)
     if (this.#outage) process.links.registry.cut()
-    this.onStart(name)
+    this.onStart(process)
     const { clock, random } = process
     const tap = { clock: this.clock, fingerprint: this.fingerprint, cluster: clusterName, node: name, steps }
     const ports = {
@@ -221,6 +221,6 @@ export class SimCluster {
   }
 }
 
-/** Without the stack of an error, which has paths. */
-const shown = (event: HoldfastEvent): string =>
+/** As one line. Without the stack of an error, which has paths. */
+export const shown = (event: HoldfastEvent): string =>
   JSON.stringify(event, (_, value: unknown) => (value instanceof Error ? String(value) : value))

@@ -43,6 +43,8 @@ export interface FaultWorld {
   readonly random: SeededRandom
   /** How long faults last, beside their usual time: the pace of the cluster. */
   readonly pace: number
+  /** Sets the wall clock of a process as it is when nothing happens to it. */
+  readonly setClock: (process: MemoryProcess) => void
   /** Starts a node again, unless it was started meanwhile. */
   readonly restart: (name: string) => void
 }
@@ -125,17 +127,13 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
     }
     return { lastsMs: random.between(2_500, 5_000) * pace, end }
   },
-  'wall clock jump'({ random }, { process }) {
+  'wall clock jump'({ random, setClock }, { process }) {
     process.clock.skewMs += random.between(-5_000, 5_000)
-    return { lastsMs: random.between(500, 10_000), end: () => void (process.clock.skewMs = 0) }
+    return { lastsMs: random.between(500, 10_000), end: () => setClock(process) }
   },
-  'wall clock drift'({ random, pace }, { process }) {
+  'wall clock drift'({ random, pace, setClock }, { process }) {
     process.clock.driftPpm = random.between(-1, 1) * random.pick([500, 50_000, 400_000])
-    const end = () => {
-      process.clock.driftPpm = 0
-      process.clock.skewMs = 0
-    }
-    return { lastsMs: random.between(1_000, 8_000 * pace), end }
+    return { lastsMs: random.between(1_000, 8_000 * pace), end: () => setClock(process) }
   },
   'slow disk'({ cluster, random, pace }, { name }) {
     const disk = cluster.world.disk(name)

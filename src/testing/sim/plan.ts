@@ -16,6 +16,8 @@ export interface Plan {
   readonly standbys: number
   readonly leaseMs: number
   readonly zones: number
+  /** How far the wall clock of each node is ahead when nothing happens to it, virtual ms. */
+  readonly skewMs: Readonly<Record<string, number>>
   /** D2 */
   readonly pace: number
   readonly settings: NodeSettingsInput
@@ -48,6 +50,7 @@ export function planOf(random: SeededRandom): Plan {
   const kinds = shuffled(faultKinds, random).slice(0, kindCount)
   // The interleaving that the log's rules were made for (L3) asks for more than chance.
   if (random.chance(0.25)) kinds.push('late appends')
+  const skew = random.pick([0, 0, 50, 1_500])
   const often = random.pick([100, 500, 2_000])
   return {
     nodes,
@@ -55,6 +58,7 @@ export function planOf(random: SeededRandom): Plan {
     standbys,
     leaseMs: random.pick([500, 500, 200, 1_000]),
     zones: random.pick([1, 2]),
+    skewMs: Object.fromEntries(nodes.map((name) => [name, random.between(-skew, skew)])),
     pace,
     settings: {
       partition: {
@@ -77,7 +81,7 @@ export function planOf(random: SeededRandom): Plan {
     kinds,
     gapMs: [0, often * Math.sqrt(pace)],
     provokes: random.pick([0, 0.7, 0.7]),
-    deafness: random.pick([0, 0, 0.15]),
+    deafness: random.pick([0, 0, 0.15, 0.5]),
     entries: random.chance(0.3),
     restsMs: { busy: random.pick([60, 300, 1_200]) * Math.sqrt(pace), idle: 40_000 },
     rounds: Array.from({ length: random.pick([1, 2, 2, 3]) }, () => ({

@@ -2,10 +2,11 @@
  * One run from one seed: a plan is drawn, and the cluster lives through its rounds of quiet, faults, healing and quiet, under work all the
  * time. Then everything that clients, watchers, nodes and logs have to say is compared (judge.ts).
  */
+import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import { History } from '../check/history.ts'
 import { wrongLists } from '../check/lists.ts'
 import { SeededRandom } from '../seeded-random.ts'
-import { SimCluster } from './cluster.ts'
+import { shown, SimCluster } from './cluster.ts'
 import { converge } from './convergence.ts'
 import { Coverage, type Hits } from './coverage.ts'
 import { workOnEntries, wrongEntries, type EntryHistory } from './entries.ts'
@@ -85,7 +86,12 @@ class Life {
     const restart = (name: string) => {
       if (!this.cluster.nodes.has(name)) this.cluster.start(name)
     }
-    this.#faults = new Faults({ cluster: this.cluster, random, pace: plan.pace, restart })
+    const setClock = ({ name, clock }: MemoryProcess) => {
+      clock.driftPpm = 0
+      clock.skewMs = plan.skewMs[name] ?? 0
+    }
+    this.cluster.onStart = setClock
+    this.#faults = new Faults({ cluster: this.cluster, random, pace: plan.pace, setClock, restart })
     this.#strikes = new Strikes({
       cluster: this.cluster,
       plan,
@@ -187,7 +193,7 @@ class Life {
       ...wrongEntries(this.#entries),
     )
     for (const { atMs, node, event } of events) {
-      if (bugs.has(event.type)) wrong.push(`${atMs} ${node} ${JSON.stringify(event)}`)
+      if (bugs.has(event.type)) wrong.push(`${atMs.toFixed(1)} ${node} ${shown(event)}`)
     }
   }
 
