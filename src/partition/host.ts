@@ -163,6 +163,7 @@ export class PartitionHost {
     return this.#use(signal, async (replica, options) => {
       if (replica === kept) await checkReplica(replica, options)
       await catchUp(replica, options)
+      signal.throwIfAborted()
       this.#tailing = true
       this.#options.onCaughtUp()
       await tail(replica, options).finally(() => (this.#tailing = false))

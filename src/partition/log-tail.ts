@@ -60,6 +60,8 @@ export async function tail(replica: Replica, options: TailOptions): Promise<void
   const reading = log.follow(nextSeq(replica.position.seq))
   const stop = () => reading.close()
   signal.addEventListener('abort', stop, { once: true })
+  // Aborted before, it tells nobody any more.
+  if (signal.aborted) stop()
   try {
     for (;;) {
       const entry = await reading.next()

@@ -148,6 +148,23 @@ it('O6, PL3: a move that somebody noted who did not lead any more is carried out
   expect(await cluster.clock.settle(append(session, 'second'), 5_000)).toBe(2)
 })
 
+it('T2: a standby that is to leave while it asks for the end of a quiet log leaves, and waits for no record', async () => {
+  for (let afterMs = 1_200; afterMs <= 3_200; afterMs += 250) {
+    const { cluster, owner } = await clusterOf(['a', 'b'])
+    const { node, process } = cluster.nodes.get(owner === 'a' ? 'b' : 'a')!
+    const { changelog } = process.links
+    await cluster.clock.runUntil(() => node.status().partitions[0]!.role === 'standby', 5_000)
+    // It begins to stand by anew, and each of its questions takes 0.8 s.
+    changelog.cut()
+    await cluster.clock.advance(20)
+    changelog.heal()
+    changelog.delayMs = 400
+    await cluster.clock.advance(afterMs)
+    await cluster.clock.settle(node.close(), 10_000)
+    expect(node.status().state).toBe('closed')
+  }
+})
+
 it('O1: a node that is started again within its lease is a new incarnation, and the death of the old one', async () => {
   const { cluster, owner, session } = await clusterOf(['a', 'b'])
   await cluster.clock.settle(append(session, 'first'), 5_000)
