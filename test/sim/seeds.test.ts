@@ -30,7 +30,7 @@ describe('a simulated cluster', () => {
     const heard = (type: string) => total(({ events }) => events[type] ?? 0)
     expect(heard('partition.claimed')).toBeGreaterThan(runs.length * 5)
     expect(heard('partition.recovered')).toBeGreaterThan(runs.length / 4)
-    for (const type of ['partition.fenced', 'partition.handed-off', 'member.died']) {
+    for (const type of ['partition.handed-off', 'partition.standing-by', 'member.died']) {
       expect(heard(type), type).toBeGreaterThan(0)
     }
     expect(total(({ doubtful }) => doubtful)).toBeGreaterThan(0)

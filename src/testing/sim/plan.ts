@@ -30,6 +30,8 @@ export interface Plan {
   readonly deafness: number
   /** Whether there are entries with a term, beside the ledgers. */
   readonly entries: boolean
+  /** Of each client, one operation at a time each: where nothing is answered, so many pile up. */
+  readonly workers: number
   /** How long a worker rests before each operation while there are faults, at most, and how long otherwise; virtual ms. */
   readonly restsMs: { readonly busy: number; readonly idle: number }
   readonly rounds: readonly Round[]
@@ -50,6 +52,7 @@ export function planOf(random: SeededRandom): Plan {
   const kinds = shuffled(faultKinds, random).slice(0, kindCount)
   // The interleaving that the log's rules were made for (L3) asks for more than chance.
   if (random.chance(0.25)) kinds.push('late appends')
+  const workers = random.pick([2, 4, 10])
   const skew = random.pick([0, 0, 50, 1_500])
   const often = random.pick([100, 500, 2_000])
   return {
@@ -83,7 +86,11 @@ export function planOf(random: SeededRandom): Plan {
     provokes: random.pick([0, 0.7, 0.7]),
     deafness: random.pick([0, 0, 0.15, 0.5]),
     entries: random.chance(0.3),
-    restsMs: { busy: random.pick([60, 300, 1_200]) * Math.sqrt(pace), idle: 40_000 },
+    workers,
+    restsMs: {
+      busy: random.pick([30, 150, 600]) * workers * Math.sqrt(pace),
+      idle: Math.min(20_000 * workers, 80_000),
+    },
     rounds: Array.from({ length: random.pick([1, 2, 2, 3]) }, () => ({
       calmMs: random.between(2_000, 20_000),
       faultsMs: random.between(8_000, 20_000) + 2_000 * pace,

@@ -43,8 +43,8 @@ export interface SimulateOptions {
 }
 
 const keys = ['k0', 'k1', 'k2', 'k/3', 'ключ']
-/** Longer than the patience of any request, and than an orderly end. */
-const windUpMs = 120_000
+/** Longer than a worker's rest with its last operation and all repetitions, and than an orderly end. */
+const windUpMs = 200_000
 
 export async function simulate(seed: number, { trace = false }: SimulateOptions = {}): Promise<Run> {
   const life = new Life(seed)
@@ -125,7 +125,7 @@ class Life {
         process,
         random: this.#random.fork(name),
         keys,
-        workers: 2,
+        workers: plan.workers,
         restMs,
         timeoutMs: [2_000, 15_000],
         history: this.#history,
