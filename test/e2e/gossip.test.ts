@@ -173,6 +173,8 @@ describe('gossip, with the registry paused', () => {
       await sim.clock.advance(100)
       const [hosted] = heard(sim, other, taker).partitions
       if (hosted?.role !== 'replaying') continue
+      // Before it has asked how far the log goes there is nothing to be behind of.
+      if (hosted.headLag === 0 && lags.length === 0) continue
       expect(hosted.headLag === 0 || hosted.appliedSeq + hosted.headLag >= last, JSON.stringify(hosted)).toBe(true)
       if (hosted.headLag !== lags.at(-1)) lags.push(hosted.headLag)
     }

@@ -10,7 +10,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { Coverage } from './coverage.ts'
 import type { Run } from './run.ts'
 
-/** Every pair has been hit several times by then; see docs/decisions/0031-the-simulator.md. */
+/** Every pair has been hit several times by then; see docs/decisions/0030-the-simulator.md. */
 export const coverageFrom = 2_000
 
 /** Events without which a long run has not been where it hurts. */
