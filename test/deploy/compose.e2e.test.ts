@@ -100,7 +100,7 @@ describe('deploy/compose.yaml, as processes', () => {
     const { command, environment } = services['provision']!
     const env = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, onLoopback(value)]))
     const set_up = await run([...command, '--json'], { env })
-    expect(jsonOf(set_up)).toEqual({ cluster: 'holdfast', partitions: 16, created: 17 })
+    expect(jsonOf(set_up)).toEqual({ cluster: 'holdfast', partitions: 16, created: 18 })
 
     for (const name of nodeServices) {
       probePorts.set(name, await freePort())

@@ -71,7 +71,7 @@ it('sets up, runs and drains a cluster, each with the login of its role', { time
   // This server is alone.
   const words = provision.args!.map((word, i, all) => (all[i - 1] === '--replicas' ? '1' : word))
   const done = await run([...words, '--json'], { env: envIn(provision, 'provision') })
-  expect(jsonOf(done)).toEqual({ cluster: 'holdfast', partitions: 16, created: 17 })
+  expect(jsonOf(done)).toEqual({ cluster: 'holdfast', partitions: 16, created: 18 })
 
   const node = await containerOf('statefulset.yaml')
   const args = node.args!.map((word) => (word === '/app/actors' ? 'actors' : word))

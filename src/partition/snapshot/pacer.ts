@@ -7,7 +7,7 @@
 import { idleThrottle, throttleAfter, throttleWaitMs } from '../../core/throttle.ts'
 import type { Clock } from '../../ports/clock.ts'
 
-const sliceBytes = 262_144
+export const sliceBytes = 262_144
 
 export interface PacerOptions {
   readonly clock: Clock
