@@ -4,7 +4,8 @@
  *   note it in the table → wait until the target stands by and is level → have the owner hand off → name the target at the next epoch
  *
  * MV1. A move is what the table's entry says: owner, target and epoch. Once it says something else, the move is nobody's any more.
- * MV2. The target may take as long as it comes further; without that for `stallMs` the note is taken back (O6).
+ * MV2. The target may take as long as it comes further; without that for `stallMs` the note is taken back (O6). For what has stopped there
+ *     is nothing to follow: it moves as it is.
  * MV3. The hand-off has `stepTimeoutMs`. If the owner does not answer in time, the target is named all the same and fences it. If it says
  *     that it cannot, the note is taken back.
  * MV4. Each step can be done again: what is noted and not under way is gone on with, where both nodes live, be it that another led before or
@@ -120,8 +121,9 @@ export class Moves {
     const { partition, from, to } = move
     let [reached, reachedAtMs] = [0, clock.monotonic()]
     while (this.#isNoted(move) && lives(to)) {
-      const target = said(to, partition)
-      const behind = (said(from, partition)?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
+      const [owner, target] = [said(from, partition), said(to, partition)]
+      if (owner?.role === 'stopped') return true
+      const behind = (owner?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
       if (target?.role === 'standby' && behind <= levelWithin) return true
       const nowMs = clock.monotonic()
       if (target !== undefined && target.appliedSeq > reached) [reached, reachedAtMs] = [target.appliedSeq, nowMs]

@@ -107,6 +107,14 @@ describe('a move', () => {
     expect(givenUp).toEqual([[b.ref, 0]])
   })
 
+  it('of a partition that has stopped waits for nobody to follow it (MV2)', async () => {
+    const { world, clock, a, b, moves, move } = await begin()
+    world.says(a, 0, 'stopped', 5_000)
+    await clock.settle(moves.begin(move()), 1_000)
+    await clock.runUntil(() => moves.count === 0, stepTimeoutMs + 500)
+    expect(world.entry(0)).toMatchObject({ owner: b.ref, epoch: 2, moving: null })
+  })
+
   it('is taken back at once when the target dies', async () => {
     const { world, clock, a, b, moves, move } = await begin()
     await clock.settle(moves.begin(move()), 1_000)
