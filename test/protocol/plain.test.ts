@@ -36,7 +36,12 @@ const plainValue = fc.letrec<{ value: Value }>((tie) => ({
     fc.string({ unit: 'grapheme-ascii', maxLength: 80 }),
     fc.uint8Array({ maxLength: 300 }),
     fc.array(tie('value'), { maxLength: 20 }),
-    fc.dictionary(fc.string({ maxLength: 40 }), tie('value'), { maxKeys: 15 }),
+    // No object may have the key __proto__.
+    fc.dictionary(
+      fc.string({ maxLength: 40 }).filter((key) => key !== '__proto__'),
+      tie('value'),
+      { maxKeys: 15 },
+    ),
   ),
 })).value
 
