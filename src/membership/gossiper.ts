@@ -25,6 +25,7 @@ import type { Observer } from '../ports/observer.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import type { NodeId, NodeRef } from '../protocol/ids.ts'
+import { ask } from './ask.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 
 export interface GossiperOptions {
@@ -106,21 +107,12 @@ export class Gossiper {
   }
 
   /** Whether a node has no connection, as far as the server knows: nobody listens where it would. Rejects never. */
-  isAbsent(id: NodeId): Promise<boolean> {
+  async isAbsent(id: NodeId): Promise<boolean> {
     const { transport, clock, subjects, self } = this.#options
-    return new Promise((resolve) => {
-      const inbox = transport.inbox()
-      const settle = (absent: boolean) => {
-        clock.clearTimeout(timer)
-        subscription.close()
-        resolve(absent)
-      }
-      const subscription = transport.subscribe(inbox, ({ noResponders }) => settle(noResponders))
-      // A node that is there answers where it always does.
-      const timer = clock.setTimeout(() => settle(false), absenceMs)
-      const digest = encodeGossip({ kind: 'digest', from: self.id, digest: [] }, transport.maxPayload)
-      transport.publish(subjects.gossip(id), digest, { reply: inbox })
-    })
+    const digest = encodeGossip({ kind: 'digest', from: self.id, digest: [] }, transport.maxPayload)
+    // A node that is there answers where it always does.
+    const reply = await ask(transport, clock, subjects.gossip(id), digest, absenceMs)
+    return reply?.noResponders ?? false
   }
 
   metrics(): readonly Metric[] {

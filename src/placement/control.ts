@@ -97,8 +97,7 @@ export function decodeReport(data: Uint8Array): Report {
   }
 }
 
-export const isDone = (reply: Uint8Array | null): boolean => {
-  if (reply === null) return false
+export const isDone = (reply: Uint8Array): boolean => {
   try {
     return parse(reply)['done'] === true
   } catch {

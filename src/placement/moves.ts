@@ -19,7 +19,7 @@ import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { ask } from './ask.ts'
+import { ask } from '../membership/ask.ts'
 import { encodeControl, isDone } from './control.ts'
 import type { TableKeeper } from './table-keeper.ts'
 
@@ -138,7 +138,7 @@ export class Moves {
     const { transport, clock, subjects, stepTimeoutMs } = this.#options
     const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
     const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
-    return reply === null || isDone(reply)
+    return reply === null || reply.noResponders || isDone(reply.data)
   }
 
   /** MV1 */

@@ -42,10 +42,10 @@ import {
   nuidOfChunks,
   type ObjectMeta,
 } from './object-meta.ts'
-import { createStream } from './provision.ts'
+import { provisionStream } from './provision.ts'
 import { Requests } from './requests.ts'
 import { checkReplicas, type LogSettings } from './settings.ts'
-import { checkStream, objectBucket, objectsConfig, objectStream } from './stream-settings.ts'
+import { objectBucket, objectsConfig, objectStream } from './stream-settings.ts'
 
 /** Descriptions asked for at once. */
 const inFlight = 16
@@ -80,16 +80,8 @@ export class NatsObjects implements Objects {
   }
 
   /** Creates the bucket where there is none. Throws `INVALID` if the server's one would lose or limit what is put. */
-  async provision(): Promise<{ readonly created: boolean }> {
-    const config = objectsConfig(this.#bucket, this.#replicas)
-    const info = await this.#jetstream.streamInfo(this.#stream)
-    // Asked first: a node needs no permission to create what is there.
-    if (info === null) {
-      if (await createStream(this.#jetstream, config)) return { created: true }
-      return this.provision()
-    }
-    checkStream(info.config, config, false)
-    return { created: false }
+  provision(): Promise<{ readonly created: boolean }> {
+    return provisionStream(this.#jetstream, objectsConfig(this.#bucket, this.#replicas))
   }
 
   async put(name: string, given: Uint8Array): Promise<void> {

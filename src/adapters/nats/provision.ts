@@ -38,8 +38,20 @@ export async function provisionLog(job: Provisioning): Promise<boolean> {
   return storeGenesis(job)
 }
 
+/** Creates a stream that all nodes share, where there is none. Throws `INVALID` if the one that is there would lose or limit what is put. */
+export async function provisionStream(jetstream: JetStream, config: Json): Promise<{ readonly created: boolean }> {
+  const info = await jetstream.streamInfo(String(config['name']))
+  // Asked first: a node needs no permission to create what is there.
+  if (info === null) {
+    if (await createStream(jetstream, config)) return { created: true }
+    return provisionStream(jetstream, config)
+  }
+  checkStream(info.config, config, false)
+  return { created: false }
+}
+
 /** False: it is there with other settings. True: it was created, or is there with these. Throws `INVALID` where it cannot be had as asked. */
-export async function createStream(jetstream: JetStream, config: Json): Promise<boolean> {
+async function createStream(jetstream: JetStream, config: Json): Promise<boolean> {
   const question = `STREAM.CREATE.${String(config['name'])}`
   const reply = await jetstream.call(question, config, patienceMs)
   if (reply.body !== undefined) {

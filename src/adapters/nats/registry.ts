@@ -15,11 +15,11 @@ import { acknowledgementOf, isWrongExpectation, sentenceOf } from './acknowledge
 import { plainBytes } from './bytes.ts'
 import { JetStream, type StoredMessage } from './jetstream.ts'
 import type { Link } from './link.ts'
-import { createStream } from './provision.ts'
+import { provisionStream } from './provision.ts'
 import { RegistryWatch } from './registry-watch.ts'
 import { Requests } from './requests.ts'
 import { checkReplicas, type LogSettings } from './settings.ts'
-import { checkStream, registryBucket, registryConfig, registryStream } from './stream-settings.ts'
+import { registryBucket, registryConfig, registryStream } from './stream-settings.ts'
 
 const expectedHeader = 'Nats-Expected-Last-Subject-Sequence'
 /** Values asked for at once by a list. */
@@ -48,16 +48,8 @@ export class NatsRegistry implements Registry {
   }
 
   /** Creates the bucket where there is none. Throws `INVALID` if the server's one would lose or limit what is written. */
-  async provision(): Promise<{ readonly created: boolean }> {
-    const config = registryConfig(this.#bucket, this.#replicas)
-    const info = await this.#jetstream.streamInfo(this.#stream)
-    // Asked first: a node needs no permission to create what is there.
-    if (info === null) {
-      if (await createStream(this.#jetstream, config)) return { created: true }
-      return this.provision()
-    }
-    checkStream(info.config, config, false)
-    return { created: false }
+  provision(): Promise<{ readonly created: boolean }> {
+    return provisionStream(this.#jetstream, registryConfig(this.#bucket, this.#replicas))
   }
 
   async get(key: string): Promise<RegistryEntry | null> {

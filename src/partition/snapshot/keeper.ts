@@ -88,9 +88,9 @@ export class SnapshotKeeper {
   }
 
   async #look(): Promise<void> {
-    const kept = (this.#kept ??= await this.#recall())
+    this.#kept ??= await this.#recall()
     if (this.#grownBytes >= Math.max(this.#options.settings.snapshotBytes, this.#newestBytes)) await this.#cut()
-    await this.#trim(this.#kept ?? kept)
+    await this.#trim(this.#kept)
   }
 
   /** What former owners have left. */
