@@ -432,8 +432,8 @@ export class Incarnation {
 /** I2 */
 function wantedOf(self: NodeRef, { owner, epoch, standbys, moving }: PlacementEntry): Wanted {
   if (sameNode(owner, self)) return { role: 'owner', epoch }
-  const standby = sameNode(moving, self) || standbys.some((node) => sameNode(node, self))
-  return standby ? { role: 'standby' } : null
+  if (sameNode(moving, self)) return { role: 'standby', heirOf: epoch }
+  return standbys.some((node) => sameNode(node, self)) ? { role: 'standby' } : null
 }
 
 /** Resolves with the promise, or after `ms` without it. */

@@ -8,11 +8,12 @@
  *   resting ─▶ standing by
  *        ▲──────┘ RETRY, or no longer a place for it
  *
- * A1. It claims only at an epoch at which placement names this node, each epoch once (O1). What placement wants is one value,
+ * A1. It claims only at an epoch at which placement names this node, or that placement has noted is to be handed over to this node and
+ *     that the log says was: then at the next one, which placement will name. Each epoch once (O1). What placement wants is one value,
  *     `wanted`; every state asks whether it still agrees with it.
- * A4. A standby that is named as the owner goes on with the replica that it has. One that fails rests before it begins again, longer each time.
  * A2. `stopped` is for what no retry can mend (L1, L4): it says why, keeps the stores, and ends only with the process.
  * A3. While placement names this node at an epoch that has ended here, it is asked for a higher one.
+ * A4. A standby that is to own goes on with the replica that it has. One that fails rests before it begins again, longer each time.
  */
 import { assign, createActor, fromPromise, setup } from 'xstate'
 import { BrokenLog } from '../src/core/log.ts'
@@ -22,12 +23,13 @@ import type { ClaimResult } from '../src/partition/takeover.ts'
 import { labelled, type Metric } from '../src/ports/metrics.ts'
 import type { Subscription } from '../src/ports/transport.ts'
 import { isHoldfastError, messageOf, type ErrorCode } from '../src/protocol/errors.ts'
-import type { Epoch, NodeId, PartitionId, Seq } from '../src/protocol/ids.ts'
+import { nextEpoch, type Epoch, type NodeId, type PartitionId, type Seq } from '../src/protocol/ids.ts'
 
 export type PartitionRole = 'none' | 'replaying' | 'standby' | 'owner' | 'handing-off' | 'stopped'
 
-/** What placement wants of this node: to own the partition at an epoch, to stand by, or nothing. */
-export type Wanted = { readonly role: 'owner'; readonly epoch: Epoch } | { readonly role: 'standby' } | null
+/** What placement wants of this node: to own the partition at an epoch, to stand by (the owner at `heirOf` is to hand over to it), or nothing. */
+export type Wanted =
+  { readonly role: 'owner'; readonly epoch: Epoch } | { readonly role: 'standby'; readonly heirOf?: Epoch } | null
 
 export interface PartitionStatus {
   readonly partition: PartitionId
@@ -38,7 +40,10 @@ export interface PartitionStatus {
   readonly reason: string | undefined
 }
 
-export interface PartitionOptions extends Omit<HostOptions, 'onCaughtUp' | 'onFenced' | 'onBroken' | 'onStoreFailure'> {
+export interface PartitionOptions extends Omit<
+  HostOptions,
+  'onCaughtUp' | 'onHandedOver' | 'onFenced' | 'onBroken' | 'onStoreFailure'
+> {
   /** Placement is asked for an epoch above `epoch` (O1). */
   readonly onEpochSpent: (epoch: Epoch) => void
   /** It cannot be opened here; placement should find another node (O6). */
@@ -67,6 +72,7 @@ type Event =
   | { readonly type: 'want'; readonly wanted: Wanted }
   | { readonly type: 'handOff'; readonly to: NodeId }
   | { readonly type: 'caughtUp' }
+  | { readonly type: 'handedOver'; readonly epoch: Epoch }
   | { readonly type: 'fenced' }
   | { readonly type: 'broken'; readonly reason: string }
   | { readonly type: 'storeFailed'; readonly error: unknown }
@@ -75,6 +81,8 @@ interface Context {
   readonly wanted: Wanted
   /** The last one that was begun. */
   readonly epoch: Epoch
+  /** The last one that was handed over to this node, as its log says. */
+  readonly handedOver: Epoch
   /** Of this takeover, or of standing by, one after the other. */
   readonly failures: number
   readonly serveFromMs: number
@@ -99,10 +107,12 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
     },
     actions: {
       begin: assign({
-        epoch: ({ context: { wanted, epoch } }) => (wanted?.role === 'owner' ? wanted.epoch : epoch),
+        epoch: ({ context }) => wantedEpoch(context) ?? context.epoch,
         failures: 0,
         handedOff: false,
       }),
+      awaitOwnership: ({ context: { wanted } }) =>
+        host.awaitOwnership(wanted?.role === 'owner' || wanted?.heirOf !== undefined),
       failed: assign({ failures: ({ context }) => context.failures + 1 }),
       serve: ({ context }) => {
         host.serve()
@@ -119,7 +129,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       },
     },
     guards: {
-      wantedAnew: ({ context: { wanted, epoch } }) => wanted?.role === 'owner' && wanted.epoch > epoch,
+      wantedAnew: ({ context }) => (wantedEpoch(context) ?? 0) > context.epoch,
       unwanted: ({ context }) => !isWanted(context),
       wantedToStandBy: ({ context }) => context.wanted?.role === 'standby',
       unwantedToStandBy: ({ context }) => context.wanted?.role !== 'standby',
@@ -137,6 +147,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
     context: {
       wanted: null,
       epoch: 0 as Epoch,
+      handedOver: 0 as Epoch,
       failures: 0,
       serveFromMs: 0,
       to: undefined,
@@ -144,7 +155,8 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       reason: undefined,
     },
     on: {
-      want: { actions: assign({ wanted: ({ event }) => event.wanted }) },
+      want: { actions: [assign({ wanted: ({ event }) => event.wanted }), 'awaitOwnership'] },
+      handedOver: { actions: assign({ handedOver: ({ event }) => event.epoch }) },
       broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
       storeFailed: [
         { guard: { type: 'damaged', params: ({ event }) => event }, target: '.leavingDamaged' },
@@ -280,8 +292,13 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
 /** Errors of the store that say that this is not the place for the partition. */
 const notHere: readonly ErrorCode[] = ['INVALID', 'CONFLICT']
 
-const isWanted = ({ wanted, epoch }: Pick<Context, 'wanted' | 'epoch'>) =>
-  wanted?.role === 'owner' && wanted.epoch === epoch
+/** At which this node is to own it now (A1). */
+function wantedEpoch({ wanted, handedOver }: Context): Epoch | undefined {
+  if (wanted?.role === 'owner') return wanted.epoch
+  return wanted?.heirOf === handedOver ? nextEpoch(handedOver) : undefined
+}
+
+const isWanted = (context: Context) => wantedEpoch(context) === context.epoch
 
 const roles: Readonly<Record<string, PartitionRole>> = {
   resting: 'replaying',
@@ -305,6 +322,7 @@ export function createPartition(options: PartitionOptions): Partition {
   const host = new PartitionHost({
     ...options,
     onCaughtUp: () => tell({ type: 'caughtUp' }),
+    onHandedOver: (epoch) => tell({ type: 'handedOver', epoch }),
     onFenced: (by) => {
       const { partition, observer } = options
       observer.emit({

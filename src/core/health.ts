@@ -98,9 +98,14 @@ export function readiness(facts: HealthFacts): Verdict {
   return [...reasons.slice(0, mostReasons), { code: 'more', message: `and ${rest} more` }]
 }
 
-/** A partition that is being handed off is on its way by order, and for no longer than the step of a move. */
+/**
+ * A partition that is being handed off is on its way by order, and for no longer than the step of a move; one that was handed over to this
+ * node is served before placement names it.
+ */
 const isServed = ({ as, epoch, role, roleEpoch }: NamedPartition): boolean =>
-  as === 'standby' ? role === 'standby' : (role === 'owner' || role === 'handing-off') && roleEpoch === epoch
+  as === 'standby'
+    ? role === 'standby' || (role === 'owner' && roleEpoch > epoch)
+    : (role === 'owner' || role === 'handing-off') && roleEpoch === epoch
 
 function notServed({ partition, as, epoch, role, roleEpoch, reason }: NamedPartition): Reason {
   const why = reason === undefined ? '' : `: ${reason}`

@@ -4,10 +4,12 @@
  *
  * X1. One replica at a time; it is closed before another is opened. A standby's goes on as the owner's.
  * X2. Requests that arrive while this node is taking over are held, bounded like the mailbox, and go in when it serves (O6), with what is
- *     left of their patience. Where it does not come to that they are answered `moved`.
+ *     left of their patience; so are those that arrive at a standby that is about to. Where it does not come to that they are answered
+ *     `moved`.
  * X3. A crash drops everything without a flush or a word.
  * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
  * X5. A replica that has diverged is set aside and built anew. What a record says that it differs at for the second time is believed (L9).
+ * X6. Who has handed off names the successor, until placement names somebody at that epoch or a later one.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
@@ -25,7 +27,15 @@ import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
-import type { Epoch, Generation, NodeId, NodeRef, PartitionId, Seq } from '../protocol/ids.ts'
+import {
+  nextEpoch,
+  type Epoch,
+  type Generation,
+  type NodeId,
+  type NodeRef,
+  type PartitionId,
+  type Seq,
+} from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { encodeScanError } from '../protocol/scan.ts'
@@ -72,6 +82,8 @@ export interface HostOptions {
   readonly knownOwner: () => { readonly owner: NodeId | null; readonly epoch: Epoch }
   /** As a standby it is at the log's end, and follows it from now on. */
   readonly onCaughtUp: () => void
+  /** The log says that the owner at `epoch` has handed off to this node. */
+  readonly onHandedOver: (epoch: Epoch) => void
   /** `null`: by whom the log does not tell any more. */
   readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
@@ -126,6 +138,10 @@ export class PartitionHost {
   #leaving: Promise<void> = Promise.resolve()
   /** When the takeover began that is under way, monotonic ms. */
   #takingSinceMs: number | undefined
+  /** X2 */
+  #awaiting = false
+  /** X6 */
+  #successor: { readonly owner: NodeId; readonly epoch: Epoch } | undefined
 
   constructor(options: HostOptions) {
     this.#options = options
@@ -153,6 +169,7 @@ export class PartitionHost {
   /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */
   takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
     this.#held ??= []
+    this.#successor = undefined
     this.#takingSinceMs ??= this.#options.clock.monotonic()
     return this.#use(signal, (replica, options) => claim(replica, epoch, options))
   }
@@ -168,6 +185,13 @@ export class PartitionHost {
       this.#options.onCaughtUp()
       await tail(replica, options).finally(() => (this.#tailing = false))
     })
+  }
+
+  /** Whether this node may own it any moment: what arrives once it follows the log is held from now on, or no more (X2). */
+  awaitOwnership(awaiting: boolean): void {
+    this.#awaiting = awaiting
+    if (awaiting || this.#takingSinceMs !== undefined || this.#owner !== undefined) return
+    for (const { incoming } of this.#takeHeld()) incoming.respond(this.#elsewhere())
   }
 
   /** X1 */
@@ -203,6 +227,9 @@ export class PartitionHost {
       applyEveryMs: settings.applyEveryMs,
       cacheBytes: () => this.#memory.share('cacheBytes', settings.cacheBytes),
       believed: this.#believed,
+      onHandedOff: (epoch, to) => {
+        if (to === node.id) this.#options.onHandedOver(epoch)
+      },
       onStoreFailure: this.#options.onStoreFailure,
     }
     this.#part ??= this.#memory.join()
@@ -256,6 +283,7 @@ export class PartitionHost {
 
   submit(incoming: Incoming): void {
     if (this.#owner !== undefined) return this.#owner.submit(incoming)
+    if (this.#awaiting && this.#tailing) this.#held ??= []
     if (this.#held === undefined) return incoming.respond(this.#elsewhere())
     const { clock, settings } = this.#options
     const { request } = incoming
@@ -331,7 +359,10 @@ export class PartitionHost {
 
   /** `true` when the hand-off record is committed. */
   async handOff(to: NodeId): Promise<boolean> {
-    return (await this.#owner?.handOff(to)) ?? false
+    const owner = this.#owner
+    if (owner === undefined || !(await owner.handOff(to))) return false
+    if (to !== this.#options.node.id) this.#successor = { owner: to, epoch: nextEpoch(owner.epoch) }
+    return true
   }
 
   /** There will be no ownership here any more: who asks is told why, unless another node owns the partition by now. */
@@ -372,7 +403,8 @@ export class PartitionHost {
   }
 
   #elsewhere(): Answer {
-    const known = this.#options.knownOwner()
+    const named = this.#options.knownOwner()
+    const known = this.#successor !== undefined && named.epoch < this.#successor.epoch ? this.#successor : named
     return this.#stopped !== undefined && known.owner === null ? this.#stopped : { kind: 'moved', ...known }
   }
 

@@ -13,7 +13,7 @@ import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
-import { nextSeq, type Generation, type PartitionId, type Seq } from '../protocol/ids.ts'
+import { nextSeq, type Epoch, type Generation, type NodeId, type PartitionId, type Seq } from '../protocol/ids.ts'
 import type { Replica } from './replica.ts'
 
 export interface TailOptions {
@@ -24,6 +24,8 @@ export interface TailOptions {
   readonly observer: Observer
   /** Aborts it between two steps. */
   readonly signal: AbortSignal
+  /** An ownership was handed off, as the log says. */
+  readonly onHandedOff: (epoch: Epoch, to: NodeId) => void
 }
 
 /** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `RETRY`, and `Diverged` (M4 of the replica). */
@@ -76,11 +78,17 @@ export async function tail(replica: Replica, options: TailOptions): Promise<void
 }
 
 /** What is wrong with the entry, if it cannot be the next one. */
-async function takeIn(replica: Replica, { seq, record }: LogEntry, options: TailOptions): Promise<string | undefined> {
+export async function takeIn(
+  replica: Replica,
+  { seq, record }: LogEntry,
+  options: TailOptions,
+): Promise<string | undefined> {
   const verdict = judge(replica.position, seq, record)
   if (verdict.kind === 'broken') return verdict.reason
-  if (verdict.kind === 'valid') await replica.replay(verdict.record, verdict.position)
-  else {
+  if (verdict.kind === 'valid') {
+    await replica.replay(verdict.record, verdict.position)
+    if (verdict.record.kind === 'handoff') options.onHandedOff(verdict.record.epoch, verdict.record.to)
+  } else {
     replica.noteVoid(seq)
     replica.advance(verdict.position)
     options.observer.emit({ type: 'partition.void-record', partition: options.partition, seq })

@@ -19,7 +19,7 @@ import type { TurnSpan } from '../ports/tracer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { Request } from '../protocol/frames.ts'
-import type { Epoch, NodeId, Rev, Seq, SessionId } from '../protocol/ids.ts'
+import { nextEpoch, type Epoch, type NodeId, type Rev, type Seq, type SessionId } from '../protocol/ids.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { inDoubt, notExecuted, notFound } from './answers.ts'
@@ -338,8 +338,9 @@ export class Owner {
     return this.#options.definitions.get(type) ?? (type.startsWith(kvPrefix) ? entryDefinition : undefined)
   }
 
+  /** To whoever is to own it next, and that is not at this epoch. */
   #moved(): Answer {
-    return { kind: 'moved', owner: this.#movedTo, epoch: this.epoch }
+    return { kind: 'moved', owner: this.#movedTo, epoch: nextEpoch(this.epoch) }
   }
 
   #lent(): OwnedPartition {

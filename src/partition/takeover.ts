@@ -6,8 +6,8 @@
  * V2. Compare: the log must be there, of the generation that the registry names, and at least as long as the store (L1); the record at
  *     the store's last valid position must have the hash that the store knows (L4).
  * V3. Replay from there exactly to the log's last sequence as its leader gave it (O2).
- * V4. Append the claim alone, expecting that sequence. On any doubt read on and judge: one's own claim found valid is a claim; a
- *     higher or equal epoch of another means `outbid`.
+ * V4. Append the claim alone, expecting that sequence: what is accepted there is valid (L6). On any doubt read on and judge: one's own
+ *     claim found valid is a claim; a higher or equal epoch of another means `outbid`.
  * V5. Serve from 1.1 lease terms after the last valid record of the former epoch was seen here (O4): a standby saw it when it came. At once
  *     after a hand-off.
  */
@@ -23,7 +23,7 @@ import type { Store, Stores } from '../ports/store.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import { nextSeq, type Epoch, type Generation, type NodeRef } from '../protocol/ids.ts'
 import { encodeRecord } from '../protocol/record.ts'
-import { catchUp, logInfo, readLog, type TailOptions } from './log-tail.ts'
+import { catchUp, logInfo, readLog, takeIn, type TailOptions } from './log-tail.ts'
 import { Replica, type ReplicaOptions } from './replica.ts'
 import { restoreSnapshot } from './snapshot/restore.ts'
 
@@ -146,9 +146,12 @@ export async function claim(replica: Replica, epoch: Epoch, options: TakeoverOpt
     })
     // What comes in between is still the former owner's, and its lease counts from there: then this is reckoned again.
     const serveFromMs = serveFrom(replica.sawLastAtMs, leaseMs, before.handedOff || before.epoch === 0)
-    await log.append(record, before.seq)
+    const appended = await log.append(record, before.seq)
     signal.throwIfAborted()
-    await catchUp(replica, options)
+    const at = nextSeq(before.seq)
+    const certain = appended.kind === 'accepted' && !appended.duplicate && appended.seq === at
+    if (certain) await takeIn(replica, { seq: at, record }, options)
+    else await catchUp(replica, options)
     const { position } = replica
     if (isOwn(position, epoch, node)) return claimed(serveFromMs)
     // Nothing came in between: the log takes nothing, or its answer is lost.

@@ -5,7 +5,7 @@ import { actorId } from '../../src/partition/names.ts'
 import { versionOf } from '../../src/partition/outcome.ts'
 import { writeActor } from '../../src/partition/store-layout.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
-import { rev, seq } from '../../src/protocol/ids.ts'
+import { epoch, rev, seq, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { PartitionNode, storesWith } from './partition-bench.ts'
 import { said } from './owner-bench.ts'
@@ -92,8 +92,8 @@ describe('a standby (A4, T1, T2)', () => {
     await standby.serve(2)
     expect(await standby.call('read')).toBe(10)
     expect(world.clock.monotonic() - before).toBeLessThan(100)
-    // Nothing but its claim was left to be read.
-    expect(standby.node.events.of('partition.replayed').slice(1)).toMatchObject([{ records: 0 }, { records: 1 }])
+    // Nothing was left to be read.
+    expect(standby.node.events.of('partition.replayed').slice(1)).toMatchObject([{ records: 0 }])
     expect(standby.node.events.of('store.set-aside')).toEqual([])
   })
 
@@ -249,5 +249,136 @@ describe('a standby that cannot stand by', () => {
       await world.clock.advance(10_000)
       expect(standby.role).toBe('replaying')
     }
+  })
+})
+
+describe('an heir (A1, X2, X6)', () => {
+  const heir = async (node: PartitionNode, of: number): Promise<PartitionNode> => {
+    node.partition.want({ role: 'standby', heirOf: epoch(of) })
+    await node.until('standby')
+    return node
+  }
+  const claims = (world: PartitionWorld) =>
+    world.validRecords().flatMap((record) => (record.kind === 'claim' ? [[record.epoch, record.node]] : []))
+
+  it('claims as soon as the log says that it was handed over, serves what came before, and is named later', async () => {
+    const world = new PartitionWorld('heir')
+    const owner = await new PartitionNode(world, 'owner').serve(1)
+    const next = await heir(new PartitionNode(world, 'next'), 1)
+    expect(await owner.call('add', 5)).toBe(5)
+    const handedOff = owner.partition.handOff(next.node.ref.id)
+    expect(owner.ask('add', 1).answers).toEqual([{ kind: 'moved', owner: 'next', epoch: 2 }])
+    const early = next.ask('add', 1)
+    const before = world.clock.monotonic()
+    await next.until('owner')
+    expect(world.clock.monotonic() - before).toBeLessThan(50)
+    expect(await world.settle(handedOff)).toBe(true)
+    await world.until(() => early.answers.length > 0)
+    expect(said(early)).toBe(6)
+    expect(next.partition.status()).toMatchObject({ role: 'owner', epoch: 2 })
+    next.want(2)
+    expect(await next.call('read')).toBe(6)
+    await world.clock.advance(5_000)
+    expect(claims(world)).toEqual([
+      [1, 'owner'],
+      [2, 'next'],
+    ])
+    expect(next.spent).toEqual([])
+  })
+
+  it('claims also where placement’s note comes after the hand-off', async () => {
+    const world = new PartitionWorld('late note')
+    const owner = await new PartitionNode(world, 'owner').serve(1)
+    const next = await standBy(new PartitionNode(world, 'next'))
+    expect(await world.settle(owner.partition.handOff(next.node.ref.id))).toBe(true)
+    await level(world, next)
+    await world.clock.advance(1_000)
+    expect(next.role).toBe('standby')
+    next.partition.want({ role: 'standby', heirOf: epoch(1) })
+    await next.until('owner')
+    expect(next.partition.status().epoch).toBe(2)
+  })
+
+  it.each([
+    ['another node', 1, 'other'],
+    ['it, at an epoch that is not the one that it is the heir of', 2, 'next'],
+  ])('does not claim what was handed over to %s', async (_, of, to) => {
+    const world = new PartitionWorld('not the heir')
+    const owner = await new PartitionNode(world, 'owner').serve(1)
+    const next = await heir(new PartitionNode(world, 'next'), of)
+    expect(await world.settle(owner.partition.handOff(to as NodeId))).toBe(true)
+    await level(world, next)
+    await world.clock.advance(5_000)
+    expect(next.role).toBe('standby')
+    expect(claims(world)).toHaveLength(1)
+  })
+
+  it('that comes to nothing has what it held go on to where it is now', async () => {
+    const world = new PartitionWorld('note taken back')
+    await new PartitionNode(world, 'owner').serve(1)
+    const next = await heir(new PartitionNode(world, 'next'), 1)
+    next.knownOwner = 'owner' as NodeId
+    const held = next.ask('add', 1)
+    expect(held.answers).toEqual([])
+    next.partition.want({ role: 'standby' })
+    expect(said(held)).toBe('moved')
+    expect(said(next.ask('add', 1))).toBe('moved')
+  })
+
+  it('holds nothing before it follows the log', async () => {
+    const world = new PartitionWorld('not level')
+    await new PartitionNode(world, 'owner').serve(1)
+    const next = new PartitionNode(world, 'next')
+    next.partition.want({ role: 'standby', heirOf: epoch(1) })
+    expect(said(next.ask('add', 1))).toBe('moved')
+    await next.until('standby')
+  })
+
+  it('whose note is taken back after its claim leaves: what it has in flight is in doubt, and another one is named', async () => {
+    const world = new PartitionWorld('taken back late')
+    const owner = await new PartitionNode(world, 'owner').serve(1)
+    const next = await heir(new PartitionNode(world, 'next'), 1)
+    expect(await world.settle(owner.partition.handOff(next.node.ref.id))).toBe(true)
+    await next.until('owner')
+    expect(await next.call('add', 1)).toBe(1)
+    next.partition.want({ role: 'standby' })
+    await next.until('standby')
+    owner.want(2)
+    await world.until(() => owner.spent.includes(2))
+    await owner.serve(3)
+    expect(await owner.call('read')).toBe(1)
+  })
+
+  it('dies at any moment: the one that is named instead has all that was acknowledged', async () => {
+    for (let at = 0; at < 12; at++) {
+      const world = new PartitionWorld(`dies at ${at}`)
+      const owner = await new PartitionNode(world, 'owner').serve(1)
+      const next = await heir(new PartitionNode(world, 'next'), 1)
+      expect(await owner.call('add', 5)).toBe(5)
+      void owner.partition.handOff(next.node.ref.id)
+      await world.clock.advance(at)
+      next.node.process.crash()
+      const claimed = claims(world).length > 1
+      const third = new PartitionNode(world, 'third')
+      if (claimed) {
+        third.want(2)
+        await world.until(() => third.spent.includes(2))
+      }
+      await third.serve(3)
+      expect(await third.call('read')).toBe(5)
+    }
+  })
+})
+
+describe('who has handed off (X6)', () => {
+  it('names the successor, until placement names somebody at its epoch', async () => {
+    const world = new PartitionWorld('successor')
+    let named = { owner: null as NodeId | null, epoch: epoch(1) }
+    const owner = await new PartitionNode(world, 'owner', { knownOwner: () => named }).serve(1)
+    expect(await world.settle(owner.partition.handOff('next' as NodeId))).toBe(true)
+    await world.clock.advance(200)
+    expect(owner.ask('add', 1).answers).toEqual([{ kind: 'moved', owner: 'next', epoch: 2 }])
+    named = { owner: 'third' as NodeId, epoch: epoch(2) }
+    expect(owner.ask('add', 1).answers).toEqual([{ kind: 'moved', owner: 'third', epoch: 2 }])
   })
 })

@@ -239,9 +239,9 @@ describe('doubt about a claim (V4)', () => {
     const cutting: PartitionLog = {
       ...options.log,
       async append(record, expected) {
-        const result = await options.log.append(record, expected)
+        await options.log.append(record, expected)
         node.process.links.changelog.cut()
-        return result
+        return { kind: 'unknown', reason: 'the connection broke' }
       },
     }
     const interrupted = claim(replica, epoch(2), { ...options, log: cutting })
@@ -252,6 +252,27 @@ describe('doubt about a claim (V4)', () => {
     if (result.kind !== 'claimed') throw new Error(result.kind)
     expect(result.serveFromMs).toBeGreaterThan(node.process.clock.monotonic() + leaseMs)
     expect(claimsOf(world).map((record) => record.epoch)).toEqual([1, 2])
+  })
+
+  it('is none where it was accepted behind the record that it expects: nothing is read again', async () => {
+    const world = new PartitionWorld('certain')
+    new LogWriter(world).claim('old')
+    const node = world.start('n1')
+    const options = world.takeover(node)
+    const replica = await world.settle(openReplica(options))
+    const { log } = options
+    let reads = 0
+    const counting: PartitionLog = {
+      ...log,
+      info: () => (reads++, log.info()),
+      read: (...range) => (reads++, log.read(...range)),
+    }
+    expect(await world.settle(claim(replica, epoch(2), { ...options, log: counting }))).toMatchObject({
+      kind: 'claimed',
+    })
+    // To the log's end, before it.
+    expect(reads).toBe(2)
+    expect(replica.position.seq).toBe(world.world.changelog.info(p0)!.last)
   })
 
   it('does not storm a log that takes nothing', async () => {

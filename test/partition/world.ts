@@ -83,6 +83,7 @@ export class PartitionWorld {
       node: node.ref,
       leaseMs: defaultPartitionSettings.leaseMs,
       signal: new AbortController().signal,
+      onHandedOff: () => {},
       ...replicaOptions(node),
       ...changes,
     }
