@@ -9,7 +9,8 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { build, jsonLinesOf, jsonOf, run, start, stopAll, type RunOptions, type Started } from './program.ts'
+import { jsonLinesOf, jsonOf, run, start, stopAll, type RunOptions, type Started } from './program.ts'
+import { build } from '../support/build.ts'
 
 const timeout = 60_000
 const index = new URL('../../src/index.ts', import.meta.url).href

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { build, jsonOf, run, start, stopAll, type Started } from './program.ts'
+import { jsonOf, run, start, stopAll, type Started } from './program.ts'
+import { build } from '../support/build.ts'
 
 const timeout = 90_000
 const index = new URL('../../src/index.ts', import.meta.url).href

@@ -12,7 +12,8 @@ import { checkNodeVersion } from '../../src/cli/doctor/machine.ts'
 import { connect, provision, type ActorDefinition } from '../../src/index.ts'
 import { loginOf, passwordOf, startServerWithRoles, type Role } from '../security/roles.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { build, jsonLinesOf, jsonOf, run, start, stopAll, type Outcome } from './program.ts'
+import { jsonLinesOf, jsonOf, run, start, stopAll, type Outcome } from './program.ts'
+import { build } from '../support/build.ts'
 
 const timeout = 90_000
 const cluster = 'shop'

@@ -12,7 +12,8 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Certificates } from '../security/certificates.ts'
 import { natsServerBinary, startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { build, onOrphaned, run, start, stopAll, type Outcome } from './program.ts'
+import { run, start, stopAll, type Outcome } from './program.ts'
+import { build, onOrphaned } from '../support/build.ts'
 
 const timeout = 60_000
 

@@ -6,7 +6,8 @@ import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { build, jsonOf, run, start, stopAll } from './program.ts'
+import { jsonOf, run, start, stopAll } from './program.ts'
+import { build } from '../support/build.ts'
 
 const timeout = 90_000
 const index = new URL('../../src/index.ts', import.meta.url).href

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { page } from '../docs/markdown.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { commandsOf, programOnly } from './program-only.ts'
-import { build, run, start, stopAll } from './program.ts'
+import { run, start, stopAll } from './program.ts'
+import { build } from '../support/build.ts'
 import { patternOf, shownLines } from './shown-lines.ts'
 
 const timeout = 120_000

@@ -5,32 +5,15 @@
  * G2. Nothing of the test's own surroundings reaches it: no HOLDFAST_ variable, no colour.
  * G3. A process that a test started is killed by `stopAll`, at the latest by a guardian when the test's process is gone.
  */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { rm } from 'node:fs/promises'
-import type { Socket } from 'node:net'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { builtFile, onOrphaned } from '../support/build.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
-/** Inside the project, so that packages are found from there. */
-const built = join(root, 'node_modules', '.cache', `holdfast-cli-${process.pid}`)
-/** What users import, of that build: `export * from` it where a module says `holdfast`. */
-export const builtIndex = join(built, 'src', 'index.js')
+/** What users import, of the build: `export * from` it where a module says `holdfast`. */
+export const builtIndex = builtFile('src/index.ts')
 /** Its file, for what is to start it by itself. */
-export const builtProgram = join(built, 'src', 'cli', 'main.js')
-let dismissRemoval: (() => void) | undefined
-
-/** Compiles the program, once for a test file: it is run many times, and starts in half the time then. Call it in `beforeAll`. */
-export function build(): void {
-  dismissRemoval ??= onOrphaned('rm -rf -- "$1"', built)
-  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  // Types are checked elsewhere.
-  const args = ['-p', 'tsconfig.build.json', '--noCheck', '--outDir', built]
-  const { status, stdout } = spawnSync(process.execPath, [compiler, ...args], { cwd: root, encoding: 'utf8' })
-  if (status !== 0) throw new Error(`the program does not compile:\n${stdout}`)
-}
+export const builtProgram = builtFile('src/cli/main.ts')
 
 export interface RunOptions {
   readonly cwd?: string
@@ -133,18 +116,7 @@ export function start(args: readonly string[], options: RunOptions = {}): Starte
   }
 }
 
-/** Runs a line of shell, with `$1`, when this process is gone before it is dismissed. */
-export function onOrphaned(line: string, argument: string): () => void {
-  const shell = spawn('/bin/sh', ['-c', `cat > /dev/null; ${line}`, 'cli-guardian', argument], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
-  shell.unref()
-  ;(shell.stdin as Socket).unref()
-  return () => void shell.kill('SIGKILL')
-}
-
-/** G3; and removes what `build` has made. */
+/** G3 */
 export async function stopAll(): Promise<void> {
   await Promise.all(
     [...running].map(async (child) => {
@@ -153,9 +125,6 @@ export async function stopAll(): Promise<void> {
       await gone
     }),
   )
-  await rm(built, { recursive: true, force: true })
-  dismissRemoval?.()
-  dismissRemoval = undefined
 }
 
 /** What a run printed with `--json`. */

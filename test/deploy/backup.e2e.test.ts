@@ -3,7 +3,8 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { build, builtIndex, jsonOf, run, start, stopAll, type Started } from '../cli/program.ts'
+import { builtIndex, jsonOf, run, start, stopAll, type Started } from '../cli/program.ts'
+import { build } from '../support/build.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 
 const timeout = 90_000

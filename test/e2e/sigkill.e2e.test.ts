@@ -5,7 +5,8 @@ import { ProcessCluster } from './support/process-cluster.ts'
 import { reckon } from './support/reckoning.ts'
 import { Workload } from './support/workload.ts'
 
-const kills = 20
+/** A slice: `npm run chaos` has as many as one likes. */
+const kills = 8
 const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
 
 let cluster: ProcessCluster | undefined
@@ -14,7 +15,7 @@ afterEach(async () => {
   cluster = undefined
 })
 
-it('loses no acknowledged command and applies none twice over 20 kills', { timeout: 300_000 }, async () => {
+it('loses no acknowledged command and applies none twice over 8 kills', { timeout: 300_000 }, async () => {
   const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
   let rotation: readonly string[] = ['a', 'b', 'c']
   await the.startAll(rotation)
@@ -41,7 +42,7 @@ it('loses no acknowledged command and applies none twice over 20 kills', { timeo
   }
   const { audit } = await reckon(the, workload, keys)
   const storedUnanswered = unanswered.filter((appends) => appends.some(({ hash }) => audit.byHash.has(hash)))
-  expect(storedUnanswered.length).toBeGreaterThanOrEqual(5)
+  expect(storedUnanswered.length).toBeGreaterThanOrEqual(1)
   expect(workload.repeated).toBeGreaterThan(0)
   expect(workload.ended('unknown')).toBeGreaterThan(0)
   expect(workload.reads).toBeGreaterThan(kills)

@@ -9,10 +9,10 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { HoldfastEvent } from '../../../src/index.ts'
+import { build, builtFile } from '../../support/build.ts'
 import type { Guardian } from './guardian.ts'
 import type { NodeLine, NodeOrder, SentAppend } from './node-lines.ts'
 
-const entry = fileURLToPath(new URL('node-process.ts', import.meta.url))
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
 export interface Exit {
@@ -58,7 +58,8 @@ export class NodeHandle {
     this.name = name
     this.dataDir = dataDir
     this.#onNews = onNews
-    const child = spawn(process.execPath, ['--import', 'tsx', entry], {
+    build()
+    const child = spawn(process.execPath, [builtFile('test/e2e/support/node-process.ts')], {
       cwd: root,
       stdio: ['pipe', 'pipe', 'pipe'],
       // Away from the terminal's process group: Ctrl-C reaches the test run, which then ends its nodes.
