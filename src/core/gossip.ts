@@ -1,7 +1,7 @@
 /**
  * Gossip messages on the wire: the three steps of membership.ts.
  *
- * P1. A message is one msgpack array: [version, kind, from, digest or wanted, news]. News are encoded one by one, so that a message
+ * P1. A message is one msgpack array: [version, kind, from, digest or wanted, news], and of a digest how many its sender knows. News are encoded one by one, so that a message
  *     is filled up to its bound: what does not fit is left out, last first, and goes with a later round.
  *     An entry that alone is larger than a message is left out for the others' sake.
  * P2. A message has at most 512 KiB, or as much as the server takes. Anything else than a whole message of this version is `INVALID`.
@@ -14,6 +14,7 @@ import { maxWeight } from '../protocol/value-format.ts'
 import {
   hostedRoles,
   maxMembers,
+  type Digest,
   type HostedPartition,
   type MemberDetails,
   type MemberVersion,
@@ -24,7 +25,7 @@ export const gossipVersion = 1
 export const maxGossipBytes = 512 * 1_024
 
 export type Gossip =
-  | { readonly kind: 'digest'; readonly from: NodeId; readonly digest: readonly MemberVersion[] }
+  | { readonly kind: 'digest'; readonly from: NodeId; readonly digest: Digest }
   | {
       readonly kind: 'answer'
       readonly from: NodeId
@@ -42,7 +43,7 @@ const frameBytes = 256
 
 /** `mostBytes`: where the server takes less than P2 allows. */
 export function encodeGossip(gossip: Gossip, mostBytes = maxGossipBytes): Uint8Array {
-  const versions = gossip.kind === 'digest' ? gossip.digest : gossip.kind === 'answer' ? gossip.wanted : []
+  const versions = gossip.kind === 'digest' ? gossip.digest.versions : gossip.kind === 'answer' ? gossip.wanted : []
   const flat = versions.flatMap(({ id, boot, incarnation: process, heartbeat }) => [id, boot, process, heartbeat])
   const news: Uint8Array[] = []
   let left = Math.min(mostBytes, maxGossipBytes) - frameBytes - writeValue(flat).length
@@ -55,7 +56,8 @@ export function encodeGossip(gossip: Gossip, mostBytes = maxGossipBytes): Uint8A
     if (left < 0) break
     news.push(bytes)
   }
-  return writeValue([gossipVersion, kinds.indexOf(gossip.kind), gossip.from, flat, news])
+  const known = gossip.kind === 'digest' ? [gossip.digest.known] : []
+  return writeValue([gossipVersion, kinds.indexOf(gossip.kind), gossip.from, flat, news, ...known])
 }
 
 function flatNews({ id, boot, incarnation: process, heartbeat, revised, details }: News): unknown[] {
@@ -71,7 +73,7 @@ function flatNews({ id, boot, incarnation: process, heartbeat, revised, details 
 
 export function decodeGossip(bytes: Uint8Array): Gossip {
   if (bytes.length > maxGossipBytes) throw malformed('size')
-  const [version, kindNumber, from, versions, entries] = fieldsOf(bytes, 5)
+  const [version, kindNumber, from, versions, entries, count] = fieldsOf(bytes, 5)
   if (version !== gossipVersion) throw malformed('version')
   if (!Array.isArray(versions) || !Array.isArray(entries)) throw malformed('shape')
   const kind = kinds[natural(kindNumber)]
@@ -79,7 +81,9 @@ export function decodeGossip(bytes: Uint8Array): Gossip {
   const news = entries.map(newsOf)
   if (news.length > maxMembers) throw malformed('number of news')
   const sender = nodeIdOf(from)
-  if (kind === 'digest' && news.length === 0) return { kind, from: sender, digest: known }
+  if (kind === 'digest' && news.length === 0) {
+    return { kind, from: sender, digest: { versions: known, known: natural(count) } }
+  }
   if (kind === 'answer') return { kind, from: sender, wanted: known, news }
   if (kind === 'news' && known.length === 0) return { kind, from: sender, news }
   throw malformed('kind')

@@ -15,6 +15,9 @@
  * M5. A member that nothing new was heard of for long is forgotten, and its last version remembered for as long again, so that a peer
  *     that forgets later does not bring it back. Members and forgotten ones together are at most `maxMembers`; beyond, new
  *     ones are not taken in until old ones are gone.
+ * M6. A digest names at most `maxDigest` members, the asker and others by chance, and says how many it knows: what a node sends does not
+ *     grow with the cluster. Of those that it does not name nothing is said, unless it is whole: then they are unknown to the asker.
+ *     Who knows more members than an asker asks back with a whole digest; there is one where somebody comes, and else there is not.
  *
  * Owns nothing but values; it is called with the time (monotonic, ms) and gives the next state.
  */
@@ -22,6 +25,9 @@ import type { Epoch, Incarnation, NodeId, PartitionId, Seq } from '../protocol/i
 
 /** Far above any cluster that is supported; it bounds what a hostile or confused peer can make a node keep. */
 export const maxMembers = 2_048
+
+/** M6. All members of a small cluster. */
+export const maxDigest = 10
 
 /** Names one version of one member's entry (M2). */
 export interface MemberVersion {
@@ -70,6 +76,13 @@ export interface HostedPartition {
 /** A member's entry on its way: whole, or without details where the receiver has them (M3). */
 export type News = Member | (MemberVersion & { readonly revised: number; readonly details: null })
 
+/** What an asker says that it knows (M6). */
+export interface Digest {
+  readonly versions: readonly MemberVersion[]
+  /** How many members it knows, itself included: if these are all, the digest is whole. */
+  readonly known: number
+}
+
 export interface Membership {
   readonly self: NodeId
   readonly members: ReadonlyMap<NodeId, Heard>
@@ -113,15 +126,24 @@ export function beat(state: Membership, now: number, details?: MemberDetails): M
   return { ...state, members: new Map(state.members).set(state.self, { member: next, at: now }) }
 }
 
-export const digestOf = (state: Membership): readonly MemberVersion[] =>
-  [...state.members.values()].map(({ member }) => versionOf(member))
+/** M6. `chance` is uniform in [0, 1). */
+export function digestOf(state: Membership, chance: () => number): Digest {
+  const named = [state.self, ...peersOf(state, maxDigest - 1, chance)]
+  return { versions: named.map((id) => versionOf(state.members.get(id)!.member)), known: state.members.size }
+}
+
+/** What to ask back with; `undefined`: nothing (M6). */
+export function digestInReturn(state: Membership, { known, versions }: Digest): Digest | undefined {
+  if (state.members.size <= known || versions.length >= known) return undefined
+  return { versions: [...state.members.values()].map(({ member }) => versionOf(member)), known: state.members.size }
+}
 
 /** What is newer here than in the digest, most outdated first, and which members are newer there. */
 export function answerDigest(
   state: Membership,
-  digest: readonly MemberVersion[],
+  { versions, known: count }: Digest,
 ): { readonly news: readonly News[]; readonly wanted: readonly MemberVersion[] } {
-  const theirs = new Map(digest.map((version) => [version.id, version]))
+  const theirs = new Map(versions.map((version) => [version.id, version]))
   const wanted: MemberVersion[] = []
   for (const version of theirs.values()) {
     if (version.id === state.self) continue
@@ -134,7 +156,7 @@ export function answerDigest(
   const outdated: { readonly news: News; readonly gap: number }[] = []
   for (const { member } of state.members.values()) {
     const known = theirs.get(member.id)
-    if (known === undefined || compareVersions(member, known) > 0) {
+    if (known === undefined ? versions.length >= count : compareVersions(member, known) > 0) {
       outdated.push({ news: newsFor(member, known), gap: gapOf(member, known) })
     }
   }
@@ -146,7 +168,8 @@ export function answerDigest(
 export const newsOf = (state: Membership, wanted: readonly MemberVersion[]): readonly News[] => {
   const asked = new Set(wanted.map(({ id }) => id))
   const known = new Map([...state.members].filter(([id]) => asked.has(id)))
-  return answerDigest({ ...state, members: known, forgotten: new Map() }, wanted).news
+  return answerDigest({ ...state, members: known, forgotten: new Map() }, { versions: wanted, known: wanted.length })
+    .news
 }
 
 /** Takes in what is newer than what is known (M1). The events tell what that changed, in the order of the news. */

@@ -8,12 +8,14 @@ import {
   answerDigest,
   beat,
   beginMembership,
+  digestInReturn,
   digestOf,
   forgetSilent,
   maxMembers,
   mergeNews,
   newsOf,
   peersOf,
+  type Digest,
   type Member,
   type MemberDetails,
   type MemberEvent,
@@ -57,6 +59,9 @@ export const defaultGossipSettings: GossipSettings = { tickMs: 200, fanout: 2, f
 
 /** The server says at once that nobody listens; after so long it will not say so, ms. */
 const absenceMs = 500
+
+/** Names nobody, and so has nothing told. */
+const nothing: Digest = { versions: [], known: maxMembers }
 
 /** A member as this node sees it. */
 export interface SeenMember {
@@ -109,7 +114,7 @@ export class Gossiper {
   /** Whether a node has no connection, as far as the server knows: nobody listens where it would. Rejects never. */
   async isAbsent(id: NodeId): Promise<boolean> {
     const { transport, clock, subjects, self } = this.#options
-    const digest = encodeGossip({ kind: 'digest', from: self.id, digest: [] }, transport.maxPayload)
+    const digest = encodeGossip({ kind: 'digest', from: self.id, digest: nothing }, transport.maxPayload)
     // A node that is there answers where it always does.
     const reply = await ask(transport, clock, subjects.gossip(id), digest, absenceMs)
     return reply?.noResponders ?? false
@@ -135,7 +140,10 @@ export class Gossiper {
     const peers = new Set(peersOf(this.#membership, settings.fanout, () => random.next()))
     const strangers = seeds().filter((id) => id !== self.id && !this.#membership.members.has(id))
     for (const id of strangers.slice(0, settings.fanout)) peers.add(id)
-    for (const id of peers) this.#send(id, { kind: 'digest', from: self.id, digest: digestOf(this.#membership) })
+    for (const id of peers) {
+      const digest = digestOf(this.#membership, () => random.next())
+      this.#send(id, { kind: 'digest', from: self.id, digest })
+    }
     this.#timer = clock.setTimeout(() => this.#tick(), settings.tickMs)
   }
 
@@ -163,6 +171,8 @@ export class Gossiper {
     if (gossip.kind === 'digest') {
       const { news, wanted } = answerDigest(this.#membership, gossip.digest)
       this.#send(gossip.from, { kind: 'answer', from: self.id, wanted, news })
+      const inReturn = digestInReturn(this.#membership, gossip.digest)
+      if (inReturn !== undefined) this.#send(gossip.from, { kind: 'digest', from: self.id, digest: inReturn })
     } else if (gossip.kind === 'answer' && gossip.wanted.length > 0) {
       this.#send(gossip.from, { kind: 'news', from: self.id, news: newsOf(this.#membership, gossip.wanted) })
     }

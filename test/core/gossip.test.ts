@@ -46,7 +46,14 @@ const news: fc.Arbitrary<News> = fc
   .tuple(version, fc.option(details), fc.nat())
   .map(([v, d, n]) => ({ ...v, revised: 1 + (n % v.heartbeat), details: d }) as News)
 const gossip: fc.Arbitrary<Gossip> = fc.oneof(
-  fc.record({ kind: fc.constant('digest' as const), from: nodeId, digest: fc.array(version, { maxLength: 5 }) }, plain),
+  fc.record(
+    {
+      kind: fc.constant('digest' as const),
+      from: nodeId,
+      digest: fc.record({ versions: fc.array(version, { maxLength: 5 }), known: fc.nat() }, plain),
+    },
+    plain,
+  ),
   fc.record(
     {
       kind: fc.constant('answer' as const),
@@ -151,7 +158,8 @@ describe('gossip', () => {
     ['an unknown kind', [1, 3, 'a', [], []]],
     ['a kind by name', [1, 'length', 'a', [], []]],
     ['a sender that is no node id', [1, 0, 'a.b', [], []]],
-    ['a digest with news', [1, 0, 'a', [], [writeValue(entry)]]],
+    ['a digest with news', [1, 0, 'a', [], [writeValue(entry)], 1]],
+    ['a digest that does not say of how many', [1, 0, 'a', [], []]],
     ['news with a digest', [1, 2, 'a', ['n1', 1, 'a', 1], []]],
     ['a version too short', [1, 0, 'a', ['n1', 1, 'a'], []]],
     ['an id that is none', [1, 0, 'a', ['*', 1, 'a', 1], []]],
@@ -175,6 +183,6 @@ describe('gossip', () => {
     expect(
       decoded(writeValue([1, 2, 'a', [], [writeValue([...full, 1, 0, 1, 1, 0, 'ff']), writeValue(entry)]])),
     ).toBeDefined()
-    expect(decoded(writeValue([1, 0, 'a', ['n1', 1, 'a', 1], []]))).toBeDefined()
+    expect(decoded(writeValue([1, 0, 'a', ['n1', 1, 'a', 1], [], 1]))).toBeDefined()
   })
 })

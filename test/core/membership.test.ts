@@ -4,8 +4,10 @@ import {
   answerDigest,
   beat,
   beginMembership,
+  digestInReturn,
   digestOf,
   forgetSilent,
+  maxDigest,
   hostedRoles,
   maxMembers,
   mergeNews,
@@ -54,9 +56,12 @@ const anyNews = fc.array(anyEntry, { maxLength: 8 })
 const membersOf = (state: Membership) => new Map([...state.members].map(([name, { member }]) => [name, member]))
 const merged = (state: Membership, news: readonly News[], now = 1) => mergeNews(state, news, now)[0]
 
+/** Of few enough to be whole (M6). */
+const wholeDigestOf = (state: Membership) => digestOf(state, () => 0)
+
 /** One exchange: `a` asks `b`. */
 const exchange = (a: Membership, b: Membership, now = 1): readonly [Membership, Membership] => {
-  const { news, wanted } = answerDigest(b, digestOf(a))
+  const { news, wanted } = answerDigest(b, wholeDigestOf(a))
   return [merged(a, news, now), merged(b, newsOf(a, wanted), now)]
 }
 
@@ -137,7 +142,7 @@ describe('an exchange', () => {
       fc.property(anyNews, anyNews, (left, right) => {
         const [a, b] = exchange(merged(begin('x'), left), merged(begin('y'), right))
         expect(membersOf(a)).toEqual(membersOf(b))
-        expect(answerDigest(b, digestOf(a))).toEqual({ news: [], wanted: [] })
+        expect(answerDigest(b, wholeDigestOf(a))).toEqual({ news: [], wanted: [] })
       }),
     )
   })
@@ -148,12 +153,12 @@ describe('an exchange', () => {
     ;[a, b] = exchange(a, begin('y'))
     a = merged(a, [entry('a', 1, 5)])
     b = merged(b, [])
-    expect(answerDigest(a, digestOf(b)).news).toEqual([
+    expect(answerDigest(a, wholeDigestOf(b)).news).toEqual([
       { id: 'a', boot: 1, incarnation: 'i1', heartbeat: 5, revised: 3, details: null },
     ])
-    expect(merged(b, answerDigest(a, digestOf(b)).news).members.get(id('a'))?.member).toEqual(entry('a', 1, 5))
+    expect(merged(b, answerDigest(a, wholeDigestOf(b)).news).members.get(id('a'))?.member).toEqual(entry('a', 1, 5))
     a = merged(a, [entry('a', 1, 6)])
-    expect(answerDigest(a, digestOf(b)).news).toEqual([entry('a', 1, 6)])
+    expect(answerDigest(a, wholeDigestOf(b)).news).toEqual([entry('a', 1, 6)])
   })
 
   it('drops a heartbeat whose details are not here, and gets the whole entry in the next exchange (M3)', () => {
@@ -169,7 +174,7 @@ describe('an exchange', () => {
   it('names first what the other is furthest behind in, so that a cut message leaves nobody out for ever', () => {
     const known = merged(begin('x'), [entry('a', 1, 1), entry('b', 1, 1), entry('c', 1, 1)])
     const ahead = merged(begin('y'), [entry('a', 1, 3), entry('b', 1, 9), entry('c', 2, 1), entry('d', 1, 1)])
-    expect(answerDigest(ahead, digestOf(known)).news.map((news) => news.id)).toEqual(['c', 'd', 'y', 'b', 'a'])
+    expect(answerDigest(ahead, wholeDigestOf(known)).news.map((news) => news.id)).toEqual(['c', 'd', 'y', 'b', 'a'])
   })
 
   it('spreads every heartbeat and every revision to all, with chance peers (M1)', () => {
@@ -210,14 +215,14 @@ describe('forgetting', () => {
     expect(events).toEqual([{ type: 'forgotten', member: entry('a', 1, 3) }])
     expect([...later.members.keys()]).toEqual(['self', 'b'])
     const slowPeer = merged(begin('peer'), [entry('a', 1, 3)])
-    expect(answerDigest(later, digestOf(slowPeer)).wanted.map((version) => version.id)).toEqual(['peer'])
+    expect(answerDigest(later, wholeDigestOf(slowPeer)).wanted.map((version) => version.id)).toEqual(['peer'])
     expect([...exchange(later, slowPeer)[0].members.keys()]).toEqual(['self', 'b', 'peer'])
   })
 
   it('lets a member that is alive after all come back whole (M5)', () => {
     const [state] = forgetSilent(merged(begin('self'), [entry('a', 1, 3)], 0), 100, 100)
     const peer = merged(begin('peer'), [entry('a', 1, 5)])
-    const { wanted } = answerDigest(state, digestOf(peer))
+    const { wanted } = answerDigest(state, wholeDigestOf(peer))
     const [back, events] = mergeNews(state, newsOf(peer, wanted), 101)
     expect(events).toContainEqual({ type: 'joined', member: entry('a', 1, 5) })
     expect(back.forgotten.size).toBe(0)
@@ -250,5 +255,69 @@ describe('peers', () => {
     }
     expect([...seen.keys()].sort()).toEqual(['a', 'b', 'c', 'd'])
     for (const times of seen.values()) expect(Math.abs(times - 5_000)).toBeLessThan(200)
+  })
+})
+
+describe('a digest (M6)', () => {
+  const names = Array.from({ length: 20 }, (_, n) => `m${n}`)
+  const large = merged(
+    begin('self'),
+    names.map((name) => entry(name, 1, 3)),
+  )
+
+  it('names all members of a small cluster, and of a large one this node and some others, by chance', () => {
+    expect(digestOf(begin('self'), () => 0)).toMatchObject({ versions: [{ id: 'self' }], known: 1 })
+    const digests = [0, 0.999].map((chance) => digestOf(large, () => chance))
+    for (const { versions, known } of digests) {
+      expect(known).toBe(21)
+      expect(new Set(versions.map((version) => version.id)).size).toBe(maxDigest)
+      expect(versions[0]!.id).toBe('self')
+    }
+    expect(digests[0]!.versions).not.toEqual(digests[1]!.versions)
+  })
+
+  it('has only what it names spoken of, unless it is whole', () => {
+    const digest = digestOf(large, () => 0)
+    const peer = merged(
+      begin('peer'),
+      names.map((name) => entry(name, 1, 9)),
+    )
+    const named = digest.versions.map((version) => version.id)
+    expect(
+      answerDigest(peer, digest)
+        .news.map((news) => news.id)
+        .toSorted(),
+    ).toEqual(named.slice(1).toSorted())
+    expect(answerDigest(peer, { versions: [], known: 0 }).news).toHaveLength(21)
+  })
+
+  it('is answered with a whole one by who knows more members', () => {
+    const newer = merged(large, [entry('one-more', 1, 1)])
+    expect(
+      digestInReturn(
+        newer,
+        digestOf(large, () => 0),
+      ),
+    ).toMatchObject({ known: 22 })
+    expect(
+      digestInReturn(
+        newer,
+        digestOf(large, () => 0),
+      )!.versions,
+    ).toHaveLength(22)
+    expect(
+      digestInReturn(
+        large,
+        digestOf(newer, () => 0),
+      ),
+    ).toBeUndefined()
+    expect(
+      digestInReturn(
+        large,
+        digestOf(large, () => 0),
+      ),
+    ).toBeUndefined()
+    // What is whole has an answer to all of it already, and nobody asks back for ever.
+    expect(digestInReturn(large, wholeDigestOf(begin('new')))).toBeUndefined()
   })
 })
