@@ -16,7 +16,7 @@ import { HoldfastError } from '../src/protocol/errors.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
 import { NodeMemory } from '../src/partition/node-memory.ts'
-import { provision, type Cluster } from '../src/partition/provision.ts'
+import { generationOf, generationPrefix, partitionOfKey, provision, type Cluster } from '../src/partition/provision.ts'
 import { ReplyBatches } from '../src/partition/reply-batches.ts'
 import { CutSlots } from '../src/partition/snapshot/slots.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../src/partition/settings.ts'
@@ -125,6 +125,9 @@ export class Incarnation {
     this.#subscriptions = [
       transport.subscribe(subjects.nodeFrame(this.self.id), receive),
       transport.subscribe(subjects.nodeControl(this.self.id), (message) => this.#onControl(message)),
+      registry.watch(generationPrefix, ({ key, value }) => {
+        if (value !== null) this.#partitions[partitionOfKey(key)]?.named(generationOf(value))
+      }),
       transport.subscribe(subjects.status, (message) => this.#onStatus(message, cluster), { queue: 'gateway' }),
       transport.onStatus((status) => {
         if (status === 'connected') for (const partition of this.#partitions) partition.reconnected()
@@ -365,6 +368,10 @@ export class Incarnation {
             () => false,
           ),
         }
+      case 'snapshot': {
+        const snapshot = this.#partitions[request.partition]?.orderSnapshot(request.name) ?? null
+        return snapshot === null ? { done: false } : { done: true, snapshot }
+      }
       case 'clock':
         return { done: true, now: this.#ports.clock.now() }
     }

@@ -11,19 +11,23 @@
  * A1. It claims only at an epoch at which placement names this node, or that placement has noted is to be handed over to this node and
  *     that the log says was: then at the next one, which placement will name. Each epoch once (O1). What placement wants is one value,
  *     `wanted`; every state asks whether it still agrees with it.
- * A2. `stopped` is for what no retry can mend (L1, L4): it says why, keeps the stores, and ends only with the process.
+ * A2. `stopped` is for what no retry can mend (L1, L4): it says why, keeps the stores, and ends with the process, or when the registry names
+ *     another generation of the log (A5).
  * A3. While placement names this node at an epoch that has ended here, it is asked for a higher one.
  * A4. A standby that is to own goes on with the replica that it has. One that fails rests before it begins again, longer each time.
+ * A5. The registry's word that the log is of another generation ends whatever there is of the former one; then it begins as if the node had
+ *     just started. The word may be missed: who is stopped asks for it.
  */
 import { assign, createActor, fromPromise, setup } from 'xstate'
 import { BrokenLog } from '../src/core/log.ts'
 import { PartitionHost, type HostOptions, type PartitionProgress } from '../src/partition/host.ts'
 import type { Incoming } from '../src/partition/owner.ts'
+import type { OrderedCut } from '../src/partition/snapshot/keeper.ts'
 import type { ClaimResult } from '../src/partition/takeover.ts'
 import { labelled, type Metric } from '../src/ports/metrics.ts'
 import type { Subscription } from '../src/ports/transport.ts'
 import { isHoldfastError, messageOf, type ErrorCode } from '../src/protocol/errors.ts'
-import { nextEpoch, type Epoch, type NodeId, type PartitionId, type Seq } from '../src/protocol/ids.ts'
+import { nextEpoch, type Epoch, type Generation, type NodeId, type PartitionId, type Seq } from '../src/protocol/ids.ts'
 
 export type PartitionRole = 'none' | 'replaying' | 'standby' | 'owner' | 'handing-off' | 'stopped'
 
@@ -58,6 +62,10 @@ export interface Partition {
   submit(incoming: Incoming): void
   watch(request: Uint8Array, inbox: string): Promise<void>
   scan(request: Uint8Array, inbox: string): Promise<void>
+  /** Cuts a snapshot, or tells how far the order of that name has come; `null` where this node is not the owner. */
+  orderSnapshot(name: string): OrderedCut | null
+  /** The registry names this generation of the log (A5). */
+  named(generation: Generation): void
   /** `true` when the hand-off record is committed, now or before, or when there is nothing to hand off because the partition is stopped. */
   handOff(to: NodeId): Promise<boolean>
   reconnected(): void
@@ -75,6 +83,7 @@ type Event =
   | { readonly type: 'handedOver'; readonly epoch: Epoch }
   | { readonly type: 'fenced' }
   | { readonly type: 'broken'; readonly reason: string }
+  | { readonly type: 'named'; readonly generation: Generation }
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
 interface Context {
@@ -89,11 +98,14 @@ interface Context {
   readonly to: NodeId | undefined
   readonly handedOff: boolean
   readonly reason: string | undefined
+  /** A5 */
+  readonly generation: Generation
 }
 
 const firstPauseMs = 50
 const longestPauseMs = 2_000
 const askAgainMs = 500
+const askForGenerationMs = 2_000
 
 function partitionMachine(options: PartitionOptions, host: PartitionHost) {
   const { clock, partition, observer } = options
@@ -103,6 +115,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       standBy: fromPromise<void>(({ signal }) => host.standBy(signal)),
       takeOver: fromPromise<ClaimResult, Epoch>(({ input, signal }) => host.takeOver(input, signal)),
       handOff: fromPromise<boolean, NodeId>(({ input }) => host.handOff(input)),
+      askGeneration: fromPromise<Generation>(() => host.namedGeneration()),
       leave: fromPromise<void, Parameters<PartitionHost['release']>[0]>(({ input }) => host.release(input)),
     },
     actions: {
@@ -113,6 +126,12 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       }),
       awaitOwnership: ({ context: { wanted } }) =>
         host.awaitOwnership(wanted?.role === 'owner' || wanted?.heirOf !== undefined),
+      beginAnew: ({ context: { generation } }) => {
+        host.begin(generation)
+        observer.emit({ type: 'log.reseeded', partition, generation })
+      },
+      forget: assign({ epoch: 0 as Epoch, handedOver: 0 as Epoch, failures: 0, handedOff: false, reason: undefined }),
+      keepGeneration: assign({ generation: (_, { generation }: { generation: Generation }) => generation }),
       failed: assign({ failures: ({ context }) => context.failures + 1 }),
       serve: ({ context }) => {
         host.serve()
@@ -133,6 +152,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       unwanted: ({ context }) => !isWanted(context),
       wantedToStandBy: ({ context }) => context.wanted?.role === 'standby',
       unwantedToStandBy: ({ context }) => context.wanted?.role !== 'standby',
+      another: (_, { generation }: { generation: Generation }) => generation !== host.generation,
       broken: (_, { error }: { error: unknown }) => error instanceof BrokenLog,
       damaged: (_, { error }: { error: unknown }) => isHoldfastError(error, 'INTERNAL'),
       notHere: (_, { error }: { error: unknown }) => notHere.some((code) => isHoldfastError(error, code)),
@@ -141,6 +161,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       untilServing: ({ context }) => Math.max(0, context.serveFromMs - clock.monotonic()),
       pause: ({ context }) => Math.min(firstPauseMs * 2 ** context.failures, longestPauseMs),
       askAgain: askAgainMs,
+      askForGeneration: askForGenerationMs,
     },
   }).createMachine({
     initial: 'unowned',
@@ -153,8 +174,14 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       to: undefined,
       handedOff: false,
       reason: undefined,
+      generation: host.generation,
     },
     on: {
+      named: {
+        guard: { type: 'another', params: ({ event }) => event },
+        target: '.beginningAnew',
+        actions: { type: 'keepGeneration', params: ({ event }) => event },
+      },
       want: { actions: [assign({ wanted: ({ event }) => event.wanted }), 'awaitOwnership'] },
       handedOver: { actions: assign({ handedOver: ({ event }) => event.epoch }) },
       broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
@@ -283,7 +310,39 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       stopped: {
         entry: 'stopped',
         invoke: { src: 'leave', input: 'in doubt', onError: {} },
+        initial: 'resting',
+        states: {
+          resting: { after: { askForGeneration: 'asking' } },
+          asking: {
+            invoke: {
+              src: 'askGeneration',
+              onDone: [
+                {
+                  guard: ({ event }) => event.output !== host.generation,
+                  target: '#beginningAnew',
+                  actions: { type: 'keepGeneration', params: ({ event }) => ({ generation: event.output }) },
+                },
+                { target: 'resting' },
+              ],
+              onError: 'resting',
+            },
+          },
+        },
         on: { storeFailed: {}, broken: {} },
+      },
+      beginningAnew: {
+        id: 'beginningAnew',
+        invoke: {
+          src: 'leave',
+          input: 'in doubt',
+          onDone: { target: 'unowned', actions: ['beginAnew', 'forget'] },
+          onError: { target: 'unowned', actions: ['beginAnew', 'forget'] },
+        },
+        on: {
+          storeFailed: {},
+          broken: {},
+          named: { actions: { type: 'keepGeneration', params: ({ event }) => event } },
+        },
       },
     },
   })
@@ -314,6 +373,10 @@ const roles: Readonly<Record<string, PartitionRole>> = {
 /** States in which this node answers for the partition, be it by holding what comes. */
 const answering = new Set<string>(['taking', 'failing', 'waiting', 'serving', 'handingOff'])
 
+/** The name of its state; one that has states of its own is one. */
+const stateOf = ({ value }: { readonly value: string | object }): string =>
+  typeof value === 'string' ? value : Object.keys(value)[0]!
+
 export function createPartition(options: PartitionOptions): Partition {
   /** What the host has to say may come after the end. */
   const tell = (event: Event) => {
@@ -341,9 +404,9 @@ export function createPartition(options: PartitionOptions): Partition {
   })
   const actor = createActor(partitionMachine(options, host), { clock: options.clock })
   let subscriptions: readonly Subscription[] = []
-  const role = () => (host.tailing ? 'standby' : (roles[actor.getSnapshot().value] ?? 'none'))
-  actor.subscribe(({ value }) => {
-    const answers = answering.has(value)
+  const role = () => (host.tailing ? 'standby' : (roles[stateOf(actor.getSnapshot())] ?? 'none'))
+  actor.subscribe((snapshot) => {
+    const answers = answering.has(stateOf(snapshot))
     if (answers === subscriptions.length > 0) return
     for (const subscription of subscriptions) subscription.close()
     subscriptions = answers ? options.listen() : []
@@ -359,7 +422,8 @@ export function createPartition(options: PartitionOptions): Partition {
   })
 
   const handOff = (to: NodeId): Promise<boolean> => {
-    const { value, context } = actor.getSnapshot()
+    const snapshot = actor.getSnapshot()
+    const [value, { context }] = [stateOf(snapshot), snapshot]
     // Who asks again has the answer of the first, to whomever it was to go.
     if (value === 'handingOff') return handingOff
     if (value !== 'serving') return Promise.resolve(value === 'stopped' || context.handedOff)
@@ -380,6 +444,8 @@ export function createPartition(options: PartitionOptions): Partition {
     submit: (incoming) => host.submit(incoming),
     watch: (request, inbox) => host.watch(request, inbox),
     scan: (request, inbox) => host.scan(request, inbox),
+    orderSnapshot: (name) => host.orderSnapshot(name),
+    named: (generation) => tell({ type: 'named', generation }),
     reconnected: () => host.reconnected(),
     metrics: () => labelled({ partition: String(options.partition) }, host.metrics()),
     handOff,

@@ -35,6 +35,7 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'member.suspected':
     case 'member.died':
     case 'partition.trouble':
+    case 'log.reseeded':
     case 'task.failed':
     case 'task.trouble':
     case 'output.refused':
@@ -56,6 +57,7 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'partition.serving':
     case 'partition.standing-by':
     case 'task.serving':
+    case 'partition.replaying':
     case 'partition.recovered':
     case 'snapshot.restoring':
     case 'snapshot.restored':

@@ -13,7 +13,11 @@ import { addMove } from './commands/move.ts'
 import { addNode } from './commands/node.ts'
 import { addPlacement } from './commands/placement.ts'
 import { addProvision } from './commands/provision.ts'
+import { addRecover } from './commands/recover.ts'
+import { addRestore } from './commands/restore.ts'
+import { addSnapshot } from './commands/snapshot.ts'
 import { addStatus } from './commands/status.ts'
+import { addVerify } from './commands/verify.ts'
 import { addWatch } from './commands/watch.ts'
 import { exitCodes, exitHelp } from './exit-codes.ts'
 import type { Surroundings } from './run.ts'
@@ -49,6 +53,10 @@ export function createProgram(surroundings: Surroundings): Command {
   addMove(program, surroundings)
   addDrain(program, surroundings)
   addLog(program, surroundings)
+  addSnapshot(program, surroundings)
+  addVerify(program, surroundings)
+  addRestore(program, surroundings)
+  addRecover(program, surroundings)
   addDoctor(program, surroundings)
   addCompletion(program, surroundings)
   program.addHelpText('after', `\n${variables}\n\n${exitHelp(Object.values(exitCodes))}`)

@@ -1,7 +1,7 @@
 /**
  * Reading a partition's log: which records count. Pure; readers, claimers and owners in trouble all judge by this one function.
  *
- * L1. The genesis record comes first, at sequence 1, and names the generation.
+ * L1. The genesis record comes first and names the generation: at sequence 1, or, of a log that was seeded with a state, later (reseed.ts).
  * L3. A record is valid if its link names the last valid record and, for a claim, its epoch is strictly higher, for any other its
  *     epoch and incarnation are exactly those of the last valid claim, which was not handed off. The rest is void and passed over.
  * L4. Broken, and the end of reading: a gap in the sequences, a record that cannot be decoded, of another partition, a second
@@ -18,7 +18,7 @@ import {
   type Seq,
 } from '../protocol/ids.ts'
 import { decodeRecord, encodeRecord, type LogRecord } from '../protocol/record.ts'
-import { hash64ToBytes, noLink, noShare, recordHash, sameBytes } from './hashing.ts'
+import { hash64ToBytes, noLink, noShare, recordHash, sameBytes, type Hash64 } from './hashing.ts'
 
 /** How far a reader has come, and all it needs to judge the next record. */
 export interface LogPosition {
@@ -44,12 +44,12 @@ export type Verdict =
   | { readonly kind: 'void'; readonly reason: string; readonly position: LogPosition }
   | { readonly kind: 'broken'; readonly reason: string }
 
-/** Before the genesis record. */
-export function startOfLog(partition: PartitionId, generation: Generation): LogPosition {
+/** Before the genesis record, which is at `first`. */
+export function startOfLog(partition: PartitionId, generation: Generation, first: Seq = seqOf(1)): LogPosition {
   return {
     partition,
     generation,
-    seq: seqOf(0),
+    seq: seqOf(first - 1),
     validSeq: seqOf(0),
     validHash: noLink,
     epoch: 0 as Epoch,
@@ -60,16 +60,25 @@ export function startOfLog(partition: PartitionId, generation: Generation): LogP
   }
 }
 
-export function genesisRecord(partition: PartitionId, generation: Generation): Uint8Array {
+/** What a log begins with that has no records of it. */
+export interface Seed {
+  readonly stateHash: Hash64
+  /** Of the partition, ms. */
+  readonly time: number
+}
+
+const nothing: Seed = { stateHash: noShare, time: 0 }
+
+export function genesisRecord(partition: PartitionId, generation: Generation, seed: Seed = nothing): Uint8Array {
   return encodeRecord({
     kind: 'genesis',
     partition,
     epoch: 0 as Epoch,
     incarnation: '' as Incarnation,
     prev: noLink,
-    time: 0,
+    time: seed.time,
     published: seqOf(0),
-    stateHash: hash64ToBytes(noShare),
+    stateHash: hash64ToBytes(seed.stateHash),
     generation,
   })
 }
@@ -83,7 +92,7 @@ export function judge(position: LogPosition, seq: Seq, bytes: Uint8Array): Verdi
     return broken(`record ${seq}: ${messageOf(error)}`)
   }
   if (record.partition !== position.partition) return broken(`record ${seq} is of partition ${record.partition}`)
-  if (seq === 1) {
+  if (position.validSeq === 0) {
     if (record.kind !== 'genesis') return broken(`the first record is a ${record.kind}, not a genesis`)
     if (record.generation !== position.generation) {
       return broken(`the log is of generation ${record.generation}, not ${position.generation}`)

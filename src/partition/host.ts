@@ -10,6 +10,8 @@
  * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
  * X5. A replica that has diverged is set aside and built anew. What a record says that it differs at for the second time is believed (L9).
  * X6. Who has handed off names the successor, until placement names somebody at that epoch or a later one.
+ * X7. A log that was lost begins again under another generation, when an operator has seeded it: what is left of the former is dropped here,
+ *     and the next replica is of the new one (L1).
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
@@ -41,10 +43,11 @@ import type { Subjects } from '../protocol/subjects.ts'
 import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
 import { NodeMemory } from './node-memory.ts'
+import { knownGeneration } from './provision.ts'
 import { Owner, type Incoming } from './owner.ts'
 import { Diverged, type Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
-import { SnapshotKeeper } from './snapshot/keeper.ts'
+import { SnapshotKeeper, type OrderedCut } from './snapshot/keeper.ts'
 import { CutSlots } from './snapshot/slots.ts'
 import type { OpenTenant } from './tenant.ts'
 import { catchUp, tail } from './log-tail.ts'
@@ -133,6 +136,10 @@ export class PartitionHost {
   #tailing = false
   /** X5 */
   readonly #believed = new Set<Seq>()
+  /** X7 */
+  #generation: Generation
+  /** As it was when the partition stopped. */
+  #lastProgress: PartitionProgress | undefined
   /** Why the replica is to be set aside. */
   #damage = unreadable
   #leaving: Promise<void> = Promise.resolve()
@@ -145,13 +152,14 @@ export class PartitionHost {
 
   constructor(options: HostOptions) {
     this.#options = options
+    this.#generation = options.generation
     this.#log = options.changelog.log(options.partition)
     this.#memory = options.memory ?? new NodeMemory()
   }
 
   get progress(): PartitionProgress | undefined {
     const replica = this.#replica
-    if (replica === undefined) return undefined
+    if (replica === undefined) return this.#stopped === undefined ? undefined : this.#lastProgress
     const { position, stateHash, lag } = replica
     return {
       appliedSeq: position.seq,
@@ -209,11 +217,10 @@ export class PartitionHost {
     work: (replica: Replica, options: TakeoverOptions) => Promise<T>,
   ): Promise<T> {
     await this.#using
-    const { partition, generation, stores, objects, registry, compression, clock, observer, node, settings } =
-      this.#options
+    const { partition, stores, objects, registry, compression, clock, observer, node, settings } = this.#options
     const options: TakeoverOptions = {
       partition,
-      generation,
+      generation: this.#generation,
       stores,
       objects,
       registry,
@@ -251,7 +258,13 @@ export class PartitionHost {
     const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken, onStoreFailure } =
       this.#options
     const { cutSlots: slots = new CutSlots() } = this.#options
-    const snapshots = new SnapshotKeeper({ ...this.#options, log: this.#log, replica, slots })
+    const snapshots = new SnapshotKeeper({
+      ...this.#options,
+      generation: this.#generation,
+      log: this.#log,
+      replica,
+      slots,
+    })
     this.#snapshots = snapshots
     this.#owner = new Owner({
       onRecord: (seq, time, bytes) => snapshots.committed(seq, time, bytes),
@@ -318,7 +331,8 @@ export class PartitionHost {
 
   /** Answers a watcher with one page, where this node is the owner (X4). Rejects never. */
   async watch(request: Uint8Array, inbox: string): Promise<void> {
-    const { partition, generation, transport, settings, observer, subjects } = this.#options
+    const { partition, transport, settings, observer, subjects } = this.#options
+    const generation = this.#generation
     const owner = this.#owner
     try {
       if (owner === undefined) return transport.publish(inbox, pageNotOwned)
@@ -353,6 +367,11 @@ export class PartitionHost {
     }
   }
 
+  /** Cuts a snapshot, where this node is the owner; `null` where it is not (K6 of the keeper). */
+  orderSnapshot(name: string): OrderedCut | null {
+    return this.#owner === undefined ? null : this.#snapshots!.ordered(name)
+  }
+
   reconnected(): void {
     this.#owner?.reconnected()
   }
@@ -370,6 +389,25 @@ export class PartitionHost {
     this.#stopped = stopped(reason)
   }
 
+  /** The generation that the registry names now. Throws `RETRY`. */
+  async namedGeneration(): Promise<Generation> {
+    const { registry, partition } = this.#options
+    return (await knownGeneration(registry, partition))?.generation ?? this.#generation
+  }
+
+  get generation(): Generation {
+    return this.#generation
+  }
+
+  /** X7. Call it when it was released. */
+  begin(generation: Generation): void {
+    this.#generation = generation
+    this.#stopped = undefined
+    this.#lastProgress = undefined
+    this.#successor = undefined
+    this.#believed.clear()
+  }
+
   /** Ends the ownership, answers what is held, writes what is staged and closes the store. */
   release(why: Why): Promise<void> {
     this.#snapshots?.stop()
@@ -384,6 +422,7 @@ export class PartitionHost {
   async #leave(why: Why): Promise<void> {
     await this.#leaving.catch(() => {})
     await this.#using
+    this.#lastProgress = this.progress
     const replica = this.#replica
     this.#replica = undefined
     this.#leaveMemory()

@@ -24,9 +24,11 @@ export interface TailOptions {
   readonly observer: Observer
   /** Aborts it between two steps. */
   readonly signal: AbortSignal
-  /** An ownership was handed off, as the log says. */
-  readonly onHandedOff: (epoch: Epoch, to: NodeId) => void
+  /** An ownership was handed off, as the log says. Default: nobody wants to know. */
+  readonly onHandedOff?: ((epoch: Epoch, to: NodeId) => void) | undefined
 }
+
+const tellEveryMs = 1_000
 
 /** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `RETRY`, and `Diverged` (M4 of the replica). */
 export async function catchUp(replica: Replica, options: TailOptions): Promise<void> {
@@ -39,6 +41,7 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
     throw new HoldfastError('INTERNAL', `it has come to record ${replica.position.seq}, and the log begins at ${first}`)
   let records = 0
   let bytes = 0
+  let toldMs = beganAtMs
   if (last < replica.position.seq)
     throw new BrokenLog(partition, `it ends at ${last}, though ${replica.position.seq} was read`)
   if (last >= from) {
@@ -48,6 +51,11 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
       if (fault !== undefined) throw new BrokenLog(partition, fault)
       records++
       bytes += entry.record.length
+      const nowMs = clock.monotonic()
+      if (nowMs - toldMs < tellEveryMs) continue
+      toldMs = nowMs
+      const leftMs = Math.round(((last - entry.seq) * (nowMs - beganAtMs)) / (entry.seq - from + 1))
+      observer.emit({ type: 'partition.replaying', partition, at: entry.seq, to: last, leftMs })
     }
     if (replica.position.seq !== last)
       throw new BrokenLog(partition, `it has no record ${nextSeq(replica.position.seq)}`)
@@ -87,7 +95,7 @@ export async function takeIn(
   if (verdict.kind === 'broken') return verdict.reason
   if (verdict.kind === 'valid') {
     await replica.replay(verdict.record, verdict.position)
-    if (verdict.record.kind === 'handoff') options.onHandedOff(verdict.record.epoch, verdict.record.to)
+    if (verdict.record.kind === 'handoff') options.onHandedOff?.(verdict.record.epoch, verdict.record.to)
   } else {
     replica.noteVoid(seq)
     replica.advance(verdict.position)

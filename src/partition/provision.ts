@@ -96,11 +96,29 @@ function parseSettings(value: Uint8Array): ClusterSettings {
   return settings
 }
 
+/** All keys `generation.<n>`. */
+export const generationPrefix = 'generation'
+export const generationKey = (partition: PartitionId): string => `${generationPrefix}.${partition}`
+
+/** Of a key of that prefix. */
+export const partitionOfKey = (key: string): number => Number(key.slice(generationPrefix.length + 1))
+
+/** What the registry names, with the key's revision; `null`: the partition is not provisioned. Throws `RETRY`. */
+export async function knownGeneration(
+  registry: Registry,
+  partition: PartitionId,
+): Promise<{ readonly generation: Generation; readonly revision: number } | null> {
+  const entry = await registry.get(generationKey(partition))
+  return entry === null ? null : { generation: generationOf(entry.value), revision: entry.revision }
+}
+
+export const generationOf = (value: Uint8Array): Generation => generation(Buffer.from(value).toString())
+
 async function provisionPartition(partition: PartitionId, options: ProvisionOptions): Promise<Generation> {
   const { registry, changelog, random, observer } = options
-  const key = `generation.${partition}`
-  const known = await registry.get(key)
-  if (known !== null) return generation(Buffer.from(known.value).toString())
+  const key = generationKey(partition)
+  const known = await knownGeneration(registry, partition)
+  if (known !== null) return known.generation
   const fresh = generation(random.id())
   const { created } = await changelog.provision(partition, fresh, genesisRecord(partition, fresh))
   if (created) observer.emit({ type: 'log.provisioned', partition, generation: fresh })
@@ -111,5 +129,5 @@ async function provisionPartition(partition: PartitionId, options: ProvisionOpti
   const entry = await registry.get(key)
   if (entry === null)
     throw new HoldfastError('RETRY', `the generation of partition ${partition} cannot be read; try again`)
-  return generation(Buffer.from(entry.value).toString())
+  return generationOf(entry.value)
 }

@@ -27,11 +27,14 @@ import { catchUp, logInfo, readLog, takeIn, type TailOptions } from './log-tail.
 import { Replica, type ReplicaOptions } from './replica.ts'
 import { restoreSnapshot } from './snapshot/restore.ts'
 
-export interface TakeoverOptions extends ReplicaOptions, TailOptions {
+export interface OpenOptions extends ReplicaOptions, TailOptions {
   readonly stores: Stores
   readonly objects: Objects
   readonly registry: Registry
   readonly compression: Compression
+}
+
+export interface TakeoverOptions extends OpenOptions {
   readonly node: NodeRef
   readonly leaseMs: number
 }
@@ -46,7 +49,7 @@ export async function checkReplica(replica: Replica, options: TakeoverOptions): 
 }
 
 /** Opens the replica, as far as the store has it. Throws `BrokenLog` where the log is not what it must be. */
-export async function openReplica(options: TakeoverOptions): Promise<Replica> {
+export async function openReplica(options: OpenOptions): Promise<Replica> {
   const { partition, generation, stores, log, observer } = options
   const info = await logInfo(options)
   let store: Store | undefined
@@ -71,7 +74,7 @@ export async function openReplica(options: TakeoverOptions): Promise<Replica> {
 }
 
 /** What an empty store begins from: the newest snapshot, or else the log's beginning, where that is there. */
-async function openEmpty(empty: Replica, { first }: LogInfo, options: TakeoverOptions): Promise<Replica> {
+async function openEmpty(empty: Replica, { first }: LogInfo, options: OpenOptions): Promise<Replica> {
   const { partition, generation } = options
   await empty.close({ flush: false })
   const restored = await restoreSnapshot(options)
@@ -85,10 +88,10 @@ async function openEmpty(empty: Replica, { first }: LogInfo, options: TakeoverOp
   return openFresh(options)
 }
 
-const openFresh = async (options: TakeoverOptions): Promise<Replica> =>
+const openFresh = async (options: OpenOptions): Promise<Replica> =>
   opened(await options.stores.open(options.partition), options)
 
-async function opened(store: Store, options: TakeoverOptions): Promise<Replica> {
+async function opened(store: Store, options: OpenOptions): Promise<Replica> {
   try {
     return await Replica.open(store, options.partition, options.generation, options)
   } catch (error) {

@@ -45,12 +45,41 @@ export interface ClockRequest {
   readonly op: 'clock'
 }
 
-export type NodeRequest = HandOffRequest | DrainRequest | ClockRequest
+/**
+ * Operator to owner: cut a snapshot now. The same request again, with the same `name`, tells how far that has come; an owner that has not heard of it
+ * yet begins. Not done: it does not own the partition.
+ */
+export interface SnapshotRequest {
+  readonly op: 'snapshot'
+  readonly partition: PartitionId
+  /** Of the order, `[A-Za-z0-9]{1,32}`. */
+  readonly name: string
+}
+
+/** How far a snapshot has come that was ordered. */
+export type OrderedSnapshot =
+  /** The node cuts another one first. */
+  | { readonly state: 'waiting' }
+  | { readonly state: 'cutting' }
+  | { readonly state: 'failed'; readonly reason: string }
+  | {
+      readonly state: 'cut'
+      readonly id: string
+      readonly seq: number
+      readonly rows: number
+      readonly bytes: number
+      readonly stored: number
+      readonly tookMs: number
+    }
+
+export type NodeRequest = HandOffRequest | DrainRequest | ClockRequest | SnapshotRequest
 
 export interface NodeReply {
   readonly done: boolean
   /** Of a `clock` request: the node's wall clock, ms since 1970. */
   readonly now?: number
+  /** Of a `snapshot` request. */
+  readonly snapshot?: OrderedSnapshot
 }
 
 export const encodeControl = (message: NodeRequest | Report | NodeReply): Uint8Array =>
@@ -66,6 +95,8 @@ export function decodeNodeRequest(data: Uint8Array): NodeRequest {
       return { op: 'drain' }
     case 'clock':
       return { op: 'clock' }
+    case 'snapshot':
+      return { op: 'snapshot', partition: partitionOf(message), name: nameOf(message['name']) }
     default:
       throw invalid
   }
@@ -73,9 +104,34 @@ export function decodeNodeRequest(data: Uint8Array): NodeRequest {
 
 /** Throws `INVALID`. */
 export function decodeNodeReply(data: Uint8Array): NodeReply {
-  const { done, now } = parse(data)
+  const { done, now, snapshot } = parse(data)
   if (typeof done !== 'boolean' || (now !== undefined && typeof now !== 'number')) throw invalid
-  return { done, ...(now === undefined ? {} : { now }) }
+  return {
+    done,
+    ...(now === undefined ? {} : { now }),
+    ...(snapshot === undefined ? {} : { snapshot: orderedSnapshot(snapshot) }),
+  }
+}
+
+function orderedSnapshot(json: unknown): OrderedSnapshot {
+  const { state, reason, id, ...rest } = (json ?? {}) as Record<string, unknown>
+  if (state === 'waiting' || state === 'cutting') return { state }
+  if (state === 'failed') return { state, reason: String(reason).slice(0, maxReasonLength) }
+  if (state !== 'cut') throw invalid
+  const whole = (name: string): number => {
+    const n = rest[name]
+    if (typeof n !== 'number' || !Number.isSafeInteger(n) || n < 0) throw invalid
+    return n
+  }
+  return {
+    state,
+    id: nameOf(id),
+    seq: whole('seq'),
+    rows: whole('rows'),
+    bytes: whole('bytes'),
+    stored: whole('stored'),
+    tookMs: whole('tookMs'),
+  }
 }
 
 /** Throws `INVALID`. */
@@ -131,6 +187,11 @@ function partitionOf({ partition }: Record<string, unknown>): PartitionId {
 function epochOf({ epoch: value }: Record<string, unknown>): Epoch {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw invalid
   return epoch(value)
+}
+
+function nameOf(value: unknown): string {
+  if (typeof value !== 'string' || !/^[A-Za-z0-9]{1,32}$/.test(value)) throw invalid
+  return value
 }
 
 function nodeIdOf(value: unknown): NodeId {

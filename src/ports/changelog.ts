@@ -24,10 +24,16 @@ export type { AppendResult, LogEntry } from '../protocol/log.ts'
  */
 export interface Changelog {
   /**
-   * Creates the log of a partition with its generation and genesis record as sequence 1. If the log is there already it is
-   * left as it is (`created: false`). Throws `INVALID` if the server echoes other settings than L7 asks for.
+   * Creates the log of a partition with its generation and genesis record as sequence `first`, by default 1: to every reader one that begins
+   * later has been trimmed to there (C7). If the log is there already it is left as it is (`created: false`). Throws `INVALID` if the
+   * server echoes other settings than L7 asks for.
    */
-  provision(partition: PartitionId, generation: Generation, genesis: Uint8Array): Promise<{ readonly created: boolean }>
+  provision(
+    partition: PartitionId,
+    generation: Generation,
+    genesis: Uint8Array,
+    first?: Seq,
+  ): Promise<{ readonly created: boolean }>
   /** A handle; opens nothing yet. */
   log(partition: PartitionId): PartitionLog
   close(): Promise<void>

@@ -32,6 +32,14 @@ export type HoldfastEvent =
   | { readonly type: 'placement.standbys'; readonly partition: PartitionId; readonly standbys: readonly NodeId[] }
   | { readonly type: 'placement.moving'; readonly partition: PartitionId; readonly from: NodeId; readonly to: NodeId }
   // partitions
+  /** At most once in a second; the record `at` of those up to `to` has been taken in, and the rest takes about `leftMs`. */
+  | {
+      readonly type: 'partition.replaying'
+      readonly partition: PartitionId
+      readonly at: Seq
+      readonly to: Seq
+      readonly leftMs: number
+    }
   | {
       readonly type: 'partition.replayed'
       readonly partition: PartitionId
@@ -79,6 +87,8 @@ export type HoldfastEvent =
       readonly path: string | null
     }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
+  /** An operator has seeded a lost log, and this node goes by the new one (L1). */
+  | { readonly type: 'log.reseeded'; readonly partition: PartitionId; readonly generation: Generation }
   /** Its records before `first` are gone: they are in snapshots, and watchers were promised no more. */
   | { readonly type: 'log.trimmed'; readonly partition: PartitionId; readonly first: Seq; readonly records: number }
   // snapshots

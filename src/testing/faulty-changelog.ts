@@ -48,8 +48,9 @@ export class FaultyChangelog implements Changelog {
     partition: PartitionId,
     generation: Generation,
     genesis: Uint8Array,
+    first?: Seq,
   ): Promise<{ readonly created: boolean }> {
-    return this.#inner.provision(partition, generation, genesis)
+    return this.#inner.provision(partition, generation, genesis, first)
   }
 
   log(partition: PartitionId): PartitionLog {

@@ -113,6 +113,20 @@ export function changelogConformance(
         expect(await textsOf(log, 1, 1)).toEqual([winner === g1 ? '1:genesis' : '1:another'])
       })
 
+      it('begins a log where it is told to: to every reader it was trimmed to there', async () => {
+        const begin = seq(1_000_000_000_001)
+        expect(await a.provision(p0, g1, genesis, begin)).toEqual({ created: true })
+        expect(await b.provision(p0, g1, genesis, begin)).toEqual({ created: false })
+        expect(await other.info()).toEqual({ generation: g1, first: begin, last: begin })
+        expect(kinds([await log.append(bytes('late'), seq(7))])).toEqual(['refused'])
+        expect(kinds([await log.append(bytes('two'), begin)])).toEqual([`accepted ${begin + 1}`])
+        expect(await textsOf(other, begin, begin + 1)).toEqual([`${begin}:genesis`, `${begin + 1}:two`])
+        const reading = other.follow(begin)
+        expect(await reading.next()).toMatchObject({ seq: begin })
+        expect(await reading.next()).toMatchObject({ seq: begin + 1 })
+        reading.close()
+      })
+
       it('keeps the logs of two partitions apart', async () => {
         await a.provision(p0, g1, genesis)
         await a.provision(p1, g2, bytes('genesis of 1'))

@@ -83,7 +83,6 @@ export class PartitionWorld {
       node: node.ref,
       leaseMs: defaultPartitionSettings.leaseMs,
       signal: new AbortController().signal,
-      onHandedOff: () => {},
       ...replicaOptions(node),
       ...changes,
     }

@@ -42,10 +42,11 @@ export class EmbeddedChangelog {
     partition: PartitionId,
     ofGeneration: Generation,
     genesis: Uint8Array,
+    first?: Seq,
   ): Promise<{ created: boolean }> {
     const provisioned = this.#file(partition).then(async (file) => {
       if (file !== null) return { file, created: false }
-      await FrameFile.create(this.#pathOf(partition), ofGeneration, [genesis])
+      await FrameFile.create(this.#pathOf(partition), ofGeneration, [genesis], first)
       return { file: await this.#open(partition), created: true }
     })
     // Whoever comes meanwhile waits for this.
@@ -178,9 +179,10 @@ class Handle implements Changelog {
     partition: PartitionId,
     ofGeneration: Generation,
     genesis: Uint8Array,
+    first?: Seq,
   ): Promise<{ created: boolean }> {
     this.#refuseClosed()
-    return this.#server.provision(partition, ofGeneration, genesis.slice())
+    return this.#server.provision(partition, ofGeneration, genesis.slice(), first)
   }
 
   log(partition: PartitionId): PartitionLog {

@@ -75,9 +75,9 @@ export class FrameFile {
   /** Who waits for more frames. */
   readonly #waiting = new Set<() => void>()
 
-  /** Makes a file of at least one frame (A2), in the place of the one of that name if there is one. */
-  static async create(path: string, label: string, bodies: readonly Uint8Array[]): Promise<void> {
-    const frames = bodies.map((body, i) => encodeFrame(i + 1, 0, body))
+  /** Makes a file of at least one frame (A2), the first of sequence `first`, in the place of the one of that name if there is one. */
+  static async create(path: string, label: string, bodies: readonly Uint8Array[], first = 1): Promise<void> {
+    const frames = bodies.map((body, i) => encodeFrame(first + i, 0, body))
     const size = frames.reduce((sum, frame) => sum + frame.length, fileHeaderSize(label))
     const scratch = `${path}.new`
     try {

@@ -19,7 +19,9 @@ const pageRecords = 256
 /** One partition's log at the server. */
 interface Log {
   readonly generation: Generation
-  /** By sequence − 1. */
+  /** Sequence of the first record that it ever had. */
+  readonly begin: number
+  /** By sequence − `begin`. */
   readonly records: Uint8Array[]
   /** Lowest sequence that is kept. */
   first: number
@@ -54,17 +56,15 @@ export class MemoryChangelog {
     return new MemoryChangelogHandle(this, options)
   }
 
-  provision(partition: PartitionId, generation: Generation, genesis: Uint8Array): { created: boolean } {
+  provision(partition: PartitionId, generation: Generation, genesis: Uint8Array, first = 1): { created: boolean } {
     if (this.#logs.has(partition)) return { created: false }
-    this.#logs.set(partition, { generation, records: [genesis], first: 1 })
+    this.#logs.set(partition, { generation, begin: first, records: [genesis], first })
     return { created: true }
   }
 
   info(partition: PartitionId): LogInfo | null {
     const log = this.#logs.get(partition)
-    return log === undefined
-      ? null
-      : { generation: log.generation, first: seq(log.first), last: seq(log.records.length) }
+    return log === undefined ? null : { generation: log.generation, first: seq(log.first), last: seq(lastOf(log)) }
   }
 
   append(partition: PartitionId, record: Uint8Array, expected: Seq): AppendResult {
@@ -76,7 +76,7 @@ export class MemoryChangelog {
         reason: `the record has ${record.length} bytes, and the log takes at most ${this.maxRecord}`,
       }
     }
-    const last = log.records.length
+    const last = lastOf(log)
     if (last !== expected) return { kind: 'refused', reason: `the last sequence is ${last}, not ${expected}` }
     log.records.push(record)
     this.changes.tell()
@@ -87,10 +87,10 @@ export class MemoryChangelog {
   page(partition: PartitionId, from: Seq, to: Seq): LogEntry[] {
     const log = this.#logs.get(partition)
     if (log === undefined) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
-    if (to > log.records.length) {
+    if (to > lastOf(log)) {
       throw new HoldfastError(
         'RETRY',
-        `the log of partition ${partition} ends at ${log.records.length}, before ${to}: ask for its info again`,
+        `the log of partition ${partition} ends at ${lastOf(log)}, before ${to}: ask for its info again`,
       )
     }
     return pageOf(log, from, Math.min(to, from + pageRecords - 1))
@@ -101,7 +101,7 @@ export class MemoryChangelog {
     const log = this.#logs.get(partition)
     if (log === undefined) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
     const begin = Math.max(from, log.first)
-    return pageOf(log, begin, Math.min(log.records.length, begin + pageRecords - 1))
+    return pageOf(log, begin, Math.min(lastOf(log), begin + pageRecords - 1))
   }
 
   /** What the server has, for tests that judge a run from outside. */
@@ -112,14 +112,14 @@ export class MemoryChangelog {
   trim(partition: PartitionId, first: Seq): void {
     const log = this.#logs.get(partition)
     if (log === undefined) throw new HoldfastError('NOT_FOUND', `partition ${partition} has no log`)
-    checkTrim(partition, first, log.records.length)
+    checkTrim(partition, first, lastOf(log))
     log.first = Math.max(log.first, first)
   }
 
   /** Keeps no record before `first`: what an operator does who purges a stream. */
   purge(partition: PartitionId, first: Seq): void {
     const log = this.#logs.get(partition)
-    if (log !== undefined) log.first = Math.max(log.first, Math.min(first, log.records.length + 1))
+    if (log !== undefined) log.first = Math.max(log.first, Math.min(first, lastOf(log) + 1))
   }
 
   /** The disaster of rule L1: the log is gone. */
@@ -131,13 +131,17 @@ export class MemoryChangelog {
   /** The disaster of rule L4: the log ends at `last`, as after a restore from an old copy. */
   truncate(partition: PartitionId, last: Seq): void {
     const log = this.#logs.get(partition)
-    if (log !== undefined && log.records.length > last) log.records.length = last
+    if (log !== undefined && lastOf(log) > last) log.records.length = last - log.begin + 1
   }
 }
 
+const lastOf = ({ begin, records }: Log): number => begin + records.length - 1
+
 function pageOf(log: Log, from: number, to: number): LogEntry[] {
   const page: LogEntry[] = []
-  for (let n = Math.max(from, log.first); n <= to; n++) page.push({ seq: seq(n), record: log.records[n - 1]!.slice() })
+  for (let n = Math.max(from, log.first); n <= to; n++) {
+    page.push({ seq: seq(n), record: log.records[n - log.begin]!.slice() })
+  }
   return page
 }
 
@@ -168,9 +172,14 @@ export class MemoryChangelogHandle implements Changelog {
     this.#requests = new Requests({ link, clock, timeoutMs: appendTimeoutMs })
   }
 
-  async provision(partition: PartitionId, generation: Generation, genesis: Uint8Array): Promise<{ created: boolean }> {
+  async provision(
+    partition: PartitionId,
+    generation: Generation,
+    genesis: Uint8Array,
+    first?: Seq,
+  ): Promise<{ created: boolean }> {
     const taken = genesis.slice()
-    return this.#ask(() => this.#server.provision(partition, generation, taken))
+    return this.#ask(() => this.#server.provision(partition, generation, taken, first))
   }
 
   log(partition: PartitionId): PartitionLog {

@@ -44,6 +44,7 @@ export class NatsChangelog implements Changelog {
     partition: PartitionId,
     generation: Generation,
     genesis: Uint8Array,
+    first = 1 as Seq,
   ): Promise<{ readonly created: boolean }> {
     const { clock } = this.#link.parts
     const log = this.log(partition)
@@ -55,7 +56,8 @@ export class NatsChangelog implements Changelog {
       replicas: this.#replicas,
       generation,
       genesis,
-      appendGenesis: () => log.append(genesis, 0 as Seq),
+      first,
+      appendGenesis: () => log.append(genesis, (first - 1) as Seq),
     })
     return { created }
   }

@@ -1,11 +1,11 @@
 /**
- * Creation of a log (C5, L1): a stream with its generation, and the genesis record at sequence 1.
+ * Creation of a log (C5, L1): a stream with its generation, and the genesis record as its first, at sequence 1 unless it is to begin later.
  *
  * Q1. The server creates a stream of one name once: whose settings differ, and a generation always does, is told that it is
  *     there. The genesis record expects an empty stream: of any number of provisioners one has it stored.
  * Q2. A provisioner that died between the two left an empty stream. Provisioning again with the same generation completes it.
  */
-import type { Generation } from '../../protocol/ids.ts'
+import type { Generation, Seq } from '../../protocol/ids.ts'
 import type { AppendResult } from '../../protocol/log.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
@@ -20,6 +20,8 @@ export interface Provisioning {
   readonly replicas: number
   readonly generation: Generation
   readonly genesis: Uint8Array
+  /** Sequence of the genesis record. */
+  readonly first: Seq
   /** Appends the genesis record to an empty stream. */
   appendGenesis(): Promise<AppendResult>
 }
@@ -30,11 +32,11 @@ const betweenTriesMs = 100
 
 /** True if the genesis record of this call is the log's. */
 export async function provisionLog(job: Provisioning): Promise<boolean> {
-  const config = logConfig(job.stream, job.subject, job.generation, job.replicas)
+  const config = logConfig(job.stream, job.subject, job.generation, job.replicas, job.first)
   if (await createStream(job.jetstream, config)) return storeGenesis(job)
   const info = await existing(job)
   checkStream(info.config, config, false)
-  if (info.last > 0 || generationOf(info.config) !== job.generation) return false
+  if (info.last >= job.first || generationOf(info.config) !== job.generation) return false
   return storeGenesis(job)
 }
 
@@ -85,8 +87,8 @@ async function storeGenesis(job: Provisioning): Promise<boolean> {
   let perhapsStored = false
   while (result.kind !== 'accepted') {
     perhapsStored ||= result.kind === 'unknown'
-    if ((await existing(job)).last > 0) {
-      const first = perhapsStored ? await jetstream.message(stream, { seq: 1 }) : null
+    if ((await existing(job)).last >= job.first) {
+      const first = perhapsStored ? await jetstream.message(stream, { seq: job.first }) : null
       return first !== null && Buffer.compare(first.data, job.genesis) === 0
     }
     if (clock.monotonic() > deadlineMs) {
@@ -95,7 +97,7 @@ async function storeGenesis(job: Provisioning): Promise<boolean> {
     await new Promise<void>((resolve) => clock.setTimeout(resolve, betweenTriesMs))
     result = await job.appendGenesis()
   }
-  if (result.seq === 1) return true
+  if (result.seq === job.first) return true
   throw new HoldfastError(
     'INTERNAL',
     `the genesis record of ${stream} has become sequence ${result.seq}: recover this partition`,

@@ -30,7 +30,8 @@ const durable = {
   max_msg_size: -1,
 } as const
 
-export function logConfig(stream: string, subject: string, generation: Generation, replicas: number): Json {
+/** `first`: the sequence that it begins with. */
+export function logConfig(stream: string, subject: string, generation: Generation, replicas: number, first = 1): Json {
   return {
     ...durable,
     name: stream,
@@ -40,6 +41,7 @@ export function logConfig(stream: string, subject: string, generation: Generatio
     allow_rollup_hdrs: false,
     num_replicas: replicas,
     metadata: { [generationKey]: generation },
+    ...(first === 1 ? {} : { first_seq: first }),
   }
 }
 
@@ -80,7 +82,7 @@ const defaults: Json = {
 }
 
 /** What would break the promises of a log, a registry or an object store, wherever it comes from. */
-const forbidden = ['mirror', 'sources', 'subject_transform', 'allow_msg_ttl', 'allow_msg_counter', 'first_seq']
+const forbidden = ['mirror', 'sources', 'subject_transform', 'allow_msg_ttl', 'allow_msg_counter']
 
 /** Throws `INVALID` naming the setting. `replicas` are compared only where the stream was just created: operators may scale it later. */
 export function checkStream(echo: Json, asked: Json, created: boolean): void {
@@ -89,6 +91,10 @@ export function checkStream(echo: Json, asked: Json, created: boolean): void {
   for (const setting of compared) {
     const said = echo[setting] ?? defaults[setting]
     if (JSON.stringify(said) !== JSON.stringify(asked[setting])) throw wrong(stream, setting, said, asked[setting])
+  }
+  // Later it is of no meaning: the sequences tell.
+  if (created && (echo['first_seq'] ?? 0) !== (asked['first_seq'] ?? 0)) {
+    throw wrong(stream, 'first_seq', echo['first_seq'] ?? 0, asked['first_seq'])
   }
   for (const setting of forbidden) {
     const said = echo[setting]

@@ -1,6 +1,6 @@
 /**
- * Cutting a snapshot of an open replica while it is written. The order of effects; whatever a cut fails or dies at, the snapshots that were
- * kept before are kept and whole:
+ * Cutting a snapshot of an open replica while it is written, or of any rows. The order of effects; whatever a cut fails or dies at, the
+ * snapshots that were kept before are kept and whole:
  *
  * SN1. The cut is registered in the pointer: from here on nobody collects its objects, and no older cut can add anything.
  * SN2. What the replica has taken in is written to its store, and a view of the whole store is opened. Position and rows come from it alone (L8).
@@ -20,7 +20,7 @@ import type { Objects } from '../../ports/objects.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Registry } from '../../ports/registry.ts'
-import type { StoreView } from '../../ports/store.ts'
+import type { StoreView, ViewPage } from '../../ports/store.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { PartitionId } from '../../protocol/ids.ts'
 import type { Replica } from '../replica.ts'
@@ -28,18 +28,26 @@ import { allRows, positionKey } from '../store-layout.ts'
 import { collectSnapshots, deleteObjects } from './collect.ts'
 import { chunkName, encodeManifest, manifestName, type Manifest, type ManifestChunk } from './manifest.ts'
 import { Pacer } from './pacer.ts'
-import { addSnapshot, checkRegistered, endCut, registerCut } from './pointer.ts'
+import { addSnapshot, checkRegistered, endCut, registerCut, type KeptSnapshot } from './pointer.ts'
 import { RowPacker, type FullChunk } from './rows.ts'
 import { verifySnapshot } from './verify.ts'
 
-export interface CutOptions {
-  readonly partition: PartitionId
+export interface CutOptions extends Omit<StoreSnapshotOptions, 'id' | 'pages' | 'keep'> {
   readonly replica: Pick<Replica, 'flush' | 'view'>
+  readonly random: Random
+}
+
+export interface StoreSnapshotOptions {
+  readonly partition: PartitionId
+  readonly id: string
+  /** All rows in their order, and anywhere among them the one of the position. */
+  readonly pages: () => AsyncIterable<ViewPage['rows']>
+  /** Makes it the newest (SN6). */
+  readonly keep: (snapshot: KeptSnapshot) => Promise<unknown>
   readonly objects: Objects
   readonly registry: Registry
   readonly compression: Compression
   readonly clock: Clock
-  readonly random: Random
   readonly observer: Observer
   /** Aborts it between two steps; what it has put is deleted (SN8). */
   readonly signal: AbortSignal
@@ -60,8 +68,19 @@ const pageRows = 1_000
  * Gives the manifest of the snapshot, which is now the newest. Throws what the store, the objects and the registry throw (`RETRY`, `UNKNOWN`,
  * `INTERNAL`), `CONFLICT` where another cut has taken over, and the signal's reason.
  */
-export async function cutSnapshot(options: CutOptions): Promise<Manifest> {
-  const { partition, registry, clock, random, observer, signal } = options
+export function cutSnapshot({ replica, random, ...rest }: CutOptions): Promise<Manifest> {
+  const { registry, partition } = rest
+  return storeSnapshot({
+    ...rest,
+    id: random.id(),
+    pages: () => pagesOf(replica),
+    keep: (snapshot) => addSnapshot(registry, partition, snapshot),
+  })
+}
+
+/** Likewise, of what `pages` gives. */
+export async function storeSnapshot(options: StoreSnapshotOptions): Promise<Manifest> {
+  const { partition, id, registry, clock, observer, signal } = options
   const { bytesPerSecond = defaultBytesPerSecond, chunkBytes = defaultChunkBytes } = options
   if (!(bytesPerSecond > 0) || !(Number.isSafeInteger(chunkBytes) && chunkBytes > 0 && chunkBytes <= mostChunkBytes)) {
     throw new HoldfastError(
@@ -70,13 +89,12 @@ export async function cutSnapshot(options: CutOptions): Promise<Manifest> {
     )
   }
   const begunMs = clock.monotonic()
-  const id = random.id()
   /** Names of what was put, or may have been. */
   const put: string[] = []
   try {
     signal.throwIfAborted()
     await registerCut(registry, partition, id)
-    const { positionRow, chunks } = await putChunks({ ...options, bytesPerSecond, chunkBytes }, id, put)
+    const { positionRow, chunks } = await putChunks({ ...options, bytesPerSecond, chunkBytes }, put)
     const encoded = encodeManifest({ id, cutAt: Math.floor(clock.now()), positionRow, chunks })
     signal.throwIfAborted()
     put.push(manifestName(partition, id))
@@ -90,7 +108,7 @@ export async function cutSnapshot(options: CutOptions): Promise<Manifest> {
     signal.throwIfAborted()
     const { manifest } = verdict
     const { generation, seq, validSeq } = manifest.position
-    await addSnapshot(registry, partition, { id, generation, seq, validSeq })
+    await options.keep({ id, generation, seq, validSeq })
     const tookMs = clock.monotonic() - begunMs
     const { rows, bytes, stored } = manifest
     observer.emit({ type: 'snapshot.cut', partition, id, seq, rows, bytes, stored, tookMs })
@@ -100,15 +118,14 @@ export async function cutSnapshot(options: CutOptions): Promise<Manifest> {
     return manifest
   } catch (error) {
     observer.emit({ type: 'snapshot.failed', partition, id, reason: messageOf(error) })
-    await cleanUp(options, id, put)
+    await cleanUp(options, put)
     throw error
   }
 }
 
 /** SN8 */
 async function cleanUp(
-  { partition, registry, objects }: CutOptions,
-  id: string,
+  { partition, id, registry, objects }: StoreSnapshotOptions,
   put: readonly string[],
 ): Promise<void> {
   try {
@@ -121,11 +138,10 @@ async function cleanUp(
 }
 
 async function putChunks(
-  options: CutOptions & { readonly bytesPerSecond: number; readonly chunkBytes: number },
-  id: string,
+  options: StoreSnapshotOptions & { readonly bytesPerSecond: number; readonly chunkBytes: number },
   put: string[],
 ): Promise<{ readonly positionRow: Uint8Array; readonly chunks: readonly ManifestChunk[] }> {
-  const { partition, replica, objects, compression, clock, signal, bytesPerSecond, chunkBytes } = options
+  const { partition, id, objects, compression, clock, signal, bytesPerSecond, chunkBytes } = options
   const chunks: ManifestChunk[] = []
   const store = async ({ content, rows, digest }: FullChunk) => {
     signal.throwIfAborted()
@@ -138,22 +154,15 @@ async function putChunks(
   const packer = new RowPacker(chunkBytes)
   let positionRow: Uint8Array | undefined
   const pacer = new Pacer({ clock, signal, bytesPerSecond })
-  // Also what no actor's row tells of, sessions and the position itself, is to be as new as the rest.
-  await replica.flush()
-  const { view } = await replica.view(allRows)
-  try {
-    for await (const rows of pagesOf(view)) {
-      signal.throwIfAborted()
-      for (const [key, value] of rows) {
-        pacer.spend(key.length + value.length)
-        if (Buffer.compare(key, positionKey) === 0) positionRow = value.slice()
-        else for (const chunk of packer.add(key, value)) await store(chunk)
-      }
-      packer.digestSoFar()
-      await pacer.rest()
+  for await (const rows of options.pages()) {
+    signal.throwIfAborted()
+    for (const [key, value] of rows) {
+      pacer.spend(key.length + value.length)
+      if (Buffer.compare(key, positionKey) === 0) positionRow = value.slice()
+      else for (const chunk of packer.add(key, value)) await store(chunk)
     }
-  } finally {
-    await view.close()
+    packer.digestSoFar()
+    await pacer.rest()
   }
   const last = packer.end()
   if (last !== null) await store(last)
@@ -161,12 +170,23 @@ async function putChunks(
   return { positionRow, chunks }
 }
 
-type Rows = Awaited<ReturnType<StoreView['rows']>>['rows']
+/** SN2 */
+async function* pagesOf(replica: CutOptions['replica']): AsyncGenerator<ViewPage['rows']> {
+  // Also what no actor's row tells of, sessions and the position itself, is to be as new as the rest.
+  await replica.flush()
+  const { view } = await replica.view(allRows)
+  try {
+    yield* rowsIn(view)
+  } finally {
+    await view.close()
+  }
+}
 
-async function* pagesOf(view: StoreView): AsyncGenerator<Rows> {
+/** All rows of a view, page by page. */
+export async function* rowsIn(view: StoreView): AsyncGenerator<ViewPage['rows']> {
   let after: Uint8Array | null = null
   for (let finished = false; !finished;) {
-    const page: Awaited<ReturnType<StoreView['rows']>> = await view.rows(after, pageRows)
+    const page: ViewPage = await view.rows(after, pageRows)
     if (page.rows.length === 0) return
     after = page.rows.at(-1)![0]
     finished = page.finished

@@ -8,15 +8,18 @@
  * K4. The log is trimmed as far as the rule allows (core/trim.ts), by what is known here: what an owner has not seen it takes for young.
  * K5. That any of this fails, or takes long, is no trouble for the ownership: it is tried again at the next look. It ends with the ownership,
  *     and waits for nobody.
+ * K6. An operator's order is carried out at once, by the same rules; asked again by its name it tells how far that has come. One is remembered.
+ *     Where the newest snapshot is of the very record that the replica stands at, it is that one.
  */
 import { Retention, trimPoint, type RetentionSettings } from '../../core/trim.ts'
 import type { PartitionLog } from '../../ports/changelog.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
-import { isHoldfastError } from '../../protocol/errors.ts'
+import { isHoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { Generation, Seq } from '../../protocol/ids.ts'
 import type { Replica } from '../replica.ts'
 import { readManifest, type SnapshotSource } from './contents.ts'
 import { cutSnapshot, type CutOptions } from './cut.ts'
+import type { Manifest } from './manifest.ts'
 import { readPointer, type KeptSnapshot } from './pointer.ts'
 import type { CutSlots } from './slots.ts'
 
@@ -37,8 +40,33 @@ export interface SnapshotSettings {
   readonly retention: RetentionSettings
 }
 
+/** What was cut. */
+export interface Cut {
+  readonly id: string
+  readonly seq: Seq
+  readonly rows: number
+  /** Of the rows, and as they are stored. */
+  readonly bytes: number
+  readonly stored: number
+  readonly tookMs: number
+}
+
+/** K6. `waiting`: for its turn (K3); ask again. */
+export type OrderedCut =
+  | { readonly state: 'waiting' | 'cutting' }
+  | { readonly state: 'failed'; readonly reason: string }
+  | ({ readonly state: 'cut' } & Cut)
+
 /** K2 */
 const unseenRecordBytes = 512
+
+const cutOf = ({ id, position, rows, bytes, stored }: Manifest): Omit<Cut, 'tookMs'> => ({
+  id,
+  seq: position.seq,
+  rows,
+  bytes,
+  stored,
+})
 
 export class SnapshotKeeper {
   readonly #options: SnapshotKeeperOptions
@@ -54,6 +82,8 @@ export class SnapshotKeeper {
   /** Lowest sequence that the log keeps; `undefined`: not known yet. */
   #first: Seq | undefined
   #timer: Timer | undefined
+  /** K6 */
+  #order: { readonly name: string; progress: OrderedCut } | undefined
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options
@@ -66,6 +96,19 @@ export class SnapshotKeeper {
   committed(seq: Seq, time: number, bytes: number): void {
     this.#grownBytes += bytes
     this.#retention.note(seq, time, bytes)
+  }
+
+  /** K6 */
+  ordered(name: string): OrderedCut {
+    if (this.#order?.name === name) return this.#order.progress
+    const cutting = this.#inTurn(() => this.#cutUnlessThere())
+    if (cutting === null) return { state: 'waiting' }
+    const order = (this.#order = { name, progress: { state: 'cutting' } as OrderedCut })
+    cutting.then(
+      (cut) => (order.progress = { state: 'cut', ...cut }),
+      (error: unknown) => (order.progress = { state: 'failed', reason: messageOf(error) }),
+    )
+    return order.progress
   }
 
   /** Idempotent. */
@@ -89,7 +132,8 @@ export class SnapshotKeeper {
 
   async #look(): Promise<void> {
     this.#kept ??= await this.#recall()
-    if (this.#grownBytes >= Math.max(this.#options.settings.snapshotBytes, this.#newestBytes)) await this.#cut()
+    const due = this.#grownBytes >= Math.max(this.#options.settings.snapshotBytes, this.#newestBytes)
+    if (due) await this.#inTurn(() => this.#cut())
     await this.#trim(this.#kept)
   }
 
@@ -103,19 +147,31 @@ export class SnapshotKeeper {
     return kept
   }
 
-  async #cut(): Promise<void> {
-    const { slots, ...rest } = this.#options
-    if (!slots.take()) return
+  /** `null`: it is not this one's turn (K3). */
+  #inTurn(cut: () => Promise<Cut>): Promise<Cut> | null {
+    const { slots } = this.#options
+    return slots.take() ? cut().finally(() => slots.release()) : null
+  }
+
+  /** K6 */
+  async #cutUnlessThere(): Promise<Cut> {
+    const { registry, partition, generation, replica } = this.#options
+    const [newest] = (await readPointer(registry, partition)).kept
+    if (newest?.generation !== generation || newest.seq < replica.position.seq) return this.#cut()
+    return { ...cutOf(await readManifest(this.#options, partition, newest.id)), tookMs: 0 }
+  }
+
+  async #cut(): Promise<Cut> {
+    const { clock } = this.#options
+    const begunMs = clock.monotonic()
     const before = this.#grownBytes
-    try {
-      const { id, position, bytes } = await cutSnapshot({ ...rest, signal: this.#abort.signal })
-      const { generation, seq, validSeq } = position
-      this.#kept = [{ id, generation, seq, validSeq }, ...(this.#kept ?? [])].slice(0, 2)
-      this.#newestBytes = bytes
-      this.#grownBytes -= before
-    } finally {
-      slots.release()
-    }
+    const manifest = await cutSnapshot({ ...this.#options, signal: this.#abort.signal })
+    const { id, position, bytes } = manifest
+    const { generation, seq, validSeq } = position
+    this.#kept = this.#kept && [{ id, generation, seq, validSeq }, ...this.#kept].slice(0, 2)
+    this.#newestBytes = bytes
+    this.#grownBytes -= before
+    return { ...cutOf(manifest), tookMs: Math.round(clock.monotonic() - begunMs) }
   }
 
   /** K4 */

@@ -5,6 +5,8 @@
  * D2. The two newest snapshots are kept, the newest first. A snapshot is added only by the cut that is registered here, and within a
  *     generation only behind the newest: the pointer never goes back.
  * D3. One cut is registered at a time. The next one takes the place of one that has died or was fenced, which then can add nothing any more.
+ * D4. What a lost log is seeded with (recovery/reseed.ts) is of a generation that no log has yet. There is one such at a time: another is
+ *     refused, and whoever wants to seed goes on with that one.
  */
 import type { CasResult, Registry, RegistryEntry } from '../../ports/registry.ts'
 import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
@@ -64,6 +66,28 @@ export async function addSnapshot(
     return { kept: [added, ...pointer.kept].slice(0, keptSnapshots), cutting: null }
   })
 }
+
+/** Adds the seed of a log that takes the place of the lost one of generation `lost` (D4). Throws `CONFLICT` likewise, and where there is another seed. */
+export async function addSeed(
+  registry: Registry,
+  partition: PartitionId,
+  seed: KeptSnapshot,
+  lost: Generation,
+): Promise<void> {
+  await change(registry, partition, (pointer) => {
+    const [newest] = pointer.kept
+    if (newest?.id === seed.id) return null
+    if (pointer.cutting !== seed.id) throw replaced(partition)
+    if (seedIn(pointer, lost) !== undefined) {
+      throw new HoldfastError('CONFLICT', `partition ${partition} is being recovered by somebody else: run it again`)
+    }
+    return { kept: [seed, ...pointer.kept].slice(0, keptSnapshots), cutting: null }
+  })
+}
+
+/** The seed that waits for its log, where the registry names `known` (D4): its id is its generation. */
+export const seedIn = ({ kept: [newest] }: SnapshotPointer, known: Generation): KeptSnapshot | undefined =>
+  newest !== undefined && newest.generation !== known && newest.id === newest.generation ? newest : undefined
 
 /** Throws `CONFLICT` where the cut is not registered any more: its objects may be gone. */
 export async function checkRegistered(registry: Registry, partition: PartitionId, id: string): Promise<void> {

@@ -67,8 +67,8 @@ async function verifyContents(options: VerifyOptions, manifest: Manifest): Promi
   if (actual !== expected) throw new FaultySnapshot('damaged', name, `the state hash is ${actual}, not ${expected}`)
 }
 
-/** What a row adds to the state hash. Throws `INTERNAL` where it is no row of a store. */
-function shareOf(key: Uint8Array, value: Uint8Array): Hash64 {
+/** What a row, other than that of the position, adds to the state hash. Throws `INTERNAL` where it is no row of a store. */
+export function shareOf(key: Uint8Array, value: Uint8Array): Hash64 {
   const id = parseActorKey(key)
   if (id === undefined) {
     checkRow(key, value)

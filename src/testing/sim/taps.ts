@@ -125,7 +125,7 @@ const appendStep = { genesis: 'appending', claim: 'claiming', commit: 'appending
 export function tapChangelog(inner: Changelog, options: NodeTapOptions): Changelog {
   const { steps, node } = options
   return {
-    provision: (partition, generation, genesis) => inner.provision(partition, generation, genesis),
+    provision: (partition, generation, genesis, first) => inner.provision(partition, generation, genesis, first),
     log(partition): PartitionLog {
       const log = inner.log(partition)
       return {
