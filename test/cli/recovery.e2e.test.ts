@@ -174,6 +174,10 @@ it(
     expect((await next).value).toMatchObject({ rev: 3, state: { ids: ['kept', 'new', 'newer'] } })
     expect(resets).toHaveLength(1)
     await again.return?.()
+    expect(await run('log', '0', '--json')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^\{"seq":\d{13},.*"genesis"/),
+    })
     expect(await json<Audit[]>('verify')).toMatchObject([{ ok: true, generation: done.generation }])
   },
 )

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { genesisRecord } from '../../src/core/log.ts'
 import type { Store, Stores } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
-import type { NodeId } from '../../src/protocol/ids.ts'
+import { generation, type NodeId } from '../../src/protocol/ids.ts'
 import { LogWriter } from './log-writer.ts'
 import { said } from './owner-bench.ts'
 import { PartitionNode, storesWith } from './partition-bench.ts'
@@ -142,6 +143,65 @@ describe('a partition on a node', () => {
     await pass(5_000)
     small.want(2)
     expect(said(small.ask('add', 'x'.repeat(600)))).toBeUndefined()
+  })
+})
+
+describe('a log that begins again under another generation (A5)', () => {
+  const g2 = generation('anotherGeneration56789')
+  let world: PartitionWorld
+  let n1: PartitionNode
+  beforeEach(async () => {
+    world = new PartitionWorld('reseeded')
+    n1 = new PartitionNode(world, 'n1')
+    n1.want(3)
+    await n1.until('owner')
+    await answered(n1.ask('add', 5))
+  })
+
+  const answered = async (asked: ReturnType<PartitionNode['ask']>) => {
+    await world.until(() => said(asked) !== undefined)
+  }
+
+  /** What an operator does, in the registry last. */
+  const recover = async () => {
+    const { registry } = n1.node.process
+    world.world.changelog.destroy(p0)
+    world.world.changelog.provision(p0, g2, genesisRecord(p0, g2))
+    await world.settle(registry.create('generation.0', Buffer.from(g2)))
+  }
+
+  it('is asked for by who is stopped, and is served then at the same epoch, with nothing of the former one', async () => {
+    world.world.changelog.destroy(p0)
+    const before = n1.ask('add', 1)
+    await n1.until('stopped')
+    expect(n1.partition.status().progress.appliedSeq).toBe(3)
+    await world.clock.advance(10_000)
+    expect(n1.role).toBe('stopped')
+    await recover()
+    await n1.until('owner')
+    expect(before.answers).toHaveLength(1)
+    const after = n1.ask('add', 2)
+    await answered(after)
+    expect(said(after)).toBe(2)
+    expect(n1.partition.status()).toMatchObject({ role: 'owner', epoch: 3, reason: undefined })
+    expect(n1.node.events.of('log.reseeded')).toMatchObject([{ generation: g2 }])
+    expect(n1.node.events.of('store.set-aside')).toHaveLength(1)
+  })
+
+  it('ends an ownership that has noticed nothing, as soon as it is told', async () => {
+    await recover()
+    expect(n1.role).toBe('owner')
+    n1.partition.named(g2)
+    const held = n1.ask('read')
+    await n1.until('owner')
+    await answered(held)
+    const asked = n1.ask('read')
+    await answered(asked)
+    expect(said(asked)).toBe(0)
+    // Told again it is no news.
+    n1.partition.named(g2)
+    expect(n1.role).toBe('owner')
+    expect(n1.node.events.of('log.reseeded')).toHaveLength(1)
   })
 })
 

@@ -1,6 +1,7 @@
 /** `log`: the records of one partition, as they are in its stream. */
 import type { Command } from 'commander'
 import { judge, startOfLog, type LogPosition, type Verdict } from '../../core/log.ts'
+import type { PartitionLog } from '../../ports/changelog.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { partitionId, seq, type Seq } from '../../protocol/ids.ts'
 import { decodeRecord, type LogRecord, type SessionMark, type TurnRecord } from '../../protocol/record.ts'
@@ -78,17 +79,17 @@ export function addLog(program: Command, surroundings: Surroundings): void {
           `there is no log of partition ${partition} of the cluster "${cluster}" on this server: see "holdfast partitions"`,
         )
       }
-      if (info.first > 1) {
+      if (info.first > 1 && !(await beginsAt(log, info.first))) {
         throw new HoldfastError(
           'INVALID',
           `the log of partition ${partition} begins at record ${info.first}: this version reads logs from their first record only`,
         )
       }
       const last = seq(Math.min(to ?? info.last, info.last))
-      const first = from ?? Math.max(1, last - limit + 1)
+      const first = from ?? Math.max(info.first, last - limit + 1)
       const end = seq(Math.min(last, first + limit - 1))
-      let position = startOfLog(id, info.generation)
-      for await (const { seq: at, record } of log.read(seq(1), end)) {
+      let position = startOfLog(id, info.generation, info.first)
+      for await (const { seq: at, record } of log.read(info.first, end)) {
         const verdict = judge(position, at, record)
         if (verdict.kind === 'broken') {
           throw new HoldfastError('FAILED', `the log of partition ${partition} is broken: ${verdict.reason}`)
@@ -99,6 +100,12 @@ export function addLog(program: Command, surroundings: Surroundings): void {
       run.output.note(summaryOf(position, info.last))
     },
   )
+}
+
+/** A log that was recovered begins later than with 1. */
+async function beginsAt(log: PartitionLog, first: Seq): Promise<boolean> {
+  for await (const { record } of log.read(first, first)) return decodeRecord(record).kind === 'genesis'
+  return false
 }
 
 function summaryOf({ seq: at, validSeq, epoch, handedOff }: LogPosition, end: Seq): string {

@@ -5,8 +5,8 @@
  * D2. The two newest snapshots are kept, the newest first. A snapshot is added only by the cut that is registered here, and within a
  *     generation only behind the newest: the pointer never goes back.
  * D3. One cut is registered at a time. The next one takes the place of one that has died or was fenced, which then can add nothing any more.
- * D4. What a lost log is seeded with (recovery/reseed.ts) is of a generation that no log has yet. There is one such at a time: another is
- *     refused, and whoever wants to seed goes on with that one.
+ * D4. What a lost log is seeded with (recovery/reseed.ts) is of a generation that no log has yet. While it is the newest nothing of another
+ *     generation is added, neither a snapshot nor another seed: whoever wants to seed goes on with that one.
  */
 import type { CasResult, Registry, RegistryEntry } from '../../ports/registry.ts'
 import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
@@ -57,6 +57,8 @@ export async function addSnapshot(
     const [newest] = pointer.kept
     if (newest?.id === added.id) return null
     if (pointer.cutting !== added.id) throw replaced(partition)
+    // An owner that has not noticed yet that its log is lost.
+    if (seedIn(pointer, added.generation) !== undefined) throw replaced(partition)
     if (newest !== undefined && newest.generation === added.generation && newest.seq >= added.seq) {
       throw new HoldfastError(
         'CONFLICT',

@@ -12,7 +12,9 @@ import { readPointer } from '../../../src/partition/snapshot/pointer.ts'
 import { verifySnapshot } from '../../../src/partition/snapshot/verify.ts'
 import { openReplica } from '../../../src/partition/takeover.ts'
 import { generation, seq, type Seq } from '../../../src/protocol/ids.ts'
-import { g1, p0 } from '../world.ts'
+import { SeededRandom } from '../../../src/testing/seeded-random.ts'
+import { LogWriter } from '../log-writer.ts'
+import { g1, p0, PartitionWorld, type TestNode } from '../world.ts'
 import { rowsOf, SnapshotWorld } from '../snapshot/snapshot-world.ts'
 
 let world: SnapshotWorld
@@ -26,10 +28,7 @@ async function open(): Promise<void> {
   await registry.create('settings', Buffer.from(JSON.stringify({ format: 1, partitions: 1, leaseMs: 50 })))
 }
 
-async function anotherWorld(): Promise<void> {
-  await world.close()
-  await open()
-}
+type Ports = Pick<ReseedOptions, 'registry' | 'objects' | 'changelog'>
 
 const trillion = 1_000_000_000_000
 
@@ -163,6 +162,20 @@ describe('recovering a lost log', () => {
     expect((await readPointer(world.ports.registry, p0)).kept[0]).toMatchObject({ id: first.generation })
   })
 
+  it('takes no snapshot of the lost log behind a seed: whoever still cuts has not noticed yet (D4)', async () => {
+    const { replica } = await loseALog()
+    const options = optionsOf()
+    const died = dying(5, 'before')
+    await expect(recover(newestSnapshot, died.ports)).rejects.toThrow()
+    const { seed } = await lostLog(options)
+    expect(seed).not.toBeNull()
+    await expect(cutSnapshot(world.cutOptions(replica, { chunkBytes: 5_000 }))).rejects.toMatchObject({
+      code: 'CONFLICT',
+    })
+    expect((await lostLog(options)).seed).toEqual(seed)
+    expect((await recover(newestSnapshot)).generation).toBe(seed!.generation)
+  })
+
   it('refuses a state whose hash is not the sum of its rows, and goes on being lost', async () => {
     await loseALog()
     const wrong = async (options: ReseedOptions): Promise<SeedState> => {
@@ -178,8 +191,8 @@ describe('recovering a lost log', () => {
 const newestSnapshotOf = (id: string) => snapshotState(optionsOf(), p0, id)
 
 /** Ports of a process that dies at its `at`-th effect: before that, or right after. `effects` counts them. */
-function dying(at: number, when: 'before' | 'after') {
-  const { registry, objects, changelog } = world.ports
+function dying(at: number, when: 'before' | 'after', ports: Ports = world.ports) {
+  const { registry, objects, changelog } = ports
   let effects = 0
   let dead = false
   const effect = async <T>(act: () => Promise<T>): Promise<T> => {
@@ -191,7 +204,7 @@ function dying(at: number, when: 'before' | 'after') {
     if (last) throw new Error('it dies')
     return done
   }
-  const ports: Partial<ReseedOptions> = {
+  const mortal: Ports = {
     registry: {
       ...registry,
       get: (key) => registry.get(key),
@@ -212,40 +225,83 @@ function dying(at: number, when: 'before' | 'after') {
       provision: (...given) => effect(() => changelog.provision(...given)),
     },
   }
-  return { ports, count: () => effects }
+  return { ports: mortal, count: () => effects }
 }
 
 describe('a run that dies', () => {
   it.each(['before', 'after'] as const)('%s any of its effects is gone on from by the next one', async (when) => {
     for (let at = 1; ; at++) {
-      const { stateHash } = await loseALog()
-      const process = dying(at, when)
-      const died = await recover(newestSnapshot, process.ports).catch((error: unknown) => error)
-      if (process.count() < at) {
-        // It came to its end: every effect before has been died at.
-        expect(at).toBeGreaterThan(7)
-        return expectServable(stateHash)
-      }
-      if ((await knownGeneration(world.ports.registry, p0))!.generation === g1) {
+      const lost = await LostWorld.begin()
+      const process = dying(at, when, lost.ports)
+      const died = await lost.recover(process.ports).catch((error: unknown) => error)
+      const finished = process.count() < at
+      if ((await lost.named()) === g1) {
         expect(died).toBeInstanceOf(Error)
-        const planted = (await lostLog(optionsOf())).seed
-        const done = await recover(newestSnapshot)
+        const { seed } = await lost.lostLog()
+        const done = await lost.recover()
         // What is settled stays so.
-        if (planted !== null) expect(done.generation).toBe(planted.generation)
+        if (seed !== null) expect(done.generation).toBe(seed.generation)
       }
-      await expectServable(stateHash)
-      await anotherWorld()
+      await lost.expectServable()
+      // It came to its end: every effect before has been died at.
+      if (finished) return expect(at).toBeGreaterThan(7)
     }
   })
 })
 
-async function expectServable(stateHash: string): Promise<void> {
-  const { generation: named } = (await knownGeneration(world.ports.registry, p0))!
-  const info = (await world.ports.changelog.log(p0).info())!
-  expect(info).toMatchObject({ generation: named, first: info.last })
-  const verdict = await verifySnapshot({ ...optionsOf(), id: named })
-  expect(verdict).toMatchObject({ kind: 'whole', manifest: { position: { generation: named, seq: info.first } } })
-  expect(verdict.kind === 'whole' && hash64ToText(verdict.manifest.stateHash)).toBe(stateHash)
-}
+/** In memory, where it is quick: a log that is gone, and the state that it had. */
+class LostWorld {
+  readonly ports: Ports
+  readonly #world: PartitionWorld
+  readonly #options: ReseedOptions
+  readonly #state: SeedState
 
-/** As it was before the run: the next one begins from the snapshot that was there. */
+  static async begin(): Promise<LostWorld> {
+    const world = new PartitionWorld('dies')
+    const writer = new LogWriter(world).claim('old')
+    for (let i = 0; i < 20; i++) writer.commit([{ key: `k${i % 7}`, state: i }])
+    const node = world.start('n1')
+    const replica = await world.settle(openReplica(world.takeover(node)))
+    await world.settle(catchUp(replica, world.takeover(node)))
+    await world.settle(replica.close({ flush: true }))
+    const state = await world.settle(node.process.stores.open(p0).then((store) => storeState(store, p0)))
+    const { registry } = node.process
+    await world.settle(registry.create('generation.0', Buffer.from(g1)))
+    world.world.changelog.destroy(p0)
+    return new LostWorld(world, node, state)
+  }
+
+  private constructor(lost: PartitionWorld, { process, events }: TestNode, state: SeedState) {
+    const { registry, objects, changelog, compression, clock } = process
+    this.#world = lost
+    this.#state = state
+    this.ports = { registry, objects, changelog }
+    const random = new SeededRandom('operator')
+    const { signal } = new AbortController()
+    this.#options = { ...this.ports, partition: p0, compression, clock, random, observer: events, signal }
+  }
+
+  lostLog() {
+    return this.#world.settle(lostLog(this.#options))
+  }
+
+  async named(): Promise<string> {
+    return (await this.#world.settle(knownGeneration(this.#options.registry, p0)))!.generation
+  }
+
+  recover(ports: Partial<Ports> = {}): Promise<Reseeded> {
+    const options = { ...this.#options, ...ports }
+    const run = lostLog(options).then((lost) => reseed(options, lost, lost.seed === null ? this.#state : null, seq(0)))
+    return this.#world.settle(run)
+  }
+
+  async expectServable(): Promise<void> {
+    const named = await this.named()
+    const info = await this.#world.settle(this.#options.changelog.log(p0).info())
+    expect(info).toMatchObject({ generation: named, first: trillion + 1, last: trillion + 1 })
+    const verdict = await this.#world.settle(verifySnapshot({ ...this.#options, id: named }))
+    const { stateHash } = this.#state.stored
+    const position = { generation: named, seq: trillion + 1 }
+    expect(verdict).toMatchObject({ kind: 'whole', manifest: { position, stateHash } })
+  }
+}
