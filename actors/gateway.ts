@@ -12,10 +12,12 @@
  * Z4. It keeps nothing of a request once it is answered. Its session is the session of those who have none (R3); a request with `Hf-Id` is
  *     command 1 of a session of its own, so that repeating it by any node takes effect once.
  * Z5. Draining takes no new requests, and ends when those on their way are answered. After `close` nothing is sent.
+ * Z6. What is answered well has its cursor and its age in headers; a query says in headers how old its answer may be, and after which cursor.
  */
 import { createActor, setup, waitFor } from 'xstate'
 import { parseCommandId } from '../src/client/command-id.ts'
-import { addressOf, type RequestOptions, type Session } from '../src/client/session.ts'
+import { parseAfter } from '../src/client/positions.ts'
+import { addressOf, type Measured, type RequestOptions, type Session } from '../src/client/session.ts'
 import { encodeView, type PlacementView } from '../src/core/table.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import { gauge, Refusals, type Metric } from '../src/ports/metrics.ts'
@@ -164,21 +166,24 @@ class Calls {
 
   async #respond(message: Message, reply: string): Promise<void> {
     let data: Uint8Array
+    let headers: Headers | undefined
     try {
-      data = this.#success(await this.#call(message))
+      const { value, cursor, ageMs } = await this.#call(message)
+      data = this.#success(value)
+      headers = { [headerNames.cursor]: cursor, [headerNames.age]: String(ageMs) }
     } catch (error) {
       data = failure(error)
     }
     this.inFlight--
     if (this.#ended) return
-    this.#publish(reply, data, message.subject)
+    this.#publish(reply, data, message.subject, headers)
     if (this.inFlight === 0 && this.#subscriptions.length === 0) this.#onIdle()
   }
 
   /** Async, so that what is wrong with the message rejects like what is wrong with the call. */
-  async #call({ subject, headers, data }: Message): Promise<Value | undefined> {
+  async #call({ subject, headers, data }: Message): Promise<Measured<Value | undefined>> {
     const { kind, type, key, name }: CallTarget = this.#subjects.parseCall(subject, headers)
-    return this.#options.session.request(
+    return this.#options.session.measure(
       requestKinds[kind],
       addressOf(type, key),
       name,
@@ -208,9 +213,9 @@ class Calls {
     return false
   }
 
-  #publish(reply: string, data: Uint8Array, subject: string): void {
+  #publish(reply: string, data: Uint8Array, subject: string, headers?: Headers): void {
     try {
-      this.#options.transport.publish(reply, data)
+      this.#options.transport.publish(reply, data, headers && { headers })
     } catch {
       // A subject that passed the check above, and that the transport will not have.
       this.#options.observer.emit({ type: 'message.dropped', subject, reason: 'reply-subject' })
@@ -236,21 +241,28 @@ export function optionsOf(headers: Headers | undefined): RequestOptions | undefi
   const timeout = headers?.[headerNames.timeout]
   const idempotencyKey = headers?.[headerNames.idempotencyKey]
   const traceparent = headers?.[headerNames.traceparent] ?? headers?.[canonicalTraceparent]
-  if (id === undefined && timeout === undefined && idempotencyKey === undefined && traceparent === undefined)
+  const maxStaleness = headers?.[headerNames.maxStaleness]
+  const after = headers?.[headerNames.after]
+  if ([id, timeout, idempotencyKey, traceparent, maxStaleness, after].every((header) => header === undefined)) {
     return undefined
-  const timeoutMs = timeout === undefined ? undefined : Number(timeout)
-  if (timeoutMs !== undefined && !(/^[0-9]{1,7}$/.test(timeout!) && timeoutMs >= 1 && timeoutMs <= longestTimeoutMs)) {
-    throw new HoldfastError(
-      'INVALID',
-      `the header ${headerNames.timeout} is a whole number of milliseconds, 1 to ${longestTimeoutMs}`,
-    )
   }
   return {
-    timeoutMs,
+    timeoutMs: timeout === undefined ? undefined : millisecondsOf(headerNames.timeout, timeout, 1),
+    maxStalenessMs: maxStaleness === undefined ? undefined : millisecondsOf(headerNames.maxStaleness, maxStaleness, 1),
+    after: after === undefined ? undefined : parseAfter(after),
     id: id === undefined ? undefined : parseCommandId(id),
     idempotencyKey: idempotencyKey === undefined ? undefined : idempotencyKeyOf(idempotencyKey),
     traceparent,
   }
+}
+
+function millisecondsOf(header: string, text: string, least: number): number {
+  const ms = Number(text)
+  if (/^[0-9]{1,7}$/.test(text) && ms >= least && ms <= longestTimeoutMs) return ms
+  throw new HoldfastError(
+    'INVALID',
+    `the header ${header} is a whole number of milliseconds, ${least} to ${longestTimeoutMs}`,
+  )
 }
 
 /** Clients that think of headers as those of HTTP write it so. */

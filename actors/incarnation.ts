@@ -150,7 +150,13 @@ export class Incarnation {
     })
     await this.#membership.join()
     if (this.#ended) return
-    this.#session = new Session(this.#ports, { cluster: name, maxOutstandingBytes: gatewayBytes })
+    this.#session = new Session(this.#ports, {
+      cluster: name,
+      maxOutstandingBytes: gatewayBytes,
+      near: this.self.id,
+      // Plain clients say themselves what they have seen.
+      remembers: false,
+    })
     const replies = this.#replies
     const accepts = (reply: string | undefined, subject: string): reply is string => replies.accepts(reply, subject)
     this.#placement = createPlacement({
@@ -315,6 +321,9 @@ export class Incarnation {
           transport.subscribe(subjects.partition(id), receive, { queue: 'owner' }),
           transport.subscribe(subjects.watch(id), (message) => this.#onWatch(partition, message), { queue: 'owner' }),
           transport.subscribe(subjects.scan(id), (message) => this.#onScan(partition, message), { queue: 'owner' }),
+          transport.subscribe(subjects.position(id), (message) => this.#onPosition(partition, message), {
+            queue: 'owner',
+          }),
         ],
       })
       return partition
@@ -401,6 +410,10 @@ export class Incarnation {
 
   #onScan(partition: Partition, { data, reply, subject }: Message): void {
     if (this.#replies?.accepts(reply, subject) === true) void partition.scan(data, reply)
+  }
+
+  #onPosition(partition: Partition, { reply, subject }: Message): void {
+    if (this.#replies?.accepts(reply, subject) === true) void partition.position(reply)
   }
 
   #report(report: Report): void {

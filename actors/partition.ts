@@ -52,7 +52,7 @@ export interface PartitionOptions extends Omit<
   readonly onEpochSpent: (epoch: Epoch) => void
   /** It cannot be opened here; placement should find another node (O6). */
   readonly onCannotOpen: (epoch: Epoch, reason: string) => void
-  /** Subscribes what the owner of the partition answers: frames, scans, and requests of watchers. */
+  /** Subscribes what the owner of the partition answers: frames, scans, requests of watchers and of standbys. */
   readonly listen: () => readonly Subscription[]
 }
 
@@ -62,6 +62,7 @@ export interface Partition {
   submit(incoming: Incoming): void
   watch(request: Uint8Array, inbox: string): Promise<void>
   scan(request: Uint8Array, inbox: string): Promise<void>
+  position(inbox: string): Promise<void>
   /** Cuts a snapshot, or tells how far the order of that name has come; `null` where this node is not the owner. */
   orderSnapshot(name: string): OrderedCut | null
   /** The registry names this generation of the log (A5). */
@@ -444,6 +445,7 @@ export function createPartition(options: PartitionOptions): Partition {
     submit: (incoming) => host.submit(incoming),
     watch: (request, inbox) => host.watch(request, inbox),
     scan: (request, inbox) => host.scan(request, inbox),
+    position: (inbox) => host.position(inbox),
     orderSnapshot: (name) => host.orderSnapshot(name),
     named: (generation) => tell({ type: 'named', generation }),
     reconnected: () => host.reconnected(),

@@ -33,6 +33,7 @@ export {
   type KvStore,
   type KvUpdateOptions,
   type KvWatchOptions,
+  type Measured,
   type Reference,
   type TypeWatchOptions,
   type Watch,

@@ -14,6 +14,11 @@ const cart = hf.actor(Cart, 'c1')
 console.log('add  ', await cart.add({ sku: 'tea', qty: 2 }))
 console.log('count', await cart.count())
 
+const first = await cart.measured.count()
+const near = cart.with({ maxStaleness: '5s', after: first.cursor })
+const { value, ageMs } = await near.measured.count()
+console.log('near ', value, ageMs <= 5_000)
+
 await cart.tell.add({ sku: 'cup', qty: 1 })
 console.log('count', await cart.count())
 

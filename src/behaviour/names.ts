@@ -17,6 +17,7 @@ export const reservedNames = [
   'watch',
   'tell',
   'with',
+  'measured',
 ] as const
 
 export type ReservedName = (typeof reservedNames)[number]

@@ -98,6 +98,14 @@ export class Holdfast {
     ]
   }
 
+  /**
+   * How far this client has seen each partition, by all replies that it had: another client that reads `with({ after: cursor })` sees at
+   * least what this one has seen. `undefined` until a node has told who owns what.
+   */
+  get cursor(): string | undefined {
+    return this.#parts.session.cursor
+  }
+
   /** A key-value store, by its name or what `kv()` returned. Nothing is sent. Throws `INVALID` for a name that cannot be. */
   kv<V = unknown>(store: string | KvDefinition<V>): Kv<V> {
     if (typeof store === 'string') return new Kv(this.#kvHost, kv<V>(store))

@@ -21,6 +21,7 @@ import { HoldfastError } from '../protocol/errors.ts'
 import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
 import { inFlight } from './in-flight.ts'
+import { readingOf } from './reference.ts'
 import type { ScanAsks } from './scan-asks.ts'
 import type { ScanSnapshot } from './scan-snapshot.ts'
 import { Scanner, type RowsOptions } from './scanner.ts'
@@ -39,6 +40,13 @@ export interface KvCallOptions {
   readonly signal?: AbortSignal | undefined
   /** Makes a write take effect once however often it is called with this key, for 24 h. 1 to 256 bytes of UTF-8. */
   readonly idempotencyKey?: string | undefined
+  /**
+   * How old the entry may be that `get`, `entry` and `getAll` read: then a standby may answer, too, with nothing missing that this client has
+   * seen. Default: they read strongly. Ranges, counts and snapshots are read from the owners.
+   */
+  readonly maxStaleness?: Duration | undefined
+  /** Has these see at least what stands behind this cursor, e.g. `hf.cursor` of another client. */
+  readonly after?: string | undefined
   /** Most entries in one page of a partition that a range or snapshot reads, 1 to 1,000. Default 256. */
   readonly pageSize?: number | undefined
 }
@@ -82,12 +90,13 @@ export class Kv<V> implements KvStore<V> {
   }
 
   /** The same store, called with these options besides those that it has. Throws `INVALID`. */
-  with({ timeout, signal, idempotencyKey, pageSize = this.#pageSize }: KvCallOptions): Kv<V> {
+  with({ timeout, signal, idempotencyKey, maxStaleness, after, pageSize = this.#pageSize }: KvCallOptions): Kv<V> {
     const options: RequestOptions = {
       ...this.#options,
       ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, 'the timeout of a call') }),
       ...(signal === undefined ? {} : { signal }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      ...readingOf(maxStaleness, after),
     }
     if (!Number.isSafeInteger(pageSize) || pageSize < 1 || pageSize > maxScanRows) {
       throw invalid(`a page has 1 to ${maxScanRows} entries`)

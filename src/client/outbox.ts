@@ -4,6 +4,7 @@
  * O1. Each frame has a reply subject of its own, `<inbox>.<number>`, so that "no responders" names the frame that it is about.
  * O2. While there is no connection or no placement a request is held: it is not sent, and does not count as sent.
  * O3. A request that is past its deadline, or whose id is too old to be repeated, is handed back instead of sent.
+ * O4. What may go to standbys takes another way with each tick, and has less time for its attempt there: the owner is still to be asked.
  */
 import type { Metric } from '../ports/metrics.ts'
 import type { Message } from '../ports/transport.ts'
@@ -14,7 +15,8 @@ import { encodeTraces, traceBytes } from '../protocol/traces.ts'
 import type { Alarm } from './alarm.ts'
 import { frameHeadBytes, type Batch } from './batch.ts'
 import type { Outstanding } from './outstanding.ts'
-import { frameBytes, type Pending } from './pending.ts'
+import { boundsBytes, frameBytes, type Pending } from './pending.ts'
+import type { Positions } from './positions.ts'
 import type { Routing } from './routing.ts'
 import { SentFrames } from './sent-frames.ts'
 import type { SessionPorts } from './session.ts'
@@ -24,6 +26,7 @@ export interface OutboxOptions {
   readonly inbox: string
   readonly routing: Routing
   readonly outstanding: Outstanding
+  readonly positions: Positions
   /** Is set to when something is due of what was sent or held. */
   readonly alarm: Alarm
   readonly attemptTimeoutMs: number
@@ -40,6 +43,8 @@ export class Outbox {
   readonly #flush = () => this.#sendAll()
   #queue: Pending[] = []
   #flushing = false
+  /** O4 */
+  #turn = 0
 
   constructor(ports: SessionPorts, options: OutboxOptions) {
     this.#ports = ports
@@ -79,6 +84,7 @@ export class Outbox {
     const sendable = this.#ports.transport.connected && routing.partitions > 0
     const nowMs = Math.floor(this.#ports.clock.monotonic())
     const filled: Batch[] = []
+    this.#turn++
     for (const pending of queue) {
       if (pending.state !== 'queued') continue
       pending.dueMs = pending.deadlineMs
@@ -93,9 +99,10 @@ export class Outbox {
   }
 
   #put(pending: Pending, filled: Batch[], nowMs: number): void {
-    const batch = this.#options.routing.batchFor(pending.hash, pending.viaPartition)
-    const request = frameBytes(pending, pending.name, pending.input, pending.idempotencyKey)
-    const bytes = pending.span === undefined ? request : request + traceBytes
+    const batch = this.#batchFor(pending, nowMs)
+    let bytes = frameBytes(pending, pending.name, pending.input, pending.idempotencyKey)
+    if (pending.span !== undefined) bytes += traceBytes
+    if (pending.bounds !== undefined) bytes += boundsBytes
     // A frame is one session's: a command of another one travels alone.
     const alone = pending.session !== this.#options.session
     if (!batch.isEmpty && (alone || !batch.fits(bytes, this.#maxFrameBytes))) this.#send(batch, nowMs)
@@ -104,12 +111,24 @@ export class Outbox {
     if (alone) this.#send(batch, nowMs)
   }
 
+  #batchFor(pending: Pending, nowMs: number): Batch {
+    const { routing, positions } = this.#options
+    const { kind, hash, reading } = pending
+    const owner = routing.batchFor(hash, pending.viaPartition)
+    if (kind === 'command' || kind === 'tell') return owner
+    const partition = routing.partitionOf(hash)
+    pending.bounds = positions.bounds(partition, reading?.maxStalenessMs, reading?.after)
+    const batch = pending.mayBeStale ? routing.readerFor(hash, this.#turn, nowMs) : owner
+    pending.atStandby = batch !== owner
+    return batch
+  }
+
   #send(batch: Batch, nowMs: number): void {
     const { routing, outstanding, alarm, attemptTimeoutMs, inbox } = this.#options
     const requests = batch.take()
     let dueMs = Number.POSITIVE_INFINITY
     for (const pending of requests) {
-      pending.sentAt(nowMs, batch.subject, attemptTimeoutMs)
+      pending.sentAt(nowMs, batch.subject, pending.atStandby ? attemptTimeoutMs / 2 : attemptTimeoutMs)
       if (pending.dueMs < dueMs) dueMs = pending.dueMs
       if (pending.attempts > 1) pending.span?.attempt(pending.attempts)
     }

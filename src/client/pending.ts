@@ -10,7 +10,8 @@
  *     what is reported then is about this call alone.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
-import type { Request, RequestKind, WireError } from '../protocol/frames.ts'
+import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
+import type { Cursor } from '../protocol/cursor.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import type { Value } from '../protocol/values.ts'
 import type { CallSpan } from '../ports/tracer.ts'
@@ -23,7 +24,8 @@ const firstBackoffMs = 10
 const lastBackoffMs = 200
 
 export interface Waiter {
-  readonly resolve: (value: Value | undefined) => void
+  /** `at`: of the reply. `sentMs`: when the request was sent first, monotonic. */
+  readonly resolve: (value: Value | undefined, at?: ReplyPosition, sentMs?: number) => void
   readonly reject: (error: HoldfastError) => void
 }
 
@@ -39,6 +41,17 @@ export interface Address {
  * refused, and is sent again when it is due.
  */
 export type PendingState = 'new' | 'queued' | 'held' | 'sent' | 'waiting' | 'settled'
+
+/** What a read may be answered from, as its caller has it. */
+export interface Reading {
+  /** Default: strong. */
+  readonly maxStalenessMs: number | undefined
+  /** Default: what the session has seen. */
+  readonly after: readonly Cursor[] | undefined
+}
+
+/** The bounds of a read have at most so many bytes in a frame. */
+export const boundsBytes = 96
 
 /** At most so many bytes of a frame are a request's: three for each UTF-16 unit, and the heads of its eight fields. */
 export const frameBytes = (
@@ -58,14 +71,23 @@ export class Pending implements Request, Waiter {
   readonly input: Uint8Array
   readonly idempotencyKey: string | undefined
   readonly hash: number
-  readonly resolve: (value: Value | undefined) => void
-  readonly reject: (error: HoldfastError) => void
+  readonly resolve: Waiter['resolve']
+  readonly reject: Waiter['reject']
   /** Later calls with the same id that wait for the same answer. */
   joined: Waiter[] | undefined = undefined
   /** What to undo when it is settled. */
   release: (() => void) | undefined = undefined
   /** Where it is traced. */
   span: CallSpan | undefined = undefined
+
+  /** Of a query or call. */
+  reading: Reading | undefined = undefined
+  /** Of the attempt that is sent next, for its frame. */
+  bounds: ReadBounds | undefined = undefined
+  /** Its last attempt went to a standby. */
+  atStandby = false
+  /** A standby could not answer it, and no other is asked. */
+  ownersAlone = false
 
   state: PendingState = 'new'
   readonly startMs: number
@@ -127,6 +149,11 @@ export class Pending implements Request, Waiter {
     if (this.firstSentMs < 0) this.firstSentMs = nowMs
     this.dueMs = Math.min(this.deadlineMs, nowMs + Math.ceil(attemptTimeoutMs * 2 ** Math.min(this.attempts, 10)))
     this.attempts++
+  }
+
+  /** Whether the next attempt may go to a standby. */
+  get mayBeStale(): boolean {
+    return this.reading?.maxStalenessMs !== undefined && !this.ownersAlone && !this.viaPartition
   }
 
   /** Waits until then at least, for one who joined. */

@@ -17,7 +17,8 @@ import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../p
 import type { Value } from '../protocol/values.ts'
 import { parseCommandId } from './command-id.ts'
 import type { Address } from './pending.ts'
-import type { RequestOptions, Session } from './session.ts'
+import { parseAfter } from './positions.ts'
+import type { Measured, RequestOptions, Session } from './session.ts'
 import type { Watch, WatchOptions } from './watch.ts'
 
 /**
@@ -35,6 +36,12 @@ type ArgumentsOf<Name, Inputs, Input extends readonly unknown[]> = Name extends 
 type Methods<Handlers, Inputs> = {
   readonly [Name in keyof Handlers]: Handlers[Name] extends (first: never, ...input: infer Input) => infer R
     ? (...input: ArgumentsOf<Name, Inputs, Input>) => Promise<ResultOf<Awaited<R>>>
+    : never
+}
+
+type MeasuredMethods<Handlers, Inputs> = {
+  readonly [Name in keyof Handlers]: Handlers[Name] extends (first: never, ...input: infer Input) => infer R
+    ? (...input: ArgumentsOf<Name, Inputs, Input>) => Promise<Measured<ResultOf<Awaited<R>>>>
     : never
 }
 
@@ -57,11 +64,16 @@ export interface CallOptions {
    */
   readonly idempotencyKey?: string | undefined
   /**
-   * How old the state may be that a query reads. `'strong'`, the default: what was committed before the query was sent counts. With
-   * `maxStaleness` an answer of that age would do; today the owner answers all queries strongly, which satisfies any bound. Commands ignore
-   * it.
+   * How old the state may be that a query reads: then a standby may answer, too. It is one that was current at some time within so long
+   * before the answer, and nothing that this client has seen is missing in it. Default: a query is strong, what was committed before it
+   * was sent counts. 0 is the same. Commands ignore it.
    */
-  readonly consistency?: 'strong' | { readonly maxStaleness: Duration } | undefined
+  readonly maxStaleness?: Duration | undefined
+  /**
+   * Has a query see at least what stands behind this cursor: of a measured reply, of a client (`hf.cursor`), or of a change. `INVALID`
+   * where it is of a log that is no more. Commands ignore it: they see everything.
+   */
+  readonly after?: string | undefined
   /**
    * Repeats one command: the id of its `UNKNOWN` error, within 90 s of its first call. It takes effect once and gives the first
    * reply. Or an id of your own, 1 to 64 of `A-Z a-z 0-9 _ -`, to be repeated within 90 s. One id is one command. With an id of your
@@ -77,6 +89,8 @@ export type Reference<A> = Methods<CommandsOf<A>, InputsOf<A>> &
     readonly key: string
     /** The same commands, but each resolves once it is durably accepted. */
     readonly tell: Tells<CommandsOf<A>, InputsOf<A>>
+    /** The same commands and queries, but each resolves to its result with the age and the cursor of what it was made from. */
+    readonly measured: MeasuredMethods<CommandsOf<A>, InputsOf<A>> & MeasuredMethods<QueriesOf<A>, InputsOf<A>>
     /** The same keyed actor, called with these options besides those that it has. Throws `INVALID`, naming the option. */
     with(options: CallOptions): Reference<A>
     /** The changes of this keyed actor. Throws `INVALID` for what is no cursor. */
@@ -100,6 +114,7 @@ interface Binding {
 interface Shape {
   reference(binding: Binding): object
   tell(binding: Binding): object
+  measured(binding: Binding): object
 }
 
 /** Holds what a reference is bound to where nothing that looks at objects finds it (V3). */
@@ -129,6 +144,11 @@ class BoundReference extends Bound {
   get tell(): object {
     const binding = Bound.of(this)
     return binding.shape.tell(binding)
+  }
+
+  get measured(): object {
+    const binding = Bound.of(this)
+    return binding.shape.measured(binding)
   }
 
   with(options: CallOptions): object {
@@ -163,16 +183,27 @@ export function namedReference<A>(host: ReferenceHost, address: Address): Refere
 function shapeOf(definition: ActorDefinition): Shape {
   class ActorReference extends BoundReference {}
   class Tell extends Bound {}
-  for (const name of Object.keys(definition.queries)) define(ActorReference.prototype, name, 'query')
-  for (const name of Object.keys(definition.commands)) {
-    define(ActorReference.prototype, name, 'command')
-    define(Tell.prototype, name, 'tell')
+  class MeasuredReference extends Bound {}
+  const define = (kind: RequestKind, name: string) => {
+    defineMethod(ActorReference.prototype, name, methodOf(name, kind))
+    defineMethod(MeasuredReference.prototype, name, measuredOf(name, kind))
   }
-  return { reference: (binding) => new ActorReference(binding), tell: (binding) => new Tell(binding) }
+  for (const name of Object.keys(definition.queries)) define('query', name)
+  for (const name of Object.keys(definition.commands)) {
+    define('command', name)
+    defineMethod(Tell.prototype, name, methodOf(name, 'tell'))
+  }
+  return {
+    reference: (binding) => new ActorReference(binding),
+    tell: (binding) => new Tell(binding),
+    measured: (binding) => new MeasuredReference(binding),
+  }
 }
 
-const define = (prototype: object, name: string, kind: RequestKind) =>
-  Object.defineProperty(prototype, name, { value: methodOf(name, kind) })
+type Method = (this: Bound, input: unknown) => Promise<unknown>
+
+const defineMethod = (prototype: object, name: string, value: Method) =>
+  Object.defineProperty(prototype, name, { value })
 
 function methodOf(name: string, kind: RequestKind) {
   return function (this: Bound, input: unknown): Promise<Value | undefined> {
@@ -181,13 +212,20 @@ function methodOf(name: string, kind: RequestKind) {
   }
 }
 
+function measuredOf(name: string, kind: RequestKind) {
+  return function (this: Bound, input: unknown): Promise<Measured<Value | undefined>> {
+    const { host, address, options } = Bound.of(this)
+    return host.session.measure(kind, address, name, input, options)
+  }
+}
+
 /** A class whose instances have a method of any name, besides what `base` has (V3). */
-function withAnyMethod(base: typeof Bound, kind: RequestKind): (binding: Binding) => object {
+function withAnyMethod(base: typeof Bound, method: (name: string) => Method): (binding: Binding) => object {
   const prototype = new Proxy(base.prototype, {
     get: (has, name, receiver) =>
       typeof name === 'symbol' || name in has || !isMethodName(name)
         ? (Reflect.get(has, name, receiver) as unknown)
-        : methodOf(name, kind),
+        : method(name),
   })
   const target = function () {}
   target.prototype = prototype
@@ -195,36 +233,39 @@ function withAnyMethod(base: typeof Bound, kind: RequestKind): (binding: Binding
 }
 
 const named: Shape = {
-  reference: withAnyMethod(BoundReference, 'call'),
-  tell: withAnyMethod(Bound, 'tell'),
+  reference: withAnyMethod(BoundReference, (name) => methodOf(name, 'call')),
+  tell: withAnyMethod(Bound, (name) => methodOf(name, 'tell')),
+  measured: withAnyMethod(Bound, (name) => measuredOf(name, 'call')),
 }
 
 /** The options of a request. `with` cannot be called with any others. */
-const optionNames: readonly string[] = ['timeout', 'signal', 'idempotencyKey', 'consistency', 'id']
+const optionNames: readonly string[] = ['timeout', 'signal', 'idempotencyKey', 'maxStaleness', 'after', 'id']
 
 function checked(options: CallOptions): RequestOptions {
   if (typeof options !== 'object' || options === null) throw invalid('with() takes an object of options')
   for (const name of Object.keys(options)) {
     if (!optionNames.includes(name)) throw invalid(`with() has no option "${name}", only ${optionNames.join(', ')}`)
   }
-  const { timeout, signal, idempotencyKey, consistency, id } = options
+  const { timeout, signal, idempotencyKey, maxStaleness, after, id } = options
   if (signal !== undefined && !isSignal(signal)) throw invalid('`signal` is an AbortSignal')
   if (idempotencyKey !== undefined && (typeof idempotencyKey !== 'string' || !isIdempotencyKey(idempotencyKey)))
     throw invalid(`\`idempotencyKey\` is a well-formed text of 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8`)
-  checkConsistency(consistency)
   return {
     ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, '`timeout`') }),
     ...(signal === undefined ? {} : { signal }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...readingOf(maxStaleness, after),
     ...(id === undefined ? {} : { id: parseCommandId(id) }),
   }
 }
 
-function checkConsistency(consistency: CallOptions['consistency']): void {
-  if (consistency === undefined || consistency === 'strong') return
-  if (typeof consistency !== 'object' || consistency === null)
-    throw invalid("`consistency` is 'strong' or { maxStaleness: '500ms' }")
-  durationMs(consistency.maxStaleness, '`consistency.maxStaleness`')
+/** The options of a request that say what a read may be answered from. Throws `INVALID`, naming the option. */
+export function readingOf(maxStaleness?: Duration, after?: string): Partial<RequestOptions> {
+  const maxStalenessMs = maxStaleness === undefined ? 0 : durationMs(maxStaleness, '`maxStaleness`')
+  return {
+    ...(maxStaleness === undefined ? {} : { maxStalenessMs: maxStalenessMs >= 1 ? maxStalenessMs : undefined }),
+    ...(after === undefined ? {} : { after: parseAfter(after) }),
+  }
 }
 
 /** Also one of another realm. */

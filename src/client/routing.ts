@@ -5,13 +5,16 @@
  * P2. A newer view replaces everything; what a `moved` answer said counts until then, unless a later epoch said otherwise. An older
  *     one does where its teller is certain that the newer one was wrong.
  * P3. Without a known owner a request goes to the partition's own subject, where its owner listens, too.
+ * P4. A query that allows some staleness goes to the owner or a standby (readers.ts).
  */
 import type { PlacementView } from '../core/table.ts'
 import { partitionId, type Epoch, type NodeId, type PartitionId } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { Batch } from './batch.ts'
+import { Readers } from './readers.ts'
 
 export class Routing {
+  readonly readers: Readers
   readonly #subjects: Subjects
   readonly #nodes = new Map<NodeId, Batch>()
   /** One for each partition: where its requests go. */
@@ -21,8 +24,10 @@ export class Routing {
   #epochs: Epoch[] = []
   #version = -1
 
-  constructor(subjects: Subjects) {
+  /** `near`: the node that is asked first for what a standby may answer. Default: none. */
+  constructor(subjects: Subjects, near?: NodeId) {
     this.#subjects = subjects
+    this.readers = new Readers({ subjects, near, batchOf: (node) => this.#node(node) })
   }
 
   /** The count of partitions; 0 while no view is known. */
@@ -39,6 +44,12 @@ export class Routing {
     return (viaPartition ? this.#fallbacks : this.#batches)[hash & (this.#batches.length - 1)]!
   }
 
+  /** Where a query goes that a standby may answer (P4). `turn` changes with each flush. */
+  readerFor(hash: number, turn: number, nowMs: number): Batch {
+    const partition = this.partitionOf(hash)
+    return this.readers.pick(partition, this.#batches[partition]!, turn, nowMs)
+  }
+
   /** Of the view that is known; −1 before. */
   get version(): number {
     return this.#version
@@ -52,9 +63,11 @@ export class Routing {
     if (view.owners.length !== this.partitions) {
       this.#fallbacks = view.owners.map((_, p) => new Batch(this.#subjects.partition(partitionId(p))))
     }
-    const named = new Set(view.owners)
+    const { standbys = [] } = view
+    const named = new Set([...view.owners, ...standbys.flat()])
     for (const node of this.#nodes.keys()) if (!named.has(node)) this.#nodes.delete(node)
     this.#batches = view.owners.map((owner, p) => (owner === null ? this.#fallbacks[p]! : this.#node(owner)))
+    this.readers.learn(standbys)
     return true
   }
 

@@ -12,6 +12,8 @@
  *     partition's subject when nobody listened or no answer came in time; after a back-off of 10 to 200 ms when it was refused. Never
  *     once the id is too old (R3): then it only waits.
  * S5. A request costs no timer and no closure beyond its promise: one alarm rings for the earliest that is due.
+ * S6. What a standby does not answer, for whatever reason, goes to the owner within the same deadline. No read goes behind what the session
+ *     has seen (positions.ts).
  */
 import type { PlacementView } from '../core/table.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -21,8 +23,15 @@ import type { Random } from '../ports/random.ts'
 import type { Tracer } from '../ports/tracer.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import { decodeReplyFrame, type Reply, type ReplyFrame, type RequestKind } from '../protocol/frames.ts'
-import { sessionId, type SessionId } from '../protocol/ids.ts'
+import type { Cursor } from '../protocol/cursor.ts'
+import {
+  decodeReplyFrame,
+  type Reply,
+  type ReplyFrame,
+  type ReplyPosition,
+  type RequestKind,
+} from '../protocol/frames.ts'
+import { sessionId, type NodeId, type SessionId } from '../protocol/ids.ts'
 import { fnv1a32 } from '../protocol/partitioning.ts'
 import { encodeToken, subjectsOf } from '../protocol/subjects.ts'
 import { decodeValue, encodeValue, type Value } from '../protocol/values.ts'
@@ -30,8 +39,9 @@ import { Alarm } from './alarm.ts'
 import { formatCommandId, isOwnId, type CommandId } from './command-id.ts'
 import { Outbox } from './outbox.ts'
 import { defaultOutstanding, Outstanding } from './outstanding.ts'
-import { frameBytes, Pending, type Address, type Waiter } from './pending.ts'
+import { boundsBytes, frameBytes, Pending, type Address, type Waiter } from './pending.ts'
 import { closedError, PlacementWatch } from './placement-watch.ts'
+import { cursorOf, Positions } from './positions.ts'
 import { Routing } from './routing.ts'
 import { Signals } from './signals.ts'
 
@@ -54,6 +64,22 @@ export interface SessionOptions {
   readonly maxOutstanding?: number
   /** Most bytes of their inputs; likewise. Default 256 MiB. */
   readonly maxOutstandingBytes?: number
+  /** The node that is asked first for what a standby may answer. Default: all in turn. */
+  readonly near?: NodeId
+  /** Whether later reads see at least what earlier ones saw. Default `true`. One that speaks for many who know nothing of each other does not. */
+  readonly remembers?: boolean
+}
+
+/** A result, and what it was made from. */
+export interface Measured<T> {
+  readonly value: T
+  /**
+   * The state that was read was the owner's at most so long before the reply came, ms. Of a strong query, and of a command, this is no more
+   * than the time that the call has taken.
+   */
+  readonly ageMs: number
+  /** Of the last record that the reply could have seen: for `with({ after: cursor })`, of any client, and for `watch({ from: cursor })`. */
+  readonly cursor: string
 }
 
 export interface RequestOptions {
@@ -64,6 +90,10 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
   /** Of a command or tell, 1 to 256 bytes of UTF-8: it takes effect once for its key, within 24 h. Queries ignore it. */
   readonly idempotencyKey?: string | undefined
+  /** Of a query: a standby may answer whose state is not older. Default: the owner answers, strongly. Commands and tells ignore it. */
+  readonly maxStalenessMs?: number | undefined
+  /** Of a query: it sees at least what these cursors stand behind. Commands and tells ignore it: they always do. */
+  readonly after?: readonly Cursor[] | undefined
   /** The W3C traceparent that it belongs to. Default: the span that is active. */
   readonly traceparent?: string | undefined
 }
@@ -82,6 +112,8 @@ export class Session {
   readonly #routing: Routing
   readonly #placement: PlacementWatch
   readonly #outbox: Outbox
+  readonly #positions = new Positions()
+  readonly #remembers: boolean
   readonly #alarm: Alarm
   readonly #signals = new Signals()
   readonly #refusals = new Refusals<'requests' | 'joined'>('client', ['requests', 'joined'])
@@ -92,7 +124,7 @@ export class Session {
 
   constructor(ports: SessionPorts, options: SessionOptions) {
     const { cluster, timeoutMs = 10_000, attemptTimeoutMs = 1_000, maxOutstanding = defaultOutstanding } = options
-    const { maxOutstandingBytes } = options
+    const { maxOutstandingBytes, near, remembers = true } = options
     const { transport } = ports
     const subjects = subjectsOf(cluster)
     const inbox = transport.inbox()
@@ -102,12 +134,14 @@ export class Session {
     this.#viewInbox = `${inbox}.view`
     this.#alarm = new Alarm(ports.clock, () => this.#sweep())
     this.#outstanding = new Outstanding(maxOutstanding, maxOutstandingBytes)
-    this.#routing = new Routing(subjects)
+    this.#routing = new Routing(subjects, near)
+    this.#remembers = remembers
     this.#outbox = new Outbox(ports, {
       session: this.id,
       inbox,
       routing: this.#routing,
       outstanding: this.#outstanding,
+      positions: this.#positions,
       alarm: this.#alarm,
       attemptTimeoutMs,
       onOverdue: (pending) => this.#timeOut(pending),
@@ -141,6 +175,11 @@ export class Session {
     return this.#routing.partitions
   }
 
+  /** All that this session has seen, for `after` of another one; `undefined` until the placement is known. */
+  get cursor(): string | undefined {
+    return this.partitions === 0 ? undefined : this.#positions.cursor(this.partitions)
+  }
+
   /** Resolves once the placement is known; rejects with `INVALID` if the session is closed before. */
   whenPlaced(): Promise<void> {
     return this.#placement.known()
@@ -165,6 +204,27 @@ export class Session {
   ): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
       this.#begin(kind, address, name, encodeValue(input), options, { resolve, reject })
+    })
+  }
+
+  /** As `request` does, and tells what the result was made from. */
+  measure(
+    kind: RequestKind,
+    address: Address,
+    name: string,
+    input: unknown,
+    options?: RequestOptions,
+  ): Promise<Measured<Value | undefined>> {
+    return new Promise((resolve, reject) => {
+      const measured: Waiter = {
+        reject,
+        resolve: (value, at, sentMs = 0) => {
+          if (at === undefined) return reject(new HoldfastError('INTERNAL', `the reply to ${name} names no position`))
+          const sinceMs = this.#nowMs() - sentMs
+          resolve({ value, ageMs: sinceMs + (at.ageMs ?? 0), cursor: cursorOf(at) })
+        },
+      }
+      this.#begin(kind, address, name, encodeValue(input), options, measured)
     })
   }
 
@@ -204,7 +264,7 @@ export class Session {
     }
     const { maxRequestBytes } = this.#outbox
     const idempotencyKey = kind === 'query' ? undefined : options?.idempotencyKey
-    if (frameBytes(address, name, input, idempotencyKey) > maxRequestBytes) {
+    if (frameBytes(address, name, input, idempotencyKey) + boundsBytes > maxRequestBytes) {
       const message = `the input of ${name} has ${input.length} bytes, more than fit into a message of at most ${maxRequestBytes}`
       throw new HoldfastError('INVALID', message)
     }
@@ -213,6 +273,9 @@ export class Session {
     const session = id?.session ?? this.id
     const number = id?.number ?? this.#outstanding.number()
     const pending = new Pending(kind, session, number, address, name, input, nowMs, timeoutMs, waiter, idempotencyKey)
+    if (options?.maxStalenessMs !== undefined || options?.after !== undefined) {
+      pending.reading = { maxStalenessMs: options.maxStalenessMs, after: options.after }
+    }
     if (id !== undefined) this.#repeat(pending, id, nowMs)
     const { tracer } = this.#ports
     if (tracer !== undefined) pending.span = tracer.call(pending, options?.traceparent)
@@ -299,8 +362,12 @@ export class Session {
       return observer.emit({ type: 'message.dropped', subject: message.subject, reason: 'malformed' })
     }
     const { session, replies } = frame
+    let seen: ReplyPosition | undefined
     for (const reply of replies) {
       const { number } = reply
+      if (this.#remembers && reply.kind !== 'moved' && reply.at !== undefined && reply.at !== seen) {
+        this.#positions.saw((seen = reply.at))
+      }
       const pending = session === this.id ? this.#outstanding.get(number) : this.#find({ session, number })
       if (pending !== undefined) this.#onAnswer(pending, reply)
       else observer.emit({ type: 'message.dropped', subject: message.subject, reason: 'settled' })
@@ -308,16 +375,18 @@ export class Session {
   }
 
   #onAnswer(pending: Pending, reply: Reply): void {
-    if (reply.kind === 'value') return this.#succeed(pending, reply.value)
+    if (reply.kind === 'value') return this.#succeed(pending, reply.value, reply.at)
     if (reply.kind === 'error') {
       const { error } = reply
       if (pending.judge(error) === 'final') {
         return this.#fail(pending, new HoldfastError(error.code, error.message, error))
       }
+      if (pending.atStandby) return this.#askOwner(pending)
       if (error.code === 'FENCED') this.#placement.ask()
       return this.#later(pending, error.retryAfterMs)
     }
     pending.refusals++
+    if (pending.atStandby) return this.#askOwner(pending)
     if (reply.owner === null) {
       this.#placement.ask()
       return this.#later(pending)
@@ -333,7 +402,10 @@ export class Session {
     for (const pending of requests) {
       if (pending.state === 'settled') continue
       pending.refusals++
-      if (pending.viaPartition) this.#later(pending)
+      if (pending.atStandby) {
+        this.#routing.readers.silent(pending.subject, this.#nowMs())
+        this.#askOwner(pending)
+      } else if (pending.viaPartition) this.#later(pending)
       else {
         pending.viaPartition = true
         this.#outbox.add(pending)
@@ -351,6 +423,14 @@ export class Session {
     }
   }
 
+  /** S6, of one that a standby has left. */
+  #askOwner(pending: Pending): void {
+    const { readers } = this.#routing
+    readers.left(this.#routing.partitionOf(pending.hash), pending.subject, this.#nowMs())
+    pending.ownersAlone = true
+    this.#outbox.add(pending)
+  }
+
   #later(pending: Pending, atLeastMs?: number): void {
     // It may be on its way again already, by another answer or a new placement.
     if (pending.state !== 'sent') return
@@ -362,9 +442,14 @@ export class Session {
   #onPlacement(): void {
     for (const pending of this.#outstanding.all()) {
       pending.viaPartition = false
+      if (pending.atStandby && pending.state === 'sent' && this.#standsBy(pending)) continue
       const { subject } = this.#routing.batchFor(pending.hash, false)
       if (pending.state !== 'sent' || pending.subject !== subject) this.#outbox.add(pending)
     }
+  }
+
+  #standsBy({ hash, subject }: Pending): boolean {
+    return this.#routing.readers.has(this.#routing.partitionOf(hash), subject)
   }
 
   /** S3. */
@@ -387,6 +472,10 @@ export class Session {
       else if (pending.dueMs > nowMs) dueMs = Math.min(dueMs, pending.dueMs)
       else {
         if (pending.state === 'sent') {
+          if (pending.atStandby) {
+            this.#routing.readers.silent(pending.subject, nowMs)
+            pending.ownersAlone = true
+          }
           pending.viaPartition = true
           this.#placement.ask()
         }
@@ -411,7 +500,7 @@ export class Session {
     this.#fail(pending, pending.unanswered(why, true))
   }
 
-  #succeed(pending: Pending, bytes: Uint8Array): void {
+  #succeed(pending: Pending, bytes: Uint8Array, at: ReplyPosition | undefined): void {
     let value: Value | undefined
     try {
       value = pending.kind === 'tell' ? undefined : decodeValue(bytes)
@@ -421,8 +510,10 @@ export class Session {
     }
     this.#settle(pending)
     pending.span?.end('OK', pending.attempts)
-    pending.resolve(value)
-    if (pending.joined !== undefined) for (const waiter of pending.joined) waiter.resolve(value)
+    pending.resolve(value, at, pending.firstSentMs)
+    if (pending.joined !== undefined) {
+      for (const waiter of pending.joined) waiter.resolve(value, at, pending.firstSentMs)
+    }
   }
 
   #fail(pending: Pending, error: HoldfastError): void {

@@ -31,6 +31,8 @@ export interface PlacementEntry {
 export interface PlacementView {
   readonly version: number
   readonly owners: readonly (NodeId | null)[]
+  /** Of each partition, by its number; absent where the teller does not know. */
+  readonly standbys?: readonly (readonly NodeId[])[] | undefined
 }
 
 /** The table of a cluster in which nobody has ever owned anything. */
@@ -47,6 +49,7 @@ export function initialTable(partitions: number): PlacementTable {
 export const viewOf = (table: PlacementTable): PlacementView => ({
   version: table.version,
   owners: table.entries.map(({ owner }) => owner?.id ?? null),
+  standbys: table.entries.map(({ standbys }) => standbys.map(({ id }) => id)),
 })
 
 const format = 1
@@ -66,9 +69,17 @@ export function tableFrom(json: unknown): PlacementTable {
 }
 
 export function decodeView(bytes: Uint8Array): PlacementView {
-  const { version, owners } = objectOf(bytes)
+  const { version, owners, standbys } = objectOf(bytes)
   if (!isNatural(version) || !Array.isArray(owners) || !isPartitionCount(owners.length)) throw malformed('view')
-  return { version, owners: owners.map((owner) => (owner === null ? null : nodeIdFrom(owner))) }
+  const view = { version, owners: owners.map((owner) => (owner === null ? null : nodeIdFrom(owner))) }
+  if (standbys === undefined) return view
+  if (!Array.isArray(standbys) || standbys.length !== owners.length) throw malformed('view')
+  return { ...view, standbys: standbys.map(nodeIdsFrom) }
+}
+
+function nodeIdsFrom(json: unknown): readonly NodeId[] {
+  if (!Array.isArray(json)) throw malformed('standbys')
+  return json.map(nodeIdFrom)
 }
 
 function entryFrom(json: unknown): PlacementEntry {

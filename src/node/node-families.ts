@@ -108,7 +108,16 @@ function ofWork(meter: WorkMeter): readonly Family[] {
     counter('holdfast_commit_bytes_total', 'Bytes of records that the log has acknowledged', one(meter.recordBytes)),
     counter('holdfast_turns_total', 'Turns in committed records', one(meter.turns)),
     counter('holdfast_turn_failures_total', 'Commands whose turn left no trace, by the code of the reply', failures),
-    counter('holdfast_queries_taken_total', 'Queries that were taken in', one(meter.queries)),
+    counter('holdfast_queries_taken_total', 'Queries taken in by an owner, or answered by a standby', [
+      { labels: { role: 'owner' }, value: meter.queries },
+      { labels: { role: 'standby' }, value: meter.standbyQueries },
+    ]),
+    counter('holdfast_queries_left_total', 'Queries that a standby left to the owner', one(meter.readsLeft)),
+    counter(
+      'holdfast_position_requests_total',
+      'Requests of standbys for the position that an owner has committed',
+      one(meter.positionRequests),
+    ),
     counter('holdfast_changes_published_total', 'Changes handed to the connection', one(meter.changes)),
   ]
 }

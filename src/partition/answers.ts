@@ -1,4 +1,4 @@
-import type { WireError } from '../protocol/frames.ts'
+import type { ReplyPosition, WireError } from '../protocol/frames.ts'
 import type { Answer } from './turn.ts'
 
 /** Nothing happened here; whoever owns the partition now may be asked. */
@@ -68,6 +68,26 @@ export const keysFull: WireError = {
 export const stopped = (reason: string): Answer => ({
   kind: 'error',
   error: { code: 'RETRY', message: `the partition is stopped and nothing happened: ${reason}` },
+})
+
+/** The reader has seen what this owner has not heard of yet. */
+export const behind = (at: ReplyPosition): Answer => ({
+  kind: 'error',
+  error: {
+    code: 'RETRY',
+    message: 'the owner does not yet know of the record that this is to be answered after; ask again',
+  },
+  at,
+})
+
+/** No order is between the two: the reader has to begin anew. */
+export const anotherLog = (at: ReplyPosition): Answer => ({
+  kind: 'error',
+  error: {
+    code: 'INVALID',
+    message: `what this is to be answered after is of another log: that of the partition is of generation ${at.generation} now`,
+  },
+  at,
 })
 
 export const notFound = (message: string): Answer => ({ kind: 'error', error: { code: 'NOT_FOUND', message } })

@@ -12,6 +12,9 @@
  * X6. Who has handed off names the successor, until placement names somebody at that epoch or a later one.
  * X7. A log that was lost begins again under another generation, when an operator has seeded it: what is left of the former is dropped here,
  *     and the next replica is of the new one (L1).
+ * X8. A standby answers queries that allow some staleness (standby-reads.ts) while it follows the log; all else is answered `moved`, or
+ *     held (X2).
+ * X9. Requests of standbys for the committed position are answered a bounded number at a time; one more has no answer.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
@@ -28,7 +31,6 @@ import type { Registry } from '../ports/registry.ts'
 import type { Stores } from '../ports/store.ts'
 import type { Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
-import type { Request } from '../protocol/frames.ts'
 import {
   nextEpoch,
   type Epoch,
@@ -40,6 +42,7 @@ import {
 } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import type { Subjects } from '../protocol/subjects.ts'
+import { encodeCommitted } from '../protocol/position.ts'
 import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
 import { NodeMemory } from './node-memory.ts'
@@ -51,7 +54,9 @@ import { SnapshotKeeper, type OrderedCut } from './snapshot/keeper.ts'
 import { CutSlots } from './snapshot/slots.ts'
 import type { OpenTenant } from './tenant.ts'
 import { catchUp, tail } from './log-tail.ts'
+import { StandbyReads } from './standby-reads.ts'
 import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
+import { asking } from './asked.ts'
 import { inDoubt, notExecuted, overloadedBy, stopped, type Bound } from './answers.ts'
 import type { Answer } from './turn.ts'
 import { sendPage } from './watch-pages.ts'
@@ -122,6 +127,8 @@ export class PartitionHost {
   /** Of the inputs that are held. */
   #heldBytes = 0
   #watching = 0
+  #reads: StandbyReads | undefined
+  #positions = 0
   readonly #memory: NodeMemory
   readonly #refusals = new Refusals<Bound>('partition', ['held'])
   readonly #watchRefusals = new Refusals<'watch-requests'>('watch', ['watch-requests'])
@@ -190,8 +197,13 @@ export class PartitionHost {
       await catchUp(replica, options)
       signal.throwIfAborted()
       this.#tailing = true
+      const reads = this.#beginReads(replica)
       this.#options.onCaughtUp()
-      await tail(replica, options).finally(() => (this.#tailing = false))
+      await tail(replica, { ...options, onApplied: () => reads.applied() }).finally(() => {
+        this.#tailing = false
+        this.#reads = undefined
+        reads.end()
+      })
     })
   }
 
@@ -200,6 +212,25 @@ export class PartitionHost {
     this.#awaiting = awaiting
     if (awaiting || this.#takingSinceMs !== undefined || this.#owner !== undefined) return
     for (const { incoming } of this.#takeHeld()) incoming.respond(this.#elsewhere())
+  }
+
+  /** X8 */
+  #beginReads(replica: Replica): StandbyReads {
+    const leave = (incoming: Incoming, sinceMs: number) => {
+      if (this.#crashed) return
+      // Where it ends because this node takes over, what waited is held for that.
+      if (this.#reads === undefined) this.submit(this.#later(incoming, sinceMs))
+      else incoming.respond(this.#elsewhere())
+    }
+    this.#reads = new StandbyReads({ ...this.#options, replica, leave })
+    return this.#reads
+  }
+
+  /** With what is left of its patience. */
+  #later(incoming: Incoming, sinceMs: number): Incoming {
+    const { request } = incoming
+    const timeoutMs = request.timeoutMs - (this.#options.clock.monotonic() - sinceMs)
+    return asking(incoming, { ...request, timeoutMs })
   }
 
   /** X1 */
@@ -287,19 +318,17 @@ export class PartitionHost {
       this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - this.#takingSinceMs) / 1_000)
     }
     this.#takingSinceMs = undefined
-    for (const { incoming, sinceMs } of this.#takeHeld()) {
-      const { request } = incoming
-      const timeoutMs = request.timeoutMs - (clock.monotonic() - sinceMs)
-      this.#owner.submit(asking(incoming, { ...request, timeoutMs }))
-    }
+    for (const { incoming, sinceMs } of this.#takeHeld()) this.#owner.submit(this.#later(incoming, sinceMs))
   }
 
   submit(incoming: Incoming): void {
     if (this.#owner !== undefined) return this.#owner.submit(incoming)
-    if (this.#awaiting && this.#tailing) this.#held ??= []
-    if (this.#held === undefined) return incoming.respond(this.#elsewhere())
     const { clock, settings } = this.#options
     const { request } = incoming
+    const stale = request.bounds?.maxStalenessMs !== undefined
+    if (this.#held === undefined && this.#reads !== undefined && stale) return this.#reads.answer(incoming)
+    if (this.#awaiting && this.#tailing) this.#held ??= []
+    if (this.#held === undefined) return incoming.respond(this.#elsewhere())
     const { length } = request.input
     const full = this.#held.length >= settings.mailboxTurns || this.#heldBytes + length > settings.mailboxBytes
     if (full || !this.#memory.hasRoom(length)) {
@@ -325,7 +354,10 @@ export class PartitionHost {
       ...this.#refusals.metrics(),
       ...this.#watchRefusals.metrics(),
       ...(this.#replica?.metrics() ?? []),
+      gauge('holdfast_standby_reads_waiting', this.#reads?.waiting ?? 0, mailboxTurns),
+      gauge('holdfast_standby_read_bytes', this.#reads?.waitingBytes ?? 0, mailboxBytes),
       ...(this.#owner?.metrics() ?? []),
+      ...(this.#reads?.metrics() ?? []),
     ]
   }
 
@@ -370,6 +402,22 @@ export class PartitionHost {
   /** Cuts a snapshot, where this node is the owner; `null` where it is not (K6 of the keeper). */
   orderSnapshot(name: string): OrderedCut | null {
     return this.#owner === undefined ? null : this.#snapshots!.ordered(name)
+  }
+
+  /** Tells a standby how far this owner has committed (X9, Q1). Rejects never. */
+  async position(inbox: string): Promise<void> {
+    if (this.#positions >= mostPositions) return
+    this.#positions++
+    const committed = (await this.#owner?.committed()) ?? null
+    this.#positions--
+    if (this.#crashed) return
+    const { transport, observer, subjects, partition } = this.#options
+    try {
+      transport.publish(inbox, encodeCommitted(committed))
+    } catch {
+      // A subject that is an inbox, and that the transport will not have.
+      observer.emit({ type: 'message.dropped', subject: subjects.position(partition), reason: 'reply-subject' })
+    }
   }
 
   reconnected(): void {
@@ -467,15 +515,9 @@ export class PartitionHost {
   }
 }
 
+/** X9. Each standby has one on its way. */
+const mostPositions = 64
+
 const unreadable = 'it could not be read'
 const pageNotOwned = encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again')
 const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')
-
-/** The same asker, with another request. */
-const asking = (incoming: Incoming, request: Request): Incoming => ({
-  session: incoming.session,
-  low: incoming.low,
-  request,
-  span: incoming.span,
-  respond: (answer) => incoming.respond(answer),
-})

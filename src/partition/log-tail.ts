@@ -26,6 +26,8 @@ export interface TailOptions {
   readonly signal: AbortSignal
   /** An ownership was handed off, as the log says. Default: nobody wants to know. */
   readonly onHandedOff?: ((epoch: Epoch, to: NodeId) => void) | undefined
+  /** Called by `tail` after each record that was taken in whole. Default: nobody asks. */
+  readonly onApplied?: (() => void) | undefined
 }
 
 const tellEveryMs = 1_000
@@ -66,7 +68,7 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
 
 /** Takes in what comes (T2), until `signal` aborts. Throws as `catchUp` does, but never `BrokenLog`. */
 export async function tail(replica: Replica, options: TailOptions): Promise<void> {
-  const { log, signal } = options
+  const { log, signal, onApplied } = options
   const reading = log.follow(nextSeq(replica.position.seq))
   const stop = () => reading.close()
   signal.addEventListener('abort', stop, { once: true })
@@ -78,6 +80,7 @@ export async function tail(replica: Replica, options: TailOptions): Promise<void
       if (entry === undefined || signal.aborted) return
       const fault = await takeIn(replica, entry, options)
       if (fault !== undefined) throw new HoldfastError('RETRY', `${fault}: the log's leader has to be asked`)
+      onApplied?.()
     }
   } finally {
     signal.removeEventListener('abort', stop)

@@ -5,10 +5,11 @@
  * W2. On a committed record, in this order: state and sessions enter the replica, changes are published, replies leave.
  * W3. Queries read committed state, then make sure of the lease, then answer (O3; queries.ts).
  * W4. Once ended, by a fence, a hand-off, a broken log or a close, it says nothing more but that.
- * W5. A tenant (tenant.ts) begins when all else is there; it makes units of the partition's own, which go the way of turns.
+ * W5. Every reply names the last record that was committed when it was made; of a query, when the state was read. What asks to be answered
+ *     after a record that this owner has not yet heard of is `RETRY`: a standby may know of it sooner.
+ * W6. A tenant (tenant.ts) begins when all else is there; it makes units of the partition's own, which go the way of turns.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
-import { entryDefinition, kvPrefix } from '../behaviour/kv.ts'
 import type { BrokenLog, LogPosition } from '../core/log.ts'
 import { advanceTime, beginTime, type PartitionTime } from '../core/partition-time.ts'
 import type { PartitionLog } from '../ports/changelog.ts'
@@ -18,11 +19,13 @@ import type { Observer } from '../ports/observer.ts'
 import type { TurnSpan } from '../ports/tracer.ts'
 import type { Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
-import type { Request } from '../protocol/frames.ts'
+import type { LogPoint, ReplyPosition, Request } from '../protocol/frames.ts'
 import { nextEpoch, type Epoch, type NodeId, type Rev, type Seq, type SessionId } from '../protocol/ids.ts'
 import { decodeScanReply, encodeScanRequest, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
+import type { CommittedPosition } from '../protocol/position.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { inDoubt, notExecuted, notFound } from './answers.ts'
+import { anotherLog, behind, inDoubt, notExecuted, notFound } from './answers.ts'
+import { asksQuery, definitionOf } from './asked.ts'
 import { Committer, type CommittedRecord } from './committer.ts'
 import { ExpirySweep } from './expiry-sweep.ts'
 import { changesOf, History } from './history.ts'
@@ -97,6 +100,8 @@ export class Owner {
   readonly #abort = new AbortController()
   readonly #claimedAtMs: number
   #time: PartitionTime
+  /** W5 */
+  #at: ReplyPosition
   #sweptAtMs = 0
   #finished = 0
   #committed = 0
@@ -112,6 +117,7 @@ export class Owner {
     const { position } = replica
     this.#time = beginTime(position.time, clock.now(), clock.monotonic())
     this.#claimedAtMs = position.time
+    this.#at = positionAt(position, position.seq)
     const tailBytes = () => memory.share('tailBytes', settings.tailBytes)
     this.history = new History(position.seq, { log, voids: replica.voids, tailBytes })
     this.#publisher = new Publisher({
@@ -171,13 +177,14 @@ export class Owner {
       meter: options.meter,
       finish: (finished) => this.#finish(finished),
       afterCommits: (run) => this.#whenCommitted(run),
+      at: () => this.#at,
     })
     this.#queries = new Queries({
       replica,
-      lease: this.#lease,
       settings,
-      now: () => this.#now(),
-      meter: options.meter,
+      shown: (committed) => unexpired(committed, () => this.#now()),
+      at: () => this.#at,
+      certainly: (release) => this.#lease.certainly(release),
       refused: () => this.#turns.refused('queries'),
     })
     this.scans = new ScanPages({
@@ -239,15 +246,29 @@ export class Owner {
     throw new HoldfastError('RETRY', 'this node does not own the partition any more, or is not sure; ask again')
   }
 
+  /** How far it has committed, if it is certain of the lease (O3, Q1). */
+  async committed(): Promise<CommittedPosition | null> {
+    const { generation, seq } = this.#at
+    const position = { generation, epoch: this.epoch, seq, time: this.#now() }
+    const certain = await new Promise<boolean>((resolve) => this.#lease.certainly(resolve))
+    return certain ? position : null
+  }
+
   submit(incoming: Incoming): void {
     const { request, session, low, span } = incoming
     span?.owned(this.epoch)
     if (this.#state !== 'serving') return incoming.respond(this.#moved())
-    const definition = this.#definitionOf(request.type)
+    const { definitions, meter } = this.#options
+    const definition = definitionOf(definitions, request.type)
     if (definition === undefined) return incoming.respond(notFound(`this node hosts no actor type "${request.type}"`))
+    if (asksQuery(definition, request)) {
+      const after = request.bounds?.after
+      const refusal = after === undefined ? undefined : this.#refusalAfter(after)
+      if (refusal !== undefined) return incoming.respond(refusal)
+      if (meter !== undefined) meter.queries++
+      return this.#queries.answer(definition, request, incoming)
+    }
     const handler = definition.commands[request.name]
-    const called = request.kind === 'call' && handler === undefined && definition.queries[request.name] !== undefined
-    if (request.kind === 'query' || called) return this.#queries.answer(definition, request, incoming)
     if (handler === undefined) return incoming.respond(notFound(`${request.type} has no command "${request.name}"`))
     const refusal = this.#tenant?.refusal(request.type)
     if (refusal !== undefined) return incoming.respond({ kind: 'error', error: { code: 'INVALID', message: refusal } })
@@ -334,8 +355,10 @@ export class Owner {
     this.#handedOff?.(false)
   }
 
-  #definitionOf(type: string): ActorDefinition | undefined {
-    return this.#options.definitions.get(type) ?? (type.startsWith(kvPrefix) ? entryDefinition : undefined)
+  /** W5 */
+  #refusalAfter({ generation, seq }: LogPoint): Answer | undefined {
+    if (generation !== this.#at.generation) return anotherLog(this.#at)
+    return seq > this.#at.seq ? behind(this.#at) : undefined
   }
 
   /** To whoever is to own it next, and that is not at this epoch. */
@@ -397,6 +420,7 @@ export class Owner {
     const previous = this.history.head
     const changes = changesOf(seq, record)
     this.history.add(seq, bytes)
+    this.#at = positionAt(replica.position, seq)
     this.#publisher.committed(seq, changes, previous)
     this.#outputs.committed(seq, record.outputs, previous)
     this.#committed += turns.length
@@ -435,6 +459,13 @@ export class Owner {
     return expired.slice(0, mostEnded)
   }
 }
+
+const positionAt = ({ partition, generation }: LogPosition, seq: Seq): ReplyPosition => ({
+  partition,
+  generation,
+  seq,
+  ageMs: undefined,
+})
 
 const keptIdOf = ({ type, key, name, idempotencyKey }: Request): string | undefined =>
   idempotencyKey === undefined ? undefined : keptId(keptKey(type, key, name, idempotencyKey))

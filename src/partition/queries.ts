@@ -1,5 +1,5 @@
 /**
- * Queries of an owner: they read committed state, and are answered when it is certain that this node was the owner then (W3, O3).
+ * Queries, of an owner or a standby: they read committed state. An owner answers when it is certain that it was the owner then (W3, O3).
  *
  * V1. A query sees a state of its own: what it does to it reaches nobody.
  * V2. Those that wait, for their state or for the lease, are bounded in number and in bytes of inputs and replies; beyond it `OVERLOADED`.
@@ -10,30 +10,29 @@ import { freezeDeep } from '../behaviour/freeze.ts'
 import { parseInput } from '../behaviour/input.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
-import type { Request } from '../protocol/frames.ts'
+import type { ReplyPosition, Request } from '../protocol/frames.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeInput, decodeValue, encodeValue } from '../protocol/values.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { notExecuted, notFound } from './answers.ts'
 import { failure } from './failure.ts'
-import type { LeaseGuard } from './lease-guard.ts'
 import { actorId } from './names.ts'
 import type { Replica } from './replica.ts'
 import type { PartitionSettings } from './settings.ts'
-import { unexpired, type Version } from './store-layout.ts'
+import type { Version } from './store-layout.ts'
 import type { Answer, Asker } from './turn.ts'
-import type { WorkMeter } from './work-meter.ts'
 
 export interface QueriesOptions {
   readonly replica: Pick<Replica, 'peek' | 'load'>
-  readonly lease: Pick<LeaseGuard, 'certainly'>
   readonly settings: Pick<PartitionSettings, 'mailboxTurns' | 'mailboxBytes' | 'maxRecordBytes' | 'freezeQueries'>
-  /** Partition time. */
-  readonly now: () => number
+  /** What is there for a reader now, of a committed version; `undefined` where this node cannot tell. */
+  readonly shown: (committed: Version) => Version | undefined
+  /** How far the replica has come, as its readers may be told. */
+  readonly at: () => ReplyPosition
+  /** Calls with whether what was read may be told. Default: it may, at once. */
+  readonly certainly?: ((release: (certain: boolean) => void) => void) | undefined
   /** The answer to one too many (V2). */
   readonly refused: () => Answer
-  /** Default: nobody watches. */
-  readonly meter?: WorkMeter | undefined
 }
 
 export class Queries {
@@ -57,7 +56,7 @@ export class Queries {
   answer(definition: ActorDefinition, request: Request, asker: Asker): void {
     const handler = definition.queries[request.name]
     if (handler === undefined) return asker.respond(notFound(`${request.type} has no query "${request.name}"`))
-    const { replica, settings, lease, now, refused } = this.#options
+    const { replica, settings, certainly, shown, at: position, refused } = this.#options
     let bytes = 0
     /** Its input, and then its reply, count while it waits: for its state, and for the lease. */
     const hasRoom = (more: number) => {
@@ -68,19 +67,21 @@ export class Queries {
     }
     if (this.#waiting >= settings.mailboxTurns || !hasRoom(request.input.length)) return asker.respond(refused())
     this.#waiting++
-    const { meter } = this.#options
-    if (meter !== undefined) meter.queries++
     const done = (answer: Answer) => {
       this.#waiting--
       this.#bytes -= bytes
       asker.respond(answer)
     }
     const read = (actor: CachedActor, asked = request) => {
+      const at = position()
+      const version = shown(actor.committed)
+      if (version === undefined) return done(notExecuted)
       const tell = (answer: Answer) => {
         if (answer.kind === 'value' && !hasRoom(answer.value.length)) return done(refused())
-        lease.certainly((certain) => done(certain ? answer : notExecuted))
+        if (certainly === undefined) done(answer)
+        else certainly((certain) => done(certain ? answer : notExecuted))
       }
-      const answer = answerQuery(definition, handler, unexpired(actor.committed, now), asked, settings)
+      const answer = answerQuery(definition, handler, version, asked, at, settings)
       if (answer instanceof Promise) void answer.then(tell)
       else tell(answer)
     }
@@ -110,9 +111,10 @@ function answerQuery(
   handler: QueryHandler,
   { state, rev, expiresAt }: Version,
   { name, input }: Request,
+  at: ReplyPosition,
   { maxRecordBytes, freezeQueries }: QueriesOptions['settings'],
 ): Answer | Promise<Answer> {
-  const refused = (error: unknown): Answer => ({ kind: 'error', error: failure(error, definition) })
+  const refused = (error: unknown): Answer => ({ kind: 'error', error: failure(error, definition), at })
   const answer = (parsed: unknown): Answer => {
     try {
       const shown = stateFor(definition, state, freezeQueries)
@@ -120,7 +122,7 @@ function answerQuery(
       // It is refused, as no value is; that it may reject, too, must not end the process.
       if (result instanceof Promise) result.catch(() => {})
       const reply = encodeValue(result)
-      if (reply.length <= maxRecordBytes) return { kind: 'value', value: reply }
+      if (reply.length <= maxRecordBytes) return { kind: 'value', value: reply, at }
       throw new HoldfastError(
         'INVALID',
         `the reply has ${reply.length} bytes; it may have ${maxRecordBytes}: ask for less at a time`,

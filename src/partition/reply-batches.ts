@@ -78,7 +78,7 @@ export class ReplyBatches {
   add(batch: ReplyBatch, number: number, answer: Answer): void {
     if (this.#closed) return
     const reply: Reply =
-      answer.kind === 'value' ? { number, kind: 'value', value: answer.value } : { number, ...answer }
+      answer.kind === 'value' ? { number, kind: 'value', value: answer.value, at: answer.at } : { number, ...answer }
     const bytes = overheadBytes + weight(reply)
     if (batch.replies.length === 0) this.#owed.push(batch)
     else if (batch.bytes + bytes > this.#transport.maxPayload / 2 || batch.replies.length === maxRequestsInFrame) {

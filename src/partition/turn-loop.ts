@@ -15,7 +15,7 @@
 import { parseInput } from '../behaviour/input.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import { NumberMap } from '../core/number-map.ts'
-import type { WireError } from '../protocol/frames.ts'
+import type { ReplyPosition, WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
 import { decodeInput, encodeValue } from '../protocol/values.ts'
@@ -55,6 +55,8 @@ export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
   readonly reserved?: ReadonlySet<string>
   /** Runs it when everything that has finished so far is committed and this node is certainly the owner (R1). */
   readonly afterCommits: (run: (certain: boolean) => void) => void
+  /** The last committed record, as replies name it. */
+  readonly at: () => ReplyPosition
 }
 
 /** Repetitions that wait for one turn, at most. */
@@ -158,7 +160,7 @@ export class TurnLoop {
     this.#repetitions++
     this.#options.afterCommits((certain) => {
       this.#repetitions--
-      asker.respond(certain ? { kind: 'value', value: reply } : notExecuted)
+      asker.respond(certain ? { kind: 'value', value: reply, at: this.#options.at() } : notExecuted)
     })
   }
 
@@ -166,7 +168,7 @@ export class TurnLoop {
   committed({ turn, mutations, reply }: FinishedTurn): void {
     if (turn === undefined) return
     if (turn.keptId !== undefined && mutations.some(({ actor }) => actor.kept)) this.#keptReplies.committed(reply)
-    this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply })
+    this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply, at: this.#options.at() })
   }
 
   /** Removes what has expired by now, unless a turn of its key runs: then the next look finds it again (N7). */
@@ -460,7 +462,8 @@ export class TurnLoop {
     this.#returned()
     this.#options.meter?.failed(error.code)
     turn.span?.enter(undefined)
-    this.#options.afterCommits((certain) => this.#answer(turn, certain ? { kind: 'error', error } : notExecuted))
+    const { afterCommits, at } = this.#options
+    afterCommits((certain) => this.#answer(turn, certain ? { kind: 'error', error, at: at() } : notExecuted))
   }
 
   #returned(): void {

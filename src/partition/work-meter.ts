@@ -27,7 +27,13 @@ export class WorkMeter {
   turns = 0
   /** Handed to the connection; those that are sent again count again. */
   changes = 0
+  /** Taken in by owners. */
   queries = 0
+  /** Answered by standbys, and left by them to owners. */
+  standbyQueries = 0
+  readsLeft = 0
+  /** Of standbys to owners, for the committed position. */
+  positionRequests = 0
 
   committed(record: MeteredRecord, nowMs: number): void {
     this.records++

@@ -172,6 +172,11 @@ export class FieldReader {
     return length
   }
 
+  /** Whether the next field is a short list; it is still to be read. */
+  isList(): boolean {
+    return this.#at < this.#end && (this.#bytes[this.#at]! & 0xf0) === 0x90
+  }
+
   /** True, and past it, where the next field is nil. */
   nil(): boolean {
     return this.#is(nil)

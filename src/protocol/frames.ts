@@ -3,8 +3,8 @@
  * Everything that one client sends to one node in one tick travels in one frame; replies likewise.
  *
  *   request frame  [version, partitions, session, low, inputs,
- *                    (kind, number, type, key, name, length of input, timeout, idempotency key | nil)*]
- *   reply frame    [version, session, values, (number, kind, length of value | error | where it moved)*]
+ *                    (kind, number, type, key, name, length of input, timeout, idempotency key | bounds of a read | nil)*]
+ *   reply frame    [version, session, values, (number, kind, length of value | error | where it moved | position)*]
  *
  * F1. A frame is one msgpack array, its first element the version. An unknown version or shape is `INVALID`, as a whole.
  * F2. Inputs and results are opaque value bytes (protocol/values.ts), joined into one piece: a frame is routed without decoding
@@ -12,13 +12,29 @@
  * F3. Every request of a frame belongs to the frame's session; `low` is the lowest command number of that session that is
  *     still outstanding, so that the owner can forget the replies below it (R3).
  * F4. An idempotency key is 1 to 256 bytes of well-formed UTF-8; without one its field is nil. A frame with any other is `INVALID`.
+ * F5. A position stands once before all replies that are of it, number 0: replies of one commit cost one. Values and errors of an owner or
+ *     a standby have one; what was refused without a look at the state may stand behind that of another.
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { FieldReader, FieldWriter } from './fields.ts'
-import { epoch, isNodeId, sessionId, type Epoch, type NodeId, type SessionId } from './ids.ts'
+import {
+  epoch,
+  generation,
+  isGeneration,
+  isNodeId,
+  partitionId,
+  seq,
+  sessionId,
+  type Epoch,
+  type Generation,
+  type NodeId,
+  type PartitionId,
+  type Seq,
+  type SessionId,
+} from './ids.ts'
 import { PieceCutter } from './pieces.ts'
 
-export const frameVersion = 2
+export const frameVersion = 3
 
 /** Most requests in one frame; a client splits above it, a node refuses. Replies likewise. */
 export const maxRequestsInFrame = 8_192
@@ -55,6 +71,21 @@ export interface Request {
   readonly timeoutMs: number
   /** The same key for the same type, key and name is the same command, also of another session (F4). A query has no use for it. */
   readonly idempotencyKey?: string | undefined
+  /** Of a query, or of a call without an idempotency key. Default: strong. */
+  readonly bounds?: ReadBounds | undefined
+}
+
+/** What a read may be answered from. */
+export interface ReadBounds {
+  /** A standby may answer, if what it has was the owner's state at most so long ago, ms. `undefined`: the owner alone. */
+  readonly maxStalenessMs: number | undefined
+  /** At least what this record left. */
+  readonly after: LogPoint | undefined
+}
+
+export interface LogPoint {
+  readonly generation: Generation
+  readonly seq: Seq
 }
 
 /** Whether it can be an idempotency key (F4). */
@@ -70,10 +101,27 @@ export interface ReplyFrame {
 }
 
 export type Reply =
-  | { readonly number: number; readonly kind: 'value'; readonly value: Uint8Array }
-  | { readonly number: number; readonly kind: 'error'; readonly error: WireError }
+  | {
+      readonly number: number
+      readonly kind: 'value'
+      readonly value: Uint8Array
+      readonly at?: ReplyPosition | undefined
+    }
+  | {
+      readonly number: number
+      readonly kind: 'error'
+      readonly error: WireError
+      readonly at?: ReplyPosition | undefined
+    }
   /** Not executed here; the owner, if the sender of the reply knows one. */
   | { readonly number: number; readonly kind: 'moved'; readonly owner: NodeId | null; readonly epoch: Epoch }
+
+/** How far the state had come that a reply was made from. Replies that share one are to have the same object. */
+export interface ReplyPosition extends LogPoint {
+  readonly partition: PartitionId
+  /** Of a standby: the owner's state was this one at most so long before the reply, ms. `undefined`: it comes of the owner. */
+  readonly ageMs: number | undefined
+}
 
 export interface WireError {
   readonly code: ErrorCode
@@ -102,7 +150,7 @@ export function encodeRequestFrame({ partitions, session, low, requests }: Reque
   for (const { input } of requests) inputBytes += input.length
   frame.bytesHead(inputBytes)
   for (const { input } of requests) frame.piece(input)
-  for (const { kind, number, type, key, name, input, timeoutMs, idempotencyKey } of requests) {
+  for (const { kind, number, type, key, name, input, timeoutMs, idempotencyKey, bounds } of requests) {
     frame.natural(requestKinds.indexOf(kind))
     frame.natural(number)
     frame.text(type)
@@ -110,10 +158,20 @@ export function encodeRequestFrame({ partitions, session, low, requests }: Reque
     frame.text(name)
     frame.natural(input.length)
     frame.natural(Math.ceil(timeoutMs))
-    if (idempotencyKey === undefined) frame.nil()
-    else frame.text(idempotencyKey)
+    if (idempotencyKey !== undefined) frame.text(idempotencyKey)
+    else if (bounds !== undefined) writeBounds(frame, bounds)
+    else frame.nil()
   }
   return frame.take()
+}
+
+function writeBounds(frame: FieldWriter, { maxStalenessMs, after }: ReadBounds): void {
+  frame.list(after === undefined ? 1 : 3)
+  if (maxStalenessMs === undefined) frame.nil()
+  else frame.natural(Math.floor(maxStalenessMs))
+  if (after === undefined) return
+  frame.text(after.generation)
+  frame.natural(after.seq)
 }
 
 /** Many frames come of one session: the same text is found faster where it is the same object. */
@@ -134,35 +192,45 @@ export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
   for (let i = 0; i < count; i++) {
     const kind = requestKinds[frame.natural()]
     if (kind === undefined) throw malformed('kind')
-    requests[i] = {
-      kind,
-      number: frame.natural(),
-      // Most requests of a frame are to one type and of one name.
-      type: (type = frame.text(type)),
-      key: frame.text(),
-      name: (name = frame.text(name)),
-      input: pieceOf(inputs, frame.natural()),
-      timeoutMs: frame.natural(),
-      idempotencyKey: frame.nil() ? undefined : idempotencyKeyOf(frame.text()),
-    }
+    const number = frame.natural()
+    // Most requests of a frame are to one type and of one name.
+    type = frame.text(type)
+    const key = frame.text()
+    name = frame.text(name)
+    const input = pieceOf(inputs, frame.natural())
+    const timeoutMs = frame.natural()
+    const bounds = frame.isList() ? readBounds(frame) : undefined
+    const idempotencyKey = bounds !== undefined || frame.nil() ? undefined : idempotencyKeyOf(frame.text())
+    requests[i] = { kind, number, type, key, name, input, timeoutMs, idempotencyKey, bounds }
   }
   if (!inputs.done) throw malformed('length of inputs')
   if (!frame.done) throw malformed('end')
   return { partitions, session, low, requests }
 }
 
-const replyKinds = ['value', 'error', 'moved'] as const
+const replyKinds = ['value', 'error', 'moved', 'at'] as const
+const positionKind = replyKinds.indexOf('at')
 
 export function encodeReplyFrame({ session, replies }: ReplyFrame): Uint8Array {
   const frame = writer.begin()
-  frame.list(replyHead + replies.length * replyFields)
+  let valueBytes = 0
+  let positions = 0
+  let at: ReplyPosition | undefined
+  for (const reply of replies) {
+    if (reply.kind === 'value') valueBytes += reply.value.length
+    if (isOther(reply, at)) {
+      at = reply.at
+      positions++
+    }
+  }
+  frame.list(replyHead + (replies.length + positions) * replyFields)
   frame.natural(frameVersion)
   frame.text(session)
-  let valueBytes = 0
-  for (const reply of replies) if (reply.kind === 'value') valueBytes += reply.value.length
   frame.bytesHead(valueBytes)
   for (const reply of replies) if (reply.kind === 'value') frame.piece(reply.value)
+  at = undefined
   for (const reply of replies) {
+    if (isOther(reply, at)) writePosition(frame, (at = reply.at))
     frame.natural(reply.number)
     frame.natural(replyKinds.indexOf(reply.kind))
     if (reply.kind === 'value') frame.natural(reply.value.length)
@@ -175,6 +243,23 @@ export function encodeReplyFrame({ session, replies }: ReplyFrame): Uint8Array {
     }
   }
   return frame.take()
+}
+
+/** Whether it has a position, and another one than the reply before it. */
+const isOther = (
+  reply: Reply,
+  at: ReplyPosition | undefined,
+): reply is Exclude<Reply, { kind: 'moved' }> & { readonly at: ReplyPosition } =>
+  reply.kind !== 'moved' && reply.at !== undefined && reply.at !== at
+
+function writePosition(frame: FieldWriter, { partition, generation: of, seq: at, ageMs }: ReplyPosition): void {
+  frame.natural(0)
+  frame.natural(positionKind)
+  frame.list(ageMs === undefined ? 3 : 4)
+  frame.natural(partition)
+  frame.text(of)
+  frame.natural(at)
+  if (ageMs !== undefined) frame.natural(Math.ceil(ageMs))
 }
 
 function writeError(frame: FieldWriter, { code, message, retryAfterMs, path }: WireError): void {
@@ -193,22 +278,52 @@ const sendable = (said: string) => said.slice(0, maxErrorTextLength).replace(/\p
 export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
   const frame = new FieldReader(bytes, malformed)
   const count = countOf(frame.list('shape'), replyHead, replyFields)
-  if (count > maxRequestsInFrame) throw malformed('number of fields')
+  // Each reply may have a position of its own.
+  if (count > 2 * maxRequestsInFrame) throw malformed('number of fields')
   checkVersion(frame)
   const session = sessionId(frame.text())
   const values = new PieceCutter(frame.bytes())
-  const replies = new Array<Reply>(count)
+  const replies: Reply[] = []
+  let at: ReplyPosition | undefined
   for (let i = 0; i < count; i++) {
     const number = frame.natural()
     const kind = replyKinds[frame.natural()]
-    if (kind === 'value') replies[i] = { number, kind, value: pieceOf(values, frame.natural()) }
-    else if (kind === 'error') replies[i] = { number, kind, error: readError(frame) }
-    else if (kind === 'moved') replies[i] = { number, kind, ...readMove(frame) }
+    if (kind === 'value') replies.push({ number, kind, value: pieceOf(values, frame.natural()), at })
+    else if (kind === 'error') replies.push({ number, kind, error: readError(frame), at })
+    else if (kind === 'moved') replies.push({ number, kind, ...readMove(frame) })
+    else if (kind === 'at' && number === 0) at = readPosition(frame)
     else throw malformed('reply kind')
   }
+  if (replies.length > maxRequestsInFrame) throw malformed('number of fields')
   if (!values.done) throw malformed('length of values')
   if (!frame.done) throw malformed('end')
   return { session, replies }
+}
+
+/** Most positions are of one log. */
+let lastGeneration = ''
+
+function readPosition(frame: FieldReader): ReplyPosition {
+  const fields = frame.list()
+  if (fields !== 3 && fields !== 4) throw malformed('position')
+  return {
+    partition: partitionId(frame.natural()),
+    ...readPoint(frame),
+    ageMs: fields === 4 ? frame.natural() : undefined,
+  }
+}
+
+function readPoint(frame: FieldReader): LogPoint {
+  const of = frame.text(lastGeneration)
+  if (of !== lastGeneration && !isGeneration(of)) throw malformed('generation')
+  return { generation: generation((lastGeneration = of)), seq: seq(frame.natural()) }
+}
+
+function readBounds(frame: FieldReader): ReadBounds {
+  const fields = frame.list()
+  if (fields !== 1 && fields !== 3) throw malformed('bounds')
+  const maxStalenessMs = frame.nil() ? undefined : frame.natural()
+  return { maxStalenessMs, after: fields === 3 ? readPoint(frame) : undefined }
 }
 
 function readError(frame: FieldReader): WireError {

@@ -53,6 +53,7 @@ const nodeIdPattern = /^[A-Za-z0-9_-]{1,64}$/
 export const isNodeId = (text: string): text is NodeId => nodeIdPattern.test(text)
 export const incarnation = (text: string) => text as Incarnation
 export const generation = (text: string) => text as Generation
+export const isGeneration = (text: string): boolean => /^[A-Za-z0-9]{1,64}$/.test(text)
 export const sessionId = (text: string) => text as SessionId
 
 /** Cluster names are used as they are in subjects, streams and buckets. */

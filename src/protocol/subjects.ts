@@ -20,7 +20,7 @@ import { isClusterName, type NodeId, type PartitionId } from './ids.ts'
 export const headerNames = {
   /** Rev of the change, decimal. */
   rev: 'Hf-Rev',
-  /** Cursor of the change, as text. */
+  /** Cursor of the change, or of an answer, as text. */
   cursor: 'Hf-Cursor',
   /** Escaped key, where its token is a hash (J4). */
   key: 'Hf-Key',
@@ -32,6 +32,11 @@ export const headerNames = {
   timeout: 'Hf-Timeout',
   /** Escaped idempotency key of a call of a plain NATS client. */
   idempotencyKey: 'Hf-Idempotency-Key',
+  /** Of a query of a plain NATS client: how old the state may be, in ms; of the answer: how old it is at most. */
+  maxStaleness: 'Hf-Max-Staleness',
+  age: 'Hf-Age',
+  /** Of a query of a plain NATS client: the cursor that it is to be answered after. */
+  after: 'Hf-After',
   /** Of a request frame: the traces of its requests (protocol/traces.ts). */
   traces: 'Hf-Traces',
   /** Of a call of a plain NATS client: the W3C traceparent that it belongs to. */
@@ -209,6 +214,7 @@ export function subjectsOf(cluster: string): Subjects {
     },
     watch: (partition) => `${c}.watch.${partition}`,
     scan: (partition) => `${c}.scan.${partition}`,
+    position: (partition) => `${c}.position.${partition}`,
     list: (type) => `${c}.list.${encodeToken(type)}`,
     allLists: `${c}.list.*`,
     changes(type, key) {
@@ -246,6 +252,8 @@ export interface Subjects {
   watch(partition: PartitionId): string
   /** Scans of a partition's actors in the order of their keys. */
   scan(partition: PartitionId): string
+  /** Request of a standby for the position that the owner has committed; its queue group is `owner`. */
+  position(partition: PartitionId): string
   /** Request for a page of a type's entries in JSON; any node, queue group `gateway`. */
   list(type: string): string
   readonly allLists: string

@@ -3,6 +3,7 @@ import { createGateway, type Gateway, type GatewayOptions } from '../../actors/g
 import { decodeView } from '../../src/core/table.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Headers } from '../../src/ports/transport.ts'
+import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { escapeText } from '../../src/protocol/subjects.ts'
 import { decodeValue } from '../../src/protocol/values.ts'
 import { failure, FakeCluster, subjects, value, type Behave } from '../client/fake-cluster.ts'
@@ -53,6 +54,8 @@ async function start(
   const plain = cluster.world.start('plain').transport
   await clock.advance(10)
 
+  /** Headers of all that came. */
+  const answers: (Headers | undefined)[] = []
   /** A request of a plain client: what comes to its inbox within `withinMs`. */
   const ask = async (
     subject: string,
@@ -62,9 +65,10 @@ async function start(
   ): Promise<JsonReply> => {
     const inbox = plain.inbox()
     const replies: Uint8Array[] = []
-    const subscription = plain.subscribe(inbox, ({ data, noResponders }) => {
+    const subscription = plain.subscribe(inbox, ({ data, noResponders, headers: answered }) => {
       if (noResponders) throw new Error('nobody listens')
       replies.push(data)
+      answers.push(answered)
     })
     plain.publish(subject, Buffer.from(payload), { reply: inbox, ...(headers === undefined ? {} : { headers }) })
     await clock.runUntil(() => replies.length > 0, withinMs)
@@ -73,7 +77,7 @@ async function start(
     expect(replies.length).toBe(1)
     return JSON.parse(Buffer.from(replies[0]!).toString()) as JsonReply
   }
-  return { cluster, clock, node, session, gateway, events, plain, ask }
+  return { cluster, clock, node, session, gateway, events, plain, ask, answers }
 }
 
 const echo: Behave = ({ input }) => ({ kind: 'value', value: input })
@@ -94,6 +98,20 @@ describe('a plain client', () => {
       ['query', 'cart'],
       ['tell', 'cart'],
     ])
+  })
+
+  it('says in headers how old an answer may be and after which cursor, and is told both of it (Z6)', async () => {
+    const { ask, node, answers } = await start(() => value(7, 9, 30))
+    const headers = { 'Hf-Max-Staleness': '500', 'Hf-After': '1-g1-8-0' }
+    const [key] = ['c1', 'c2', 'c3', 'c4'].filter((each) => partitionOf(each, 4) === 1)
+    expect(await ask(`test.query.cart.${key}.total`, '', headers)).toEqual({ ok: true, value: 7 })
+    expect(node.requests[0]!.bounds).toEqual({ maxStalenessMs: 500, after: { generation: 'g1', seq: 8 } })
+    const [answered] = answers
+    expect(answered).toMatchObject({ 'Hf-Cursor': `0-g1-9-${2 ** 31 - 1}` })
+    expect(Number(answered!['Hf-Age'])).toBeGreaterThanOrEqual(30)
+    for (const bad of [{ 'Hf-Max-Staleness': '0' }, { 'Hf-Max-Staleness': '1s' }, { 'Hf-After': 'no cursor' }]) {
+      expect((await ask('test.query.cart.c1.total', '', bad)).error).toMatchObject({ code: 'INVALID' })
+    }
   })
 
   it('sends an idempotency key in a header, escaped as names are', async () => {

@@ -10,10 +10,11 @@ import {
   decodeRequestFrame,
   encodeReplyFrame,
   type Reply,
+  type ReplyPosition,
   type Request,
   type RequestFrame,
 } from '../../src/protocol/frames.ts'
-import { epoch, partitionId, type NodeId } from '../../src/protocol/ids.ts'
+import { epoch, generation, partitionId, seq as seqOf, type NodeId } from '../../src/protocol/ids.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
@@ -27,7 +28,20 @@ type Body<R> = R extends { readonly number: number } ? Omit<R, 'number'> : never
 export type Answer = Body<Reply> | null
 export type Behave = (request: Request, frame: RequestFrame, reply: (answer: Answer) => void) => Answer | undefined
 
-export const value = (of: unknown): Answer => ({ kind: 'value', value: encodeValue(of) })
+/** `seq` and `ageMs`: of where partition 0 was; with an age it comes of a standby. */
+export const value = (of: unknown, seq = 1, ageMs?: number): Answer => ({
+  kind: 'value',
+  value: encodeValue(of),
+  at: positionOf(seq, ageMs),
+})
+
+const positionOf = (seq: number, ageMs?: number): ReplyPosition => ({
+  partition: partitionId(0),
+  generation: generation('g1'),
+  seq: seqOf(seq),
+  ageMs,
+})
+
 export const failure = (
   code: 'RETRY' | 'FENCED' | 'OVERLOADED' | 'UNKNOWN' | 'FAILED' | 'TIMEOUT' | 'NOT_FOUND',
   retryAfterMs?: number,
@@ -53,6 +67,8 @@ export class FakeCluster {
   readonly nodes = new Map<string, FakeNode>()
   version = 1
   owners: (string | null)[]
+  /** Of each partition; those that are named need not be nodes. */
+  standbys: string[][] = []
 
   constructor(options: { readonly partitions?: number; readonly seed?: string; readonly maxPayload?: number } = {}) {
     const { partitions = 4, seed = 'client', maxPayload } = options
@@ -84,7 +100,12 @@ export class FakeCluster {
   }
 
   view(): Uint8Array {
-    return encodeView({ version: this.version, owners: this.owners as (NodeId | null)[] })
+    const standbys = this.owners.map((_, p) => this.standbys[p] ?? [])
+    return encodeView({
+      version: this.version,
+      owners: this.owners as (NodeId | null)[],
+      standbys: standbys as NodeId[][],
+    })
   }
 
   client(options: Partial<SessionOptions> = {}): FakeClient {
@@ -144,7 +165,8 @@ export class FakeNode {
     for (const request of frame.requests) {
       const send = (answer: Answer) => {
         if (answer === null) return
-        const reply = { number: request.number, ...answer } as Reply
+        const at = answer.kind === 'value' ? { at: positionOf(1) } : {}
+        const reply = { number: request.number, ...at, ...answer } as Reply
         this.process.transport.publish(message.reply!, encodeReplyFrame({ session: frame.session, replies: [reply] }))
       }
       const now = this.behave(request, frame, send)

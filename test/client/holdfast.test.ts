@@ -11,6 +11,7 @@ import type { Change } from '../../src/client/watch.ts'
 import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { silent } from '../../src/ports/observer.ts'
 import { isHoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
+import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { decodeValue } from '../../src/protocol/values.ts'
 import { FakeCluster, value, type Behave } from './fake-cluster.ts'
 
@@ -157,26 +158,41 @@ describe('a reference', () => {
       timeout: undefined,
       signal: undefined,
       idempotencyKey: undefined,
-      consistency: undefined,
+      maxStaleness: undefined,
+      after: undefined,
       id: undefined,
     }
     expect(() => hf.actor(Cart, 'c1').with(none)).not.toThrow()
   })
 
-  it('takes any consistency: the owner answers strongly', async () => {
-    const { hf, clock } = await start()
-    for (const consistency of ['strong', { maxStaleness: '500ms' }, { maxStaleness: 0 }] as const) {
-      const cart = hf.actor(Cart, 'c1').with({ consistency })
-      expect(await clock.settle(cart.total() as Promise<unknown>, 100)).toMatchObject({ kind: 'query', name: 'total' })
-    }
+  it('sends with a query how old its answer may be, and after which cursor; with a command neither', async () => {
+    const { hf, clock, node } = await start()
+    const key = ['c1', 'c2', 'c3'].find((each) => partitionOf(each, 4) !== 0)!
+    const cart = hf.actor(Cart, key)
+    const after = `${partitionOf(key, 4)}-g1-7-0`
+    const calls = [
+      cart.total(),
+      cart.with({ maxStaleness: 0 }).total(),
+      cart.with({ maxStaleness: '500ms' }).total(),
+      cart.with({ after }).total(),
+      cart.with({ maxStaleness: '2s', after }).clear(),
+    ]
+    await clock.settle(Promise.all(calls), 100)
+    expect(node.requests.map(({ bounds }) => bounds)).toEqual([
+      undefined,
+      undefined,
+      { maxStalenessMs: 500, after: undefined },
+      { maxStalenessMs: undefined, after: { generation: 'g1', seq: 7 } },
+      undefined,
+    ])
   })
 
   it.each<[option: string, values: unknown[]]>([
     ['timeout', ['soon', -1, null, Number.NaN]],
     ['signal', [true, null, {}, new AbortController()]],
     ['idempotencyKey', ['', 7, null, 'x'.repeat(257), `é${'x'.repeat(255)}`, '\ud800']],
-    ['consistency', ['weak', null, 7]],
-    ['consistency.maxStaleness', [{}, { maxStaleness: 'soon' }, { maxStaleness: -1 }].map((of) => ({ of }))],
+    ['maxStaleness', ['soon', -1, null, Number.NaN]],
+    ['after', [7, null, '', 'start', '0-g1-x-0', 'MC1n']],
     ['timeOut', [1]],
   ])('names the option that cannot be: %s', async (option, values) => {
     const { hf } = await start()

@@ -57,7 +57,9 @@ describe('the placement table', () => {
       '{"format":1,"version":3,"entries":[{"epoch":2,"owner":{"id":"n1","incarnation":"Ab1"},"standbys":[],"moving":null}]}'
     expect(Buffer.from(encodeTable(t)).toString()).toBe(golden)
     expect(decodeTable(Buffer.from(golden))).toStrictEqual(t)
-    expect(Buffer.from(encodeView(viewOf(t))).toString()).toBe('{"format":1,"version":3,"owners":["n1"]}')
+    expect(Buffer.from(encodeView(viewOf(t))).toString()).toBe(
+      '{"format":1,"version":3,"owners":["n1"],"standbys":[[]]}',
+    )
   })
 
   const good = { epoch: 1, owner: null, standbys: [], moving: null }
@@ -106,13 +108,14 @@ describe('the placement table', () => {
 })
 
 describe('the view of it', () => {
-  it('names the owners, and comes back from its bytes', () => {
+  it('names owners and standbys, and comes back from its bytes', () => {
     fc.assert(
       fc.property(table, (t) => {
         const view = viewOf(t)
         expect(view).toEqual({
           version: t.version,
           owners: t.entries.map(({ owner }) => (owner === null ? null : owner.id)),
+          standbys: t.entries.map(({ standbys }) => standbys.map(({ id }) => id)),
         })
         expect(decodeView(encodeView(view))).toStrictEqual(view)
       }),
@@ -124,8 +127,16 @@ describe('the view of it', () => {
     ['no owners', { format: 1, version: 1 }],
     ['an owner that is no node id', { format: 1, version: 1, owners: ['a b'] }],
     ['an owner that is missing', { format: 1, version: 1, owners: [1] }],
+    ['standbys that are no lists', { format: 1, version: 1, owners: [null], standbys: ['a'] }],
+    ['standbys of another count', { format: 1, version: 1, owners: [null], standbys: [] }],
+    ['a standby that is no node id', { format: 1, version: 1, owners: [null], standbys: [['a b']] }],
     ['three owners', { format: 1, version: 1, owners: [null, null, null] }],
   ])('is INVALID with %s', (_, json) => {
     expect(() => decodeView(bytes(json))).toThrow(expect.objectContaining({ code: 'INVALID' }))
+  })
+
+  it('may say nothing of standbys', () => {
+    const view = { version: 1, owners: [null] }
+    expect(decodeView(bytes({ format: 1, ...view }))).toStrictEqual(view)
   })
 })

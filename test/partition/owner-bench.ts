@@ -10,7 +10,7 @@ import type { PartitionSettings } from '../../src/partition/settings.ts'
 import { claim, openReplica } from '../../src/partition/takeover.ts'
 import type { Answer } from '../../src/partition/turn.ts'
 import { epoch, sessionId } from '../../src/protocol/ids.ts'
-import type { RequestKind } from '../../src/protocol/frames.ts'
+import type { ReadBounds, RequestKind } from '../../src/protocol/frames.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
 import { FaultyChangelog } from '../../src/testing/faulty-changelog.ts'
 import { p0, PartitionWorld, settingsWith, subjects, type TestNode } from './world.ts'
@@ -114,6 +114,7 @@ export interface AskOptions {
   readonly kind?: RequestKind
   readonly timeoutMs?: number
   readonly idempotencyKey?: string
+  readonly bounds?: ReadBounds
 }
 
 export class Owned {
@@ -152,12 +153,22 @@ export class Owned {
 
   ask(name: string, input: unknown = null, options: AskOptions = {}): Asked {
     const { key = 'k', type = 'counter', session = 's', low = 0, kind = 'command', timeoutMs = 10_000 } = options
-    const once = options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }
+    const { idempotencyKey, bounds } = options
     const asked: Asked = { number: options.number ?? this.#bench.nextNumber(), answers: [] }
     this.owner.submit({
       session: sessionId(session),
       low,
-      request: { kind, number: asked.number, type, key, name, input: encodeValue(input).slice(), timeoutMs, ...once },
+      request: {
+        kind,
+        number: asked.number,
+        type,
+        key,
+        name,
+        input: encodeValue(input).slice(),
+        timeoutMs,
+        idempotencyKey,
+        bounds,
+      },
       respond: (answer) => asked.answers.push(answer),
     })
     return asked

@@ -1,6 +1,7 @@
 /** The partition actor of a node in a world in memory, with everything that it has to say to its node. */
 import { createPartition, type Partition, type PartitionOptions } from '../../actors/partition.ts'
 import type { Answer } from '../../src/partition/turn.ts'
+import type { Message } from '../../src/ports/transport.ts'
 import type { Stores } from '../../src/ports/store.ts'
 import { epoch, sessionId, type Epoch, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
@@ -44,7 +45,13 @@ export class PartitionNode {
       onCannotOpen: (at, reason) => this.cannotOpen.push(`${at} ${reason}`),
       listen: () => {
         this.listening++
-        return [{ close: () => this.listening-- }]
+        const answer = ({ reply }: Message) => void this.partition.position(reply!)
+        const positions = process.transport.subscribe(subjects.position(p0), answer, { queue: 'owner' })
+        const close = () => {
+          this.listening--
+          positions.close()
+        }
+        return [{ close }]
       },
       ...changes,
     })
@@ -60,11 +67,12 @@ export class PartitionNode {
 
   ask(name: string, input: unknown = null, options: AskOptions = {}): Asked {
     const { key = 'k', session = this.node.ref.incarnation, low = 0, kind = 'command', timeoutMs = 10_000 } = options
+    const { type = 'counter', bounds } = options
     const asked: Asked = { number: options.number ?? ++this.#number, answers: [] }
     this.partition.submit({
       session: sessionId(session),
       low,
-      request: { kind, number: asked.number, type: 'counter', key, name, input: encodeValue(input).slice(), timeoutMs },
+      request: { kind, number: asked.number, type, key, name, input: encodeValue(input).slice(), timeoutMs, bounds },
       respond: (answer: Answer) => asked.answers.push(answer),
     })
     return asked

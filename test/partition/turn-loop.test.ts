@@ -12,7 +12,7 @@ import type { Clock, Timer } from '../../src/ports/clock.ts'
 import type { Metric } from '../../src/ports/metrics.ts'
 import type { Store } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
-import { sessionId } from '../../src/protocol/ids.ts'
+import { sessionId, seq } from '../../src/protocol/ids.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
 import { LogWriter } from './log-writer.ts'
 import { g1, p0, PartitionWorld, replicaOptions, type TestNode } from './world.ts'
@@ -155,6 +155,7 @@ class Bench {
     this.loop = new TurnLoop({
       clock: this.clock,
       replica: this.replica,
+      at: () => ({ partition: p0, generation: g1, seq: seq(7), ageMs: undefined }),
       mailboxTurns: 1_000,
       keyTurns: 1_000,
       memory: new NodeMemory(),

@@ -12,10 +12,12 @@ import {
   maxIdempotencyKeyBytes,
   maxRequestsInFrame,
   requestKinds,
+  type Reply,
   type ReplyFrame,
+  type ReplyPosition,
   type RequestFrame,
 } from '../../src/protocol/frames.ts'
-import { epoch, sessionId, type NodeId } from '../../src/protocol/ids.ts'
+import { epoch, generation, partitionId, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { writeValue } from '../../src/protocol/value-bytes.ts'
 import { name, text } from './arbitraries.ts'
@@ -24,25 +26,49 @@ const plain = { noNullPrototype: true } as const
 const number = fc.maxSafeNat()
 const session = fc.string({ minLength: 1, maxLength: 22, unit: 'grapheme-ascii' }).map(sessionId)
 
+const point = fc.record(
+  { generation: fc.stringMatching(/^[A-Za-z0-9]{1,22}$/).map(generation), seq: number.map(seq) },
+  plain,
+)
+
 const requestFrame: fc.Arbitrary<RequestFrame> = fc.record(
   {
     partitions: fc.constantFrom(1, 16, 512),
     session,
     low: number,
     requests: fc.array(
-      fc.record(
-        {
-          kind: fc.constantFrom(...requestKinds),
-          number,
-          type: name,
-          key: name,
-          name: text({ minLength: 1, maxLength: 20 }),
-          input: fc.uint8Array({ maxLength: 300 }),
-          timeoutMs: fc.nat(),
-          idempotencyKey: fc.option(text({ minLength: 1, maxLength: 80 }).filter(isIdempotencyKey), { nil: undefined }),
-        },
-        plain,
-      ),
+      fc
+        .tuple(
+          fc.record(
+            {
+              kind: fc.constantFrom(...requestKinds),
+              number,
+              type: name,
+              key: name,
+              name: text({ minLength: 1, maxLength: 20 }),
+              input: fc.uint8Array({ maxLength: 300 }),
+              timeoutMs: fc.nat(),
+            },
+            plain,
+          ),
+          // One or the other, or neither.
+          fc.oneof(
+            text({ minLength: 1, maxLength: 80 })
+              .filter(isIdempotencyKey)
+              .map((idempotencyKey) => ({ idempotencyKey, bounds: undefined })),
+            fc
+              .record(
+                {
+                  maxStalenessMs: fc.option(fc.nat(), { nil: undefined }),
+                  after: fc.option(point, { nil: undefined }),
+                },
+                plain,
+              )
+              .map((bounds) => ({ idempotencyKey: undefined, bounds })),
+            fc.constant({ idempotencyKey: undefined, bounds: undefined }),
+          ),
+        )
+        .map(([request, last]) => ({ ...request, ...last })),
       { maxLength: 5 },
     ),
   },
@@ -72,7 +98,20 @@ const reply: fc.Arbitrary<ReplyFrame['replies'][number]> = fc.oneof(
     plain,
   ),
 )
-const replyFrame: fc.Arbitrary<ReplyFrame> = fc.record({ session, replies: fc.array(reply, { maxLength: 5 }) }, plain)
+const position = fc
+  .tuple(point, fc.nat(511), fc.option(fc.nat(), { nil: undefined }))
+  .map(([{ generation: of, seq: at }, p, ageMs]) => ({ partition: partitionId(p), generation: of, seq: at, ageMs }))
+/** First those without a position, then runs of replies that share one. */
+const runs = fc.tuple(
+  fc.array(reply, { maxLength: 3 }),
+  fc.array(fc.tuple(position, fc.array(reply, { minLength: 1, maxLength: 3 })), { maxLength: 3 }),
+)
+const placed = (replies: readonly Reply[], at: ReplyPosition | undefined): Reply[] =>
+  replies.map((one) => (one.kind === 'moved' ? one : { ...one, at }))
+const replyFrame: fc.Arbitrary<ReplyFrame> = fc.tuple(session, runs).map(([of, [first, rest]]) => ({
+  session: of,
+  replies: [...placed(first, undefined), ...rest.flatMap(([at, replies]) => placed(replies, at))],
+}))
 
 const codecs = [
   { what: 'request frame', frames: requestFrame, encode: encodeRequestFrame, decode: decodeRequestFrame },
@@ -110,6 +149,7 @@ const goldenRequest: RequestFrame = {
       input: encodeValue({ sku: 'A', qty: 2 }),
       timeoutMs: 2_000,
       idempotencyKey: 'órder 7',
+      bounds: undefined,
     },
     {
       kind: 'tell',
@@ -120,6 +160,7 @@ const goldenRequest: RequestFrame = {
       input: encodeValue(null),
       timeoutMs: 0,
       idempotencyKey: undefined,
+      bounds: undefined,
     },
     {
       kind: 'query',
@@ -130,6 +171,7 @@ const goldenRequest: RequestFrame = {
       input: encodeValue(undefined),
       timeoutMs: 90_000,
       idempotencyKey: undefined,
+      bounds: { maxStalenessMs: 500, after: { generation: generation('g1'), seq: seq(12) } },
     },
     {
       kind: 'call',
@@ -140,15 +182,26 @@ const goldenRequest: RequestFrame = {
       input: encodeValue(1),
       timeoutMs: 1,
       idempotencyKey: 'k',
+      bounds: undefined,
     },
   ],
 }
+const [owned, stale]: ReplyPosition[] = [
+  { partition: partitionId(3), generation: generation('g1'), seq: seq(900), ageMs: undefined },
+  { partition: partitionId(300), generation: generation('g2'), seq: seq(7), ageMs: 45 },
+]
 const goldenReply: ReplyFrame = {
   session: sessionId('Sx7'),
   replies: [
-    { number: 41, kind: 'value', value: encodeValue(7) },
-    { number: 42, kind: 'error', error: { code: 'OVERLOADED', message: 'try later', retryAfterMs: 250 } },
-    { number: 43, kind: 'error', error: { code: 'INVALID', message: 'no', path: '$.sku' } },
+    {
+      number: 40,
+      kind: 'error',
+      error: { code: 'OVERLOADED', message: 'try later', retryAfterMs: 250 },
+      at: undefined,
+    },
+    { number: 41, kind: 'value', value: encodeValue(7), at: owned },
+    { number: 42, kind: 'value', value: encodeValue(8), at: owned },
+    { number: 43, kind: 'error', error: { code: 'INVALID', message: 'no', path: '$.sku' }, at: stale },
     { number: 44, kind: 'moved', owner: 'n-2' as NodeId, epoch: epoch(9) },
     { number: 45, kind: 'moved', owner: null, epoch: epoch(0) },
   ],
@@ -209,7 +262,7 @@ describe.each(codecs)('a $what', (codec) => {
       fc.uint8Array({ maxLength: 60 }),
       fields.map((flat) => {
         try {
-          return writeValue([2, ...flat])
+          return writeValue([3, ...flat])
         } catch {
           return new Uint8Array(0)
         }
@@ -241,7 +294,7 @@ describe('a request frame', () => {
   it('is refused above the bound, and of another version (F1)', () => {
     const flat = (count: number) =>
       writeValue([
-        2,
+        3,
         16,
         's',
         0,
@@ -250,7 +303,7 @@ describe('a request frame', () => {
       ])
     expect(decodeRequestFrame(flat(maxRequestsInFrame)).requests).toHaveLength(maxRequestsInFrame)
     expect(() => decodeRequestFrame(flat(maxRequestsInFrame + 1))).toThrow('bad number of fields')
-    expect(() => decodeRequestFrame(writeValue([1, 16, 's', 0, new Uint8Array(0)]))).toThrow('bad version')
+    expect(() => decodeRequestFrame(writeValue([2, 16, 's', 0, new Uint8Array(0)]))).toThrow('bad version')
     expect(() => decodeRequestFrame(writeValue({ 0: 1 }))).toThrow('bad shape')
   })
 
@@ -269,27 +322,32 @@ describe('a request frame', () => {
     ['inputs longer than the input', [0, 1, 't', 'k', 'n', 2, 1, null]],
     ['a field too few', [0, 1, 't', 'k', 'n', 3, 1]],
     ['an idempotency key that is not text', [0, 1, 't', 'k', 'n', 3, 1, 7]],
+    ['bounds that are too short', [2, 1, 't', 'k', 'n', 3, 1, []]],
+    ['bounds that are too long', [2, 1, 't', 'k', 'n', 3, 1, [1, 'g', 1, 1]]],
+    ['a staleness below 0', [2, 1, 't', 'k', 'n', 3, 1, [-1]]],
+    ['bounds of no generation', [2, 1, 't', 'k', 'n', 3, 1, [1, '', 1]]],
+    ['bounds of no sequence', [2, 1, 't', 'k', 'n', 3, 1, [1, 'g', null]]],
     ['an empty idempotency key', [0, 1, 't', 'k', 'n', 3, 1, '']],
     ['an idempotency key that is too long', [0, 1, 't', 'k', 'n', 3, 1, 'x'.repeat(maxIdempotencyKeyBytes + 1)]],
     ['an idempotency key that is too long in UTF-8', [0, 1, 't', 'k', 'n', 3, 1, `é${'x'.repeat(255)}`]],
   ])('is refused with %s', (_, request) => {
-    const head = [2, 16, 's', 0, inputs]
+    const head = [3, 16, 's', 0, inputs]
     expect(decoded(decodeRequestFrame, writeValue([...head, ...request]))).toBeUndefined()
   })
 
   it('is accepted with the parts that the cases above break', () => {
     const longest = `é${'x'.repeat(254)}`
     for (const key of [null, 'x', longest]) {
-      const { requests } = decodeRequestFrame(writeValue([2, 16, 's', 0, inputs, 3, 1, 't', 'k', 'n', 3, 1, key]))
+      const { requests } = decodeRequestFrame(writeValue([3, 16, 's', 0, inputs, 3, 1, 't', 'k', 'n', 3, 1, key]))
       expect(requests[0]).toMatchObject({ kind: 'call', input: inputs, idempotencyKey: key ?? undefined })
     }
   })
 
   it('is refused without inputs, or with others than bytes', () => {
     for (const head of [[], ['s'], ['s', 0], ['s', 0, 'inputs'], ['s', 0, null]]) {
-      expect(decoded(decodeRequestFrame, writeValue([2, 16, ...head]))).toBeUndefined()
+      expect(decoded(decodeRequestFrame, writeValue([3, 16, ...head]))).toBeUndefined()
     }
-    expect(decodeRequestFrame(writeValue([2, 16, 's', 0, new Uint8Array(0)])).requests).toStrictEqual([])
+    expect(decodeRequestFrame(writeValue([3, 16, 's', 0, new Uint8Array(0)])).requests).toStrictEqual([])
   })
 
   it('gives inputs that are views of its bytes, but for small ones (F2)', () => {
@@ -320,19 +378,24 @@ describe('a reply frame', () => {
     )
     const message = `${'x'.repeat(maxErrorTextLength - 1)}\uFFFD`
     expect(replies).toStrictEqual([
-      { number: 1, kind: 'error', error: { code: 'FAILED', message, path: '$.\uFFFD', retryAfterMs: 1 } },
+      {
+        number: 1,
+        kind: 'error',
+        error: { code: 'FAILED', message, path: '$.\uFFFD', retryAfterMs: 1 },
+        at: undefined,
+      },
     ])
   })
 
   const values = new Uint8Array(3)
   it.each<[string, unknown[]]>([
-    ['an unknown kind', [1, 3, null]],
+    ['an unknown kind', [1, 4, null]],
     ['a value that is not a length', [1, 0, values]],
     ['a value longer than the values', [1, 0, 4]],
     ['values longer than the value', [1, 0, 2]],
     ['a second value longer than what is left', [1, 0, 2, 2, 0, 2]],
   ])('is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([2, 's', values, ...reply]))).toBeUndefined()
+    expect(decoded(decodeReplyFrame, writeValue([3, 's', values, ...reply]))).toBeUndefined()
   })
 
   it.each<[string, unknown[]]>([
@@ -343,19 +406,33 @@ describe('a reply frame', () => {
     ['an owner that is no node id', [1, 2, ['a.b', 1]]],
     ['an owner that is missing', [1, 2, []]],
     ['an epoch below 0', [1, 2, ['n1', -1]]],
+    ['a position with a number', [1, 3, [0, 'g', 1]]],
+    ['a position that is too short', [0, 3, [0, 'g']]],
+    ['a position that is too long', [0, 3, [0, 'g', 1, 1, 1]]],
+    ['a position of no generation', [0, 3, [0, 'g-1', 1]]],
+    ['an age below 0', [0, 3, [0, 'g', 1, -1]]],
   ])('without a value is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([2, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
+    expect(decoded(decodeReplyFrame, writeValue([3, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
   })
 
   it('is accepted with the parts that the cases above break', () => {
-    const frame = [2, 's', values, 1, 0, 1, 2, 0, 2, 3, 1, ['INVALID', 'message', null, null], 4, 2, ['n1', 1]]
+    const error = ['INVALID', 'message', null, null]
+    const frame = [3, 's', values, 1, 0, 1, 0, 3, [0, 'g', 1, 1], 2, 0, 2, 3, 1, error, 4, 2, ['n1', 1]]
     expect(decodeReplyFrame(writeValue(frame)).replies.map((r) => r.kind)).toEqual(['value', 'value', 'error', 'moved'])
+  })
+
+  it('names a position once for all replies that share it (F5)', () => {
+    const at = { ...owned! }
+    const one = { number: 1, kind: 'value', value: new Uint8Array(0), at } as const
+    const bytesOf = (replies: readonly Reply[]) => encodeReplyFrame({ session: sessionId('s'), replies }).length
+    expect(bytesOf([one, one, one]) - bytesOf([one, one])).toBe(3)
+    expect(bytesOf([one, { ...one, at: { ...at } }]) - bytesOf([one, one])).toBe(10)
   })
 
   it('is refused without values, or with others than bytes', () => {
     for (const head of [[], ['s'], ['s', 'values'], ['s', null]]) {
-      expect(decoded(decodeReplyFrame, writeValue([2, ...head]))).toBeUndefined()
+      expect(decoded(decodeReplyFrame, writeValue([3, ...head]))).toBeUndefined()
     }
-    expect(decodeReplyFrame(writeValue([2, 's', new Uint8Array(0)])).replies).toStrictEqual([])
+    expect(decodeReplyFrame(writeValue([3, 's', new Uint8Array(0)])).replies).toStrictEqual([])
   })
 })

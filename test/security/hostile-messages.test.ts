@@ -38,7 +38,7 @@ describe('a message that is small to send and long to read', () => {
 
   it('is no frame of replies, nor an order to a node', () => {
     const replies = Array.from({ length: maxRequestsInFrame + 1 }, () => [1, 0, 0]).flat()
-    expect(() => decodeReplyFrame(encodeValue([2, 's', new Uint8Array(0), ...replies]))).toThrow(invalid)
+    expect(() => decodeReplyFrame(encodeValue([3, 's', new Uint8Array(0), ...replies]))).toThrow(invalid)
     expect(() => decodeNodeRequest(Buffer.from(`{"op":"clock","more":"${'x'.repeat(70_000)}"}`))).toThrow(invalid)
   })
 })

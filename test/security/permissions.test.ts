@@ -23,6 +23,7 @@ const protocol: Readonly<Record<Exclude<keyof Subjects, 'cluster' | 'parseCall'>
   allCalls: callKinds.map((kind) => [c.allCalls(kind), nobody, ['node']]),
   watch: [[c.watch(p3), ['client', 'watcher'], ['node']]],
   scan: [[c.scan(p3), ['node', 'client'], ['node']]],
+  position: [[c.position(p3), ['node'], ['node']]],
   list: [[c.list('cart'), ['client'], ['node']]],
   allLists: [[c.allLists, nobody, ['node']]],
   status: [[c.status, ['client', 'operator'], ['node']]],

@@ -1,6 +1,7 @@
 /** `call`, `tell` and `query`: one request to one keyed actor. */
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { parseCommandId } from '../../client/command-id.ts'
+import { readingOf } from '../../client/reference.ts'
 import { addressOf } from '../../client/session.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../../protocol/frames.ts'
@@ -9,6 +10,7 @@ import { toJson } from '../../protocol/values.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { inputHelp, inputOf } from '../input.ts'
 import { define, remoteExits, type Surroundings } from '../run.ts'
+import { parseDuration } from '../settings.ts'
 
 interface Form {
   readonly name: string
@@ -17,6 +19,12 @@ interface Form {
   readonly what: string
   readonly examples: readonly string[]
   readonly repeatable: boolean
+}
+
+interface CallFlags {
+  readonly id?: string
+  readonly idempotencyKey?: string
+  readonly maxStaleness?: number
 }
 
 const forms: readonly Form[] = [
@@ -45,10 +53,17 @@ const forms: readonly Form[] = [
     kind: 'query',
     summary: 'Reads from a keyed actor: changes nothing.',
     what: 'query',
-    examples: ['holdfast query counter c1 value', 'holdfast query counter c1 value --json'],
+    examples: ['holdfast query counter c1 value', 'holdfast query counter c1 value --max-staleness 500ms --json'],
     repeatable: false,
   },
 ]
+
+/** Of what reads one thing. */
+export const maxStaleness = () =>
+  new Option(
+    '--max-staleness <duration>',
+    'how old the state may be that is read: then a standby may answer, too; none: strongly',
+  ).argParser(parseDuration)
 
 export function addCalls(program: Command, surroundings: Surroundings): void {
   for (const form of forms) addCall(program, surroundings, form)
@@ -71,6 +86,7 @@ function addCall(program: Command, surroundings: Surroundings, form: Form): void
         'the same key within 24 h is the same command, and gives the first result again',
       )
   }
+  if (kind === 'query') command.addOption(maxStaleness())
   const exits = [
     exitCodes.failed,
     exitCodes.usage,
@@ -84,7 +100,7 @@ function addCall(program: Command, surroundings: Surroundings, form: Form): void
     exits: repeatable ? exits : [exitCodes.failed, ...remoteExits, exitCodes.conflict],
   }
   define(command, surroundings, text, async (run, type, key, method, given) => {
-    const { id, idempotencyKey } = command.opts<{ id?: string; idempotencyKey?: string }>()
+    const { id, idempotencyKey, maxStaleness } = command.opts<CallFlags>()
     checkName(type, 'type')
     checkName(key, 'key')
     if (idempotencyKey !== undefined && !isIdempotencyKey(idempotencyKey)) {
@@ -93,6 +109,7 @@ function addCall(program: Command, surroundings: Surroundings, form: Form): void
     const options = {
       ...(id === undefined ? {} : { id: parseCommandId(id) }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      ...readingOf(maxStaleness),
     }
     const input = await inputOf(given, surroundings.stdin)
     const requests = await (await run.session()).requests()

@@ -10,6 +10,7 @@ import type { Output } from '../output.ts'
 import { parseCount, parseWhole } from '../parse.ts'
 import { define, remoteExits, type Run, type Surroundings } from '../run.ts'
 import { parseDuration } from '../settings.ts'
+import { maxStaleness } from './call.ts'
 import { follow, oneOfBoth } from './watch.ts'
 
 const writeExits = Object.values(exitCodes).filter((code) => code !== exitCodes.ok && code !== exitCodes.failed)
@@ -31,15 +32,18 @@ function addReading(kv: Command, surroundings: Surroundings): void {
     .argument('<store>', 'name of the store')
     .argument('<key>')
     .option('--entry', 'with its rev, and the time when it expires')
+    .addOption(maxStaleness())
   define(
     get,
     surroundings,
     { examples: ['holdfast kv get users ada', 'holdfast kv get users ada --entry --json'], exits: lookupExits },
     async (run, store, key) => {
-      const entry = await (await storeOf(run, store)).entry(key)
+      const flags = get.opts<{ entry?: true; maxStaleness?: number }>()
+      const entries = (await storeOf(run, store)).with({ maxStaleness: flags.maxStaleness })
+      const entry = await entries.entry(key)
       if (entry === undefined) throw new HoldfastError('NOT_FOUND', `the store ${store} has no entry ${key}`)
       const value = toJson(entry.value)
-      const whole = get.opts<{ entry?: true }>().entry === true
+      const whole = flags.entry === true
       run.output.result(whole ? entryJson(entry) : value, () =>
         whole ? entryLine(entry) : JSON.stringify(value, null, 2),
       )
