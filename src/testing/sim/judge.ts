@@ -1,11 +1,13 @@
 /**
- * Judges a run from outside: what clients were told against what the logs hold. J1 to J3 are `wrongLists`, of src/testing/check.
+ * Judges a run from outside: what clients were told against what the logs hold. J1 to J3 are `wrongLists`, of src/testing/check;
+ * J6 to J8 are in entries.ts.
  *
  * J1. Every acknowledged append is in its ledger exactly once, at the place that its reply named.
  * J2. A doubtful one is there at most once; one that was refused, or failed, is not there.
  * J3. Appends and strong reads of a ledger are linearizable, and so that they end with what the logs hold: no read is stale.
  * J4. A watcher saw every rev of every key, once, in order, with the state of that rev.
  * J5. The logs are unbroken, each epoch has one writer, and nodes have the states that the logs say.
+ * J9. Reads that may be stale are no staler than they say, and behind nothing that their client has seen (check/staleness.ts).
  */
 import type { MemoryWorld } from '../../adapters/memory/world.ts'
 import { partitionId, seq } from '../../protocol/ids.ts'

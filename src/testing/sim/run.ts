@@ -5,6 +5,7 @@
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import { History } from '../check/history.ts'
 import { wrongLists } from '../check/lists.ts'
+import { wrongStaleReads, type StaleRead } from '../check/staleness.ts'
 import { SeededRandom } from '../seeded-random.ts'
 import { shown, SimCluster } from './cluster.ts'
 import { converge } from './convergence.ts'
@@ -14,6 +15,7 @@ import { Faults, healthyDisk } from './faults.ts'
 import { ledgersIn, readLogs, wrongReplicas, wrongWatch } from './judge.ts'
 import { Ledger } from './ledger.ts'
 import { planOf, type Plan, type Round } from './plan.ts'
+import { readStale } from './stale-readers.ts'
 import { Strikes } from './strikes.ts'
 import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
@@ -69,6 +71,7 @@ class Life {
   readonly #coverage = new Coverage()
   readonly #history: LedgerHistory = new History()
   readonly #seen: Seen[] = []
+  readonly #staleReads: StaleRead[] = []
   readonly #entries: EntryHistory = { puts: [], reads: [] }
   readonly #convergedMs: number[] = []
   #work: 'none' | 'some' | 'much' = 'some'
@@ -131,6 +134,12 @@ class Life {
         history: this.#history,
       }),
     )
+    if (plan.standbys > 0) {
+      for (const { name, session, process } of clients) {
+        const random = this.#random.fork(`stale reads of ${name}`)
+        working.push(readStale({ session, process, random, keys, restMs, reads: this.#staleReads }))
+      }
+    }
     for (const round of plan.rounds) {
       await this.#round(round, clients, wrong)
       if (wrong.length > 0) break
@@ -187,6 +196,12 @@ class Life {
     await clock.runUntil(upToDate, 30_000).catch(() => {})
     const logs = readLogs(world, partitions)
     wrong.push(
+      ...wrongStaleReads({
+        reads: this.#staleReads,
+        operationsOf: (key) => this.#history.of(key),
+        clientOf: ({ client }) => client.slice(0, client.lastIndexOf('-')),
+        lists: ledgersIn(logs),
+      }),
       ...wrongLists(this.#history, ledgersIn(logs), clock.monotonic()),
       ...wrongReplicas(cluster, logs),
       ...wrongWatch(this.#seen, ledgers),
@@ -206,7 +221,7 @@ class Life {
       seed: this.#seed,
       wrong,
       simulatedMs: cluster.clock.monotonic(),
-      operations: outcomes.length + this.#entries.puts.length + this.#entries.reads.length,
+      operations: outcomes.length + this.#entries.puts.length + this.#entries.reads.length + this.#staleReads.length,
       acknowledged: outcomes.filter((kind) => kind === 'ok').length,
       doubtful: outcomes.filter((kind) => kind === 'unknown').length,
       events,

@@ -31,6 +31,9 @@ export async function work(options: WorkloadOptions): Promise<void> {
   await Promise.all(Array.from({ length: options.workers }, (_, n) => worker(options, n)))
 }
 
+/** Names a client in its history; its workers have its name before a `-`. */
+export const clientOf = ({ id }: Session): string => id.slice(0, 4)
+
 async function worker(options: WorkloadOptions, n: number): Promise<void> {
   const { process, random, restMs, session } = options
   const chance = random.fork(`worker ${n}`)
@@ -38,7 +41,7 @@ async function worker(options: WorkloadOptions, n: number): Promise<void> {
     const ms = restMs(chance)
     if (ms === undefined) return
     await pause(process, ms)
-    await oneOperation(options, chance, `${session.id.slice(0, 4)}-${n}-${i}`)
+    await oneOperation(options, chance, `${clientOf(session)}-${n}-${i}`)
   }
 }
 

@@ -1,0 +1,47 @@
+/** Readers of the ledgers that allow some staleness, and what comes of it: judged by check/staleness.ts. */
+import { addressOf, type Session } from '../../client/session.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
+import type { MemoryProcess } from '../../adapters/memory/world.ts'
+import type { StaleRead } from '../check/staleness.ts'
+import type { SeededRandom } from '../seeded-random.ts'
+import { Ledger } from './ledger.ts'
+import { clientOf } from './workload.ts'
+
+export interface StaleReaderOptions {
+  readonly session: Session
+  readonly process: MemoryProcess
+  readonly random: SeededRandom
+  readonly keys: readonly string[]
+  /** How long to rest before the next read, virtual ms; `undefined`: it was the last. */
+  readonly restMs: (chance: SeededRandom) => number | undefined
+  readonly reads: StaleRead[]
+}
+
+/** Resolves when the last read was answered. */
+export async function readStale({ session, process, random, keys, restMs, reads }: StaleReaderOptions): Promise<void> {
+  const { clock } = process
+  for (;;) {
+    const ms = restMs(random)
+    if (ms === undefined) return
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, ms))
+    const key = random.pick(keys)!
+    const maxStalenessMs = random.pick([20, 100, 500, 2_000])
+    const askedMs = clock.monotonic()
+    try {
+      const options = { timeoutMs: 5_000, maxStalenessMs }
+      const { value, ageMs } = await session.measure('query', addressOf(Ledger.type, key), 'all', null, options)
+      const ids = value as readonly string[]
+      reads.push({
+        client: clientOf(session),
+        key,
+        askedMs,
+        heardMs: clock.monotonic(),
+        maxStalenessMs,
+        ageMs,
+        ids,
+      })
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error
+    }
+  }
+}
