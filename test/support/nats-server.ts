@@ -26,6 +26,8 @@ export interface TestServerOptions {
   readonly configFile?: string
   /** Besides NATS_STORE_DIR. */
   readonly env?: Readonly<Record<string, string>>
+  /** An address of this machine that is listened on, whatever the configuration says. Default: what it says, and 127.0.0.1. */
+  readonly host?: string
   /** Default: one that is free. */
   readonly port?: number
   /** Default: a new folder, removed by `stop`. A folder that is given is left alone. */
@@ -37,7 +39,7 @@ export interface TestServerOptions {
 type EndSignal = 'SIGKILL' | 'SIGTERM' | 'SIGINT'
 
 export interface TestServer {
-  /** `nats://127.0.0.1:<port>` */
+  /** `nats://<host>:<port>` */
   readonly url: string
   readonly port: number
   readonly storeDir: string
@@ -80,7 +82,8 @@ export async function startNatsServer(options: TestServerOptions = {}): Promise<
   if (options.configFile === undefined) await writeFile(configFile, configOf(options))
   const guardian = startGuardian(home)
   const log: string[] = []
-  const launch = (port: number) => launchServer({ storeDir, configFile, env: options.env ?? {}, port, log, guardian })
+  const { host, env = {} } = options
+  const launch = (port: number) => launchServer({ storeDir, configFile, env, host, port, log, guardian })
   const remove = async () => {
     await rm(home, { recursive: true, force: true })
     guardian.dismiss()
@@ -108,7 +111,7 @@ export async function startNatsServer(options: TestServerOptions = {}): Promise<
   }
 
   return {
-    url: `nats://127.0.0.1:${port}`,
+    url: `nats://${host ?? loopback}:${port}`,
     port,
     storeDir,
     log,
@@ -164,18 +167,21 @@ interface Launch {
   readonly storeDir: string
   readonly configFile: string
   readonly env: Readonly<Record<string, string>>
+  readonly host: string | undefined
   readonly port: number
   readonly log: string[]
   readonly guardian: Guardian
 }
 
+const loopback = '127.0.0.1'
 const keptLogLines = 500
 const readyWithinMs = 30_000
 /** A server that does not end by itself within this is killed. */
 const gracefulWithinMs = 10_000
 
-async function launchServer({ storeDir, configFile, env, port, log, guardian }: Launch): Promise<Life> {
-  const server = spawn(natsServerBinary(), ['-c', configFile, '-p', String(port)], {
+async function launchServer({ storeDir, configFile, env, host, port, log, guardian }: Launch): Promise<Life> {
+  const at = host === undefined ? [] : ['-a', host]
+  const server = spawn(natsServerBinary(), ['-c', configFile, '-p', String(port), ...at], {
     env: { ...process.env, ...env, NATS_STORE_DIR: storeDir },
     stdio: ['ignore', 'ignore', 'pipe'],
     // Away from the terminal's process group: Ctrl-C reaches the test run, which then ends its servers.
@@ -202,7 +208,7 @@ async function launchServer({ storeDir, configFile, env, port, log, guardian }: 
   try {
     const listening = await Promise.race([listeningPort(server, log), gone.then(() => undefined)])
     if (listening === undefined) throw new Error(`nats-server ended at its start:\n${log.join('\n')}`)
-    await greeting(listening)
+    await greeting(host ?? loopback, listening)
     return { process: server, pid, port: listening, alive: () => alive, end }
   } catch (error) {
     await end('SIGKILL')
@@ -234,8 +240,8 @@ function listeningPort(server: ChildProcess, log: string[]): Promise<number> {
 }
 
 /** Resolves when the server has greeted a connection, as a server with JetStream. */
-async function greeting(port: number): Promise<void> {
-  const socket = connect({ host: '127.0.0.1', port })
+async function greeting(host: string, port: number): Promise<void> {
+  const socket = connect({ host, port })
   try {
     const [bytes] = (await once(socket, 'data')) as [Buffer]
     const info = bytes.toString('utf8')

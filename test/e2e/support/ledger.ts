@@ -1,4 +1,4 @@
-/** The actor of these tests: the list of the commands that took effect, so that the state itself is the history. */
+/** The actors of these tests. A ledger is the list of the commands that took effect, so that the state itself is the history. */
 import { actor } from '../../../src/index.ts'
 
 export const Ledger = actor('ledger', {
@@ -12,4 +12,13 @@ export const Ledger = actor('ledger', {
     },
   },
   queries: { all: (state) => state.ids },
+})
+
+export const Counter = actor('counter', {
+  version: 1,
+  state: () => 0,
+  commands: {
+    add: (ctx, amount: number) => (ctx.state += amount),
+  },
+  queries: { sum: (state) => state },
 })

@@ -25,9 +25,18 @@ export interface Append extends SentAppend {
   result?: 'accepted' | 'refused' | 'unknown'
 }
 
+/** In what surroundings a process runs. */
+export interface Launch {
+  /** A command that runs the command behind it. Default: none. */
+  readonly through?: readonly string[]
+  /** On top of the environment of the test. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
 export interface NodeHandleOptions {
   readonly name: string
   readonly dataDir: string
+  readonly launch?: Launch
   readonly guardian: Guardian
   /** After each line of the process, and its end. */
   readonly onNews: () => void
@@ -54,13 +63,15 @@ export class NodeHandle {
   readonly #pid: number
   readonly #onNews: () => void
 
-  constructor({ name, dataDir, guardian, onNews }: NodeHandleOptions) {
+  constructor({ name, dataDir, launch: { through = [], env = {} } = {}, guardian, onNews }: NodeHandleOptions) {
     this.name = name
     this.dataDir = dataDir
     this.#onNews = onNews
     build()
-    const child = spawn(process.execPath, [builtFile('test/e2e/support/node-process.ts')], {
+    const [command, ...args] = [...through, process.execPath, builtFile('test/e2e/support/node-process.ts')]
+    const child = spawn(command, args, {
       cwd: root,
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
       // Away from the terminal's process group: Ctrl-C reaches the test run, which then ends its nodes.
       detached: true,

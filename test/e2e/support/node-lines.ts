@@ -38,6 +38,8 @@ export type NodeLine =
 export type NodeOrder =
   | {
       readonly do: 'start'
+      /** Whether each append is told: it slows the node down. */
+      readonly tellAppends: boolean
       readonly options: Omit<Extract<CreateNodeOptions, { readonly embedded?: undefined }>, 'actors' | 'observer'>
     }
   /** Stop (SIGSTOP) between the next commit of a command and its sending; of any partition, or of this one. */

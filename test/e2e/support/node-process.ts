@@ -3,7 +3,7 @@
  * output speak as node-lines.ts says.
  *
  * E1. It ends when its standard input ends: no node outlives the test that started it.
- * E2. Each append is reported before it is sent and when it is answered, by writes that have happened when they return: whatever ends
+ * E2. Where the order to start asks for it, each append is reported before it is sent and when it is answered, by writes that have happened when they return: whatever ends
  *     the process, the test knows what was on its way.
  * E3. After `close` nothing here keeps the process alive.
  */
@@ -18,11 +18,12 @@ import type { Registry } from '../../../src/ports/registry.ts'
 import type { Subscription } from '../../../src/ports/transport.ts'
 import type { PartitionId } from '../../../src/protocol/ids.ts'
 import { decodeRecord } from '../../../src/protocol/record.ts'
-import { Ledger } from './ledger.ts'
+import { Counter, Ledger } from './ledger.ts'
 import type { NodeLine, NodeOrder, SentAppend } from './node-lines.ts'
 
 const say = (line: NodeLine) => void writeSync(1, `${JSON.stringify(line)}\n`)
 
+let tellAppends = false
 let freezeAt: ((append: SentAppend) => boolean) | undefined
 
 /** E2 */
@@ -56,7 +57,8 @@ const openLog = Reflect.get(NatsChangelog.prototype, 'log') as (
   partition: PartitionId,
 ) => PartitionLog
 NatsChangelog.prototype.log = function (partition) {
-  return reported(openLog.call(this, partition), partition)
+  const log = openLog.call(this, partition)
+  return tellAppends ? reported(log, partition) : log
 }
 
 let deaf = false
@@ -84,7 +86,8 @@ let node: HoldfastNode | undefined
 async function obey(order: NodeOrder): Promise<void> {
   switch (order.do) {
     case 'start':
-      node = await createNode({ ...order.options, actors: [Ledger], observer })
+      tellAppends = order.tellAppends
+      node = await createNode({ ...order.options, actors: [Ledger, Counter], observer })
       return say({ is: 'ready' })
     case 'freeze':
       freezeAt = ({ partition, turns }) => turns > 0 && (order.partition ?? partition) === partition

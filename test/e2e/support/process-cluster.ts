@@ -18,13 +18,20 @@ import { silent } from '../../../src/ports/observer.ts'
 import type { Transport } from '../../../src/ports/transport.ts'
 import { startNatsServer, type TestServer } from '../../support/nats-server.ts'
 import { Guardian } from './guardian.ts'
-import { NodeHandle, type Exit } from './node-handle.ts'
+import { NodeHandle, type Exit, type Launch } from './node-handle.ts'
+import type { NodeOrder } from './node-lines.ts'
 
 export const clusterName = 'e2e'
 
 /** Longer than anything takes here, also on a busy machine. */
 const patienceMs = 60_000
 const eventsInTrace = 25
+/** Of nodes and clients, which wait for no server longer than needed. */
+const quickReconnect = { reconnectWaitMs: 50, reconnectJitterMs: 50 }
+
+/** What each node has of its own, or of its cluster, is not among them. */
+export type NodeSetup = Omit<StartOptions, 'servers' | 'cluster' | 'nodeId' | 'dataDir' | 'host' | 'partitions'>
+type StartOptions = Extract<NodeOrder, { readonly do: 'start' }>['options']
 
 /** A failover takes well below 2 s: leases are shorter than by default, and looked at more often. */
 const quickSettings: NodeSettingsInput = {
@@ -36,10 +43,19 @@ export interface ProcessClusterOptions {
   readonly partitions: number
   /** On top of those that make failovers quick. */
   readonly settings?: NodeSettingsInput
+  /** In place of all that makes a test quick, `settings` too: `{}` is what a user gets. */
+  readonly setup?: NodeSetup
+  /** Of one NATS cluster; `close` stops them. Default: one of its own. */
+  readonly servers?: readonly TestServer[]
+  /** Of a node by its name. Default: a process like any other, in a folder of the cluster. */
+  readonly launch?: (name: string) => Launch
+  readonly dataDir?: (name: string) => string
+  /** How long `until` waits, ms. Default 60,000. */
+  readonly patienceMs?: number
 }
 
 export class ProcessCluster {
-  readonly nats: TestServer
+  readonly servers: readonly TestServer[]
   readonly partitions: number
   /** By name, the last process of each. */
   readonly nodes = new Map<string, NodeHandle>()
@@ -47,34 +63,41 @@ export class ProcessCluster {
   readonly processes: NodeHandle[] = []
   readonly #folder: string
   readonly #guardian: Guardian
-  readonly #settings: NodeSettingsInput
+  readonly #options: ProcessClusterOptions
   readonly #open: { close(): Promise<void> }[] = []
   readonly #waiting: (() => void)[] = []
 
   static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-e2e-'))
     try {
-      return new ProcessCluster(folder, await startNatsServer(), options)
+      return new ProcessCluster(folder, options.servers ?? [await startNatsServer()], options)
     } catch (error) {
       await rm(folder, { recursive: true, force: true })
       throw error
     }
   }
 
-  private constructor(folder: string, nats: TestServer, { partitions, settings = {} }: ProcessClusterOptions) {
+  private constructor(folder: string, servers: readonly TestServer[], options: ProcessClusterOptions) {
     this.#folder = folder
-    this.nats = nats
-    this.partitions = partitions
-    this.#settings = { ...quickSettings, ...settings }
+    this.servers = servers
+    this.partitions = options.partitions
+    this.#options = options
     this.#guardian = new Guardian(folder)
+  }
+
+  /** The first of its servers, or the only one. */
+  get nats(): TestServer {
+    return this.servers[0]!
   }
 
   /** Starts a process, and the node in it. It is `ready` when it is a member of the cluster. */
   start(name: string): NodeHandle {
     if (this.nodes.get(name)?.running === true) throw new Error(`the node ${name} runs already`)
+    const { launch, dataDir, setup } = this.#options
     const node = new NodeHandle({
       name,
-      dataDir: join(this.#folder, name),
+      dataDir: dataDir?.(name) ?? join(this.#folder, name),
+      launch: launch?.(name) ?? {},
       guardian: this.#guardian,
       onNews: () => this.tell(),
     })
@@ -82,18 +105,15 @@ export class ProcessCluster {
     this.processes.push(node)
     node.order({
       do: 'start',
+      tellAppends: setup === undefined,
       options: {
-        servers: this.nats.url,
+        ...(setup ?? this.#quickSetup),
+        servers: this.#urls,
         cluster: clusterName,
         nodeId: name,
         dataDir: node.dataDir,
         host: name,
         partitions: this.partitions,
-        lease: '200ms',
-        storeMemory: 64 * 1_024 * 1_024,
-        reconnectWaitMs: 50,
-        reconnectJitterMs: 50,
-        settings: this.#settings,
       },
     })
     return node
@@ -141,8 +161,7 @@ export class ProcessCluster {
   }
 
   async client(timeout: Duration): Promise<Holdfast> {
-    const { servers, cluster, reconnectWaitMs, reconnectJitterMs } = this.#connection
-    const client = await connect({ servers, cluster, reconnectWaitMs, reconnectJitterMs, timeout })
+    const client = await connect({ ...this.#connection, timeout })
     this.#open.push(client)
     return client
   }
@@ -167,7 +186,7 @@ export class ProcessCluster {
     const timer = setTimeout(() => {
       late = true
       this.tell()
-    }, patienceMs)
+    }, this.#options.patienceMs ?? patienceMs)
     try {
       for (;;) {
         const found = look()
@@ -210,7 +229,7 @@ export class ProcessCluster {
     for (const node of this.processes) node.signal('SIGKILL')
     await Promise.all(this.processes.map(({ exited }) => exited))
     await Promise.all(this.#open.map((one) => one.close()))
-    await this.nats.stop()
+    await Promise.all(this.servers.map((server) => server.stop()))
     await rm(this.#folder, { recursive: true, force: true })
     this.#guardian.dismiss()
   }
@@ -230,8 +249,25 @@ export class ProcessCluster {
       .join('\n')
   }
 
+  get #urls(): readonly string[] {
+    return this.servers.map(({ url }) => url)
+  }
+
   get #connection() {
-    return { servers: this.nats.url, cluster: clusterName, reconnectWaitMs: 50, reconnectJitterMs: 50 }
+    return {
+      servers: this.#urls,
+      cluster: clusterName,
+      ...(this.#options.setup === undefined ? quickReconnect : {}),
+    }
+  }
+
+  get #quickSetup(): NodeSetup {
+    return {
+      lease: '200ms',
+      storeMemory: 64 * 1_024 * 1_024,
+      ...quickReconnect,
+      settings: { ...quickSettings, ...this.#options.settings },
+    }
   }
 }
 
