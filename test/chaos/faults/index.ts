@@ -1,0 +1,26 @@
+/** All of them, in the order of the page. */
+import type { Fault } from '../fault.ts'
+import { jumpClock } from './clocks.ts'
+import { damageStore, fillNodeDisk, fillServerDisk } from './disks.ts'
+import { kill, killLeader } from './kills.ts'
+import { moveInterrupted } from './moves.ts'
+import { cuts } from './networks.ts'
+import { pauses } from './pauses.ts'
+import { killServer, killStreamLeader, pauseServer } from './servers.ts'
+import { states } from './states.ts'
+
+export const faults: readonly Fault[] = [
+  kill,
+  killLeader,
+  ...pauses,
+  moveInterrupted,
+  killServer,
+  pauseServer,
+  killStreamLeader,
+  ...cuts,
+  damageStore,
+  fillNodeDisk,
+  fillServerDisk,
+  jumpClock,
+  ...states,
+]
