@@ -34,8 +34,8 @@ export interface Wound {
   readonly partitions: readonly number[]
   /** Before it the wound stays open for so long, ms. Default: until every partition in it has answered. */
   readonly openMs?: number
-  /** Names of what was hit, to be counted. */
-  readonly hit?: string
+  /** Asked when it is healed: the name of what was hit, to be counted. */
+  readonly hit?: () => string
   /** Undoes it. */
   heal(): Promise<void>
 }

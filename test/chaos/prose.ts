@@ -1,4 +1,6 @@
 /** The words of docs/reliability.md. */
+import { fullPace } from './run.ts'
+
 export interface Parts {
   readonly table: string
   readonly faults: string
@@ -19,7 +21,7 @@ ${table}
 **Strikes**: how often the fault was done. **Operations**: what clients asked around the strikes. **Violations**: what broke a promise of
 [guarantees.md](guarantees.md), each a single finding. **Wait**: of every partition that a strike took something from, the longest time
 that a caller waited for an answer from there, from the strike on, its client's own repetitions included; where nothing is wrong a command
-under this load takes as long as the load makes it. **Writes/s before**: acknowledged writes in the second before a strike, its median.
+under this load takes as long as the load makes it. **Writes/s before**: acknowledged writes in the second and a half before a strike, the median of all strikes.
 
 ## How
 
@@ -27,7 +29,7 @@ Each cluster has three nodes, each a process of its own with the settings that a
 [server.conf](../deploy/nats/server.conf), which sets \`sync_interval: always\`, or on three such servers with three replicas of each log. It is struck
 up to ten times, and brought to rest in between: every partition has an owner and a standby.
 
-Around every strike 512 callers work: they append ids to ledgers, transfer amounts between counters, put and compare-and-set entries of
+Around every strike ${fullPace.workers.toLocaleString('en')} callers work: they append ids to ledgers, transfer amounts between counters, put and compare-and-set entries of
 a store, and read all of these. Most repeat what is \`UNKNOWN\` under its id until they know; some have half a second of patience and never
 know. One caller for each partition measures waits. One watches the counters of these from the beginning to the end of the cluster.
 
@@ -52,7 +54,7 @@ hands them what they need, too: with one acknowledged write taken out of what wa
 
 ${faults}
 
-A strike of \`move-interrupted\` is aimed. What each has hit:
+Some strikes hit one thing or another:
 
 ${hits}
 

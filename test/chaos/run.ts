@@ -180,9 +180,10 @@ class Run {
     this.#strikes++
     this.#writesPerSecond.push(Math.round(rate))
     this.#waitsMs.push(...waitsMs)
-    if (wound.hit !== undefined) this.#hits[wound.hit] = (this.#hits[wound.hit] ?? 0) + 1
+    const hit = wound.hit?.()
+    if (hit !== undefined) this.#hits[hit] = (this.#hits[hit] ?? 0) + 1
     const waits = waitsMs.length === 0 ? '' : `, waits up to ${Math.max(...waitsMs)} ms`
-    say(`  ${n + 1}: ${Math.round(rate)} writes/s${waits}${wound.hit === undefined ? '' : `, ${wound.hit}`}`)
+    say(`  ${n + 1}: ${Math.round(rate)} writes/s${waits}${hit === undefined ? '' : `, ${hit}`}`)
   }
 
   /** R2 */

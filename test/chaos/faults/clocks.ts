@@ -23,7 +23,7 @@ export const jumpClock: Fault = {
     return {
       partitions: allPartitions,
       openMs: elsewhereMs,
-      hit: `${jump} s`,
+      hit: () => `${jump} s`,
       heal: async () => writeFileSync(file, '+0'),
     }
   },

@@ -2,13 +2,16 @@
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync, openSync, writeSync, closeSync } from 'node:fs'
 import { join } from 'node:path'
 import { mounts } from '../needs.ts'
+import { putBallast } from '../ballast.ts'
 import { inMemory } from '../places.ts'
 import type { Fault } from '../fault.ts'
 import { allPartitions } from '../world.ts'
 
 const fullMs = 5_000
-const nodeDisk = '192m'
+const nodeDisk = '1g'
 const serverDisk = '1g'
+/** RocksDB takes the room of a write-ahead log when it begins one: until that is used up a full disk is not noticed. */
+const pushed = 2_000
 
 export const damageStore: Fault = {
   name: 'damage-store',
@@ -22,7 +25,14 @@ export const damageStore: Fault = {
     await world.cluster.kill(victim)
     const [what, damage] = damages[n % damages.length]!
     for (const name of readdirSync(victim.dataDir)) if (/^p\d+$/.test(name)) damage(join(victim.dataDir, name))
-    return { partitions, hit: what, heal: () => world.restart(victim.name) }
+    return {
+      partitions,
+      hit: () => {
+        const { length } = world.node(victim.name).eventsOf('store.set-aside')
+        return `${what}, ${length > 0 ? 'stores set aside' : 'no store set aside'}`
+      },
+      heal: () => world.restart(victim.name),
+    }
   },
 }
 
@@ -48,18 +58,28 @@ function flip(files: readonly string[]): void {
 
 export const fillNodeDisk: Fault = {
   name: 'fill-node-disk',
-  what: `The disk of a node, ${nodeDisk} in memory, is full for ${fullMs / 1_000} s.`,
+  what: `The disk of a node, ${nodeDisk} in memory, is full while ${pushed} values of 64 KiB are put, more than its write-ahead logs have room for, and for ${fullMs / 1_000} s.`,
   count: 10,
   servers: 1,
-  strikesPerWorld: 5,
+  // What is put stays.
+  strikesPerWorld: 2,
   needs: [mounts],
   allows: ['partition.stopped'],
   place: (folder) => inMemory(folder, { nodes: nodeDisk }),
   async strike(world, n) {
     const victim = world.memberOf(n)
+    const partitions = world.owned(victim)
     const ballast = join(victim.dataDir, 'ballast')
+    const seen = victim.eventsOf('store.failed').length
     fill(ballast)
-    return { partitions: world.owned(victim), openMs: fullMs, heal: async () => rmSync(ballast) }
+    await putBallast(world, pushed)
+    return {
+      partitions,
+      openMs: fullMs,
+      hit: () =>
+        `${victim.eventsOf('store.failed').length > seen ? 'some' : 'none'} of its stores could not be written`,
+      heal: async () => rmSync(ballast),
+    }
   },
 }
 

@@ -51,7 +51,7 @@ export const moveInterrupted: Fault = {
     const victim = { 'the owner': world.node(move.from), 'the target': world.node(move.to), 'the leader': leader }[role]
     const partitions = [...new Set([...world.owned(victim), move.partition])]
     await world.cluster.kill(victim)
-    return { partitions, hit: hitOf(joins, step, role), heal: () => heal(world, joins, leaving, victim) }
+    return { partitions, hit: () => hitOf(joins, step, role), heal: () => heal(world, joins, leaving, victim) }
   },
 }
 
