@@ -21,7 +21,7 @@ it(
       fault: pauses[0]!,
       first: 0,
       strikes: 1,
-      pace: { workers: 32, beforeMs: 400, afterMs: 0 },
+      pace: { workers: 32, keys: 4, beforeMs: 400, afterMs: 0 },
       say: () => {},
       tamper: (_, finals) => lost.push(lose(finals)),
     })

@@ -16,13 +16,13 @@ export interface LoadOptions {
   /** Begins all its keys and values. */
   readonly name: string
   readonly histories: Histories
+  /** Of each kind. */
+  readonly keys: number
   /** Workers for each client. */
   readonly patient: readonly { readonly client: Holdfast; readonly workers: number }[]
   readonly hasty: readonly { readonly client: Holdfast; readonly workers: number }[]
 }
 
-/** Of each kind: so few that some are asked of by several at a time, so many that no state is long. */
-const keysOfAKind = 600
 const mostTransferred = 1_000
 export const store = 'chaos'
 
@@ -178,7 +178,8 @@ export class Load {
   }
 
   #key(random: SeededRandom): string {
-    return `${this.#options.name}-${random.below(keysOfAKind)}`
+    const { name, keys } = this.#options
+    return `${name}-${random.below(keys)}`
   }
 
   /** W2 */

@@ -1,10 +1,10 @@
 /**
  * `npm run chaos`: strikes of every fault until each has had its count, and docs/reliability.md, the page about it.
  *
- * M1. What a world has found is in docs/reliability.jsonl when the world has ended: a campaign that is stopped goes on there. Ctrl-C ends it
+ * M1. What a world has found is in docs/reliability.jsonl, and on the page, when the world has ended: a campaign that is stopped goes on there. Ctrl-C ends it
  *     without the world that is under way.
  * M2. A fault that is not possible on this machine is said to be so, here and on the page; it is never passed over in silence.
- * M3. The last line is the summary. The exit is 1 where a run of this campaign has found a violation.
+ * M3. The last line is the summary. The exit is 1 where a run of this campaign has found a violation, or could not be begun.
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -33,7 +33,11 @@ if (list === true) {
 } else {
   const server = await newestServer()
   process.env['NATS_SERVER_BIN'] = server.path
-  if (page !== true) await campaign(server.version).catch(endIfInterrupted)
+  if (page === true) await writePage()
+  else await campaign(server.version).catch(endIfInterrupted)
+}
+
+async function writePage(): Promise<void> {
   writeFileSync(pageFile, await pageOf(faults, readRows(resultsFile)))
 }
 
@@ -53,8 +57,9 @@ async function campaign(server: string): Promise<void> {
     machine: `${machine}, ${system.split(', ')[0]}`,
     commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
   }
-  const note = (fault: Fault, found: Outcome | Pick<Absence, 'absent'>) => {
+  const note = async (fault: Fault, found: Outcome | Pick<Absence, 'absent'>) => {
     addRow(resultsFile, { fault: fault.name, ...circumstances, date: new Date().toISOString().slice(0, 10), ...found })
+    await writePage()
   }
   const isOf = (row: Row, fault: Fault) => row.fault === fault.name && row.server === server
   if (anew === true) {
@@ -63,13 +68,13 @@ async function campaign(server: string): Promise<void> {
       readRows(resultsFile).filter((row) => !wanted.some((fault) => isOf(row, fault))),
     )
   }
-  const totals = { strikes: 0, operations: 0, violations: 0, absent: 0 }
+  const totals = { strikes: 0, operations: 0, violations: 0, absent: 0, unbegun: 0 }
   for (const fault of wanted) {
     const missing = fault.needs?.map(({ missing }) => missing()).find((reason) => reason !== undefined)
     if (missing !== undefined) {
       say(`${fault.name}: not possible here: ${missing}`)
       totals.absent++
-      if (!readRows(resultsFile).some((row) => isOf(row, fault))) note(fault, { absent: missing })
+      if (!readRows(resultsFile).some((row) => isOf(row, fault))) await note(fault, { absent: missing })
       continue
     }
     for (;;) {
@@ -77,20 +82,28 @@ async function campaign(server: string): Promise<void> {
       const strikes = Math.min(fault.strikesPerWorld ?? strikesPerWorld, (count ?? fault.count) - first)
       if (strikes <= 0) break
       say(`${fault.name}: ${first} of ${count ?? fault.count}, ${minutes(performance.now() - begunMs)}`)
-      const outcome = await run({ fault, first, strikes, pace: fullPace, say, signal: interrupted.signal })
-      note(fault, outcome)
+      const options = { fault, first, strikes, pace: fullPace, say, signal: interrupted.signal }
+      const outcome = await run(options).catch((error: unknown) => {
+        interrupted.signal.throwIfAborted()
+        say(`${fault.name}: could not be begun: ${String(error)}`)
+      })
+      if (outcome === undefined) {
+        totals.unbegun++
+        break
+      }
+      await note(fault, outcome)
       totals.strikes += outcome.strikes
       totals.operations += outcome.operations
       totals.violations += outcome.violations.length
       for (const violation of outcome.violations) say(`VIOLATION ${fault.name}: ${violation}`)
-      // A cluster that cannot be brought to rest would be struck for ever.
-      if (outcome.strikes < strikes) break
+      // Else it would never have its count.
+      if (outcome.strikes === 0) break
     }
   }
-  const { strikes, operations, violations, absent } = totals
+  const { strikes, operations, violations, absent, unbegun } = totals
   say(
-    `${strikes} strikes, ${operations} operations, ${violations} violations, ${absent} faults not possible here, ` +
+    `${strikes} strikes, ${operations} operations, ${violations} violations, ${absent} faults not possible here, ${unbegun} not begun, ` +
       `${minutes(performance.now() - begunMs)}, nats-server ${server}`,
   )
-  process.exitCode = violations > 0 ? 1 : 0
+  process.exitCode = violations + unbegun > 0 ? 1 : 0
 }

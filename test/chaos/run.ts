@@ -4,14 +4,16 @@
  * R1. Load and probes go on from before a strike until after it is healed and everybody has answered again. Then nothing more is begun, what
  *     is there is read, and the histories of the strike are checked and let go: memory does not grow with the strikes.
  * R2. At the end of the world the watcher has seen every change, nodes have said nothing that they never should, and the logs are audited.
- * R3. A cluster that does not come back is a violation like any other; the run ends with it.
+ * R3. A cluster that does not come back is a violation like any other; the run ends with it. One that could not be begun was never struck: the
+ *     run rejects, and has found nothing.
  */
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Holdfast } from '../../src/index.ts'
 import type { Replica } from '../../src/testing/check/replicas.ts'
 import type { Fault, Wound } from './fault.ts'
 import { Histories } from './histories.ts'
-import { Load } from './load.ts'
+import { Load, type LoadOptions } from './load.ts'
 import { auditLogs } from './logs.ts'
 import { Probes } from './probes.ts'
 import { readFinals, wrongWith, type Finals } from './reckoning.ts'
@@ -35,12 +37,14 @@ export interface RunOptions {
 export interface Pace {
   /** Workers with one operation under way each, of all clients together. */
   readonly workers: number
+  /** Of each kind: so few that some are asked of by several at a time, so many that no state is long. */
+  readonly keys: number
   /** Of load before a strike, and after everybody has answered, ms. */
   readonly beforeMs: number
   readonly afterMs: number
 }
 
-export const fullPace: Pace = { workers: 1_024, beforeMs: 3_000, afterMs: 500 }
+export const fullPace: Pace = { workers: 1_024, keys: 600, beforeMs: 3_000, afterMs: 500 }
 
 export interface Outcome {
   readonly strikes: number
@@ -63,13 +67,40 @@ const patientClients = 4
 const hastyShare = 1 / 16
 const never = new Promise<never>(() => {})
 
+interface Clients {
+  readonly reader: Holdfast
+  readonly probing: Holdfast
+  readonly patient: LoadOptions['patient']
+  readonly hasty: LoadOptions['hasty']
+}
+
+async function beginning({ fault, pace }: RunOptions, world: World): Promise<Clients> {
+  const { cluster } = world
+  const hastyWorkers = Math.ceil(pace.workers * hastyShare)
+  const workers = Math.ceil((pace.workers - hastyWorkers) / patientClients)
+  const patient = []
+  for (let i = 0; i < patientClients; i++) patient.push({ client: await cluster.client(longTimeout), workers })
+  const hasty = [{ client: await cluster.client(shortTimeout), workers: hastyWorkers }]
+  const reader = await cluster.client(longTimeout)
+  const probing = await cluster.client(longTimeout)
+  await fault.prepare?.(world)
+  return { reader, probing, patient, hasty }
+}
+
+async function abortOf(signal: AbortSignal): Promise<never> {
+  await once(signal, 'abort')
+  throw signal.reason
+}
+
+/** Rejects where nothing could be begun, or its signal ends it. */
 export async function run(options: RunOptions): Promise<Outcome> {
   const { fault, signal } = options
   const world = await World.start(fault, patienceMs)
   try {
     signal?.throwIfAborted()
-    const ended = signal === undefined ? never : once(signal, 'abort').then(() => signal.throwIfAborted())
-    return (await Promise.race([new Run(options, world).outcome(), ended])) as Outcome
+    const ended = signal === undefined ? never : abortOf(signal)
+    const clients = Promise.race([beginning(options, world), ended])
+    return await Promise.race([new Run(options, world, await clients).outcome(), ended])
   } finally {
     await world.close()
   }
@@ -78,6 +109,7 @@ export async function run(options: RunOptions): Promise<Outcome> {
 class Run {
   readonly #options: RunOptions
   readonly #world: World
+  readonly #clients: Clients
   readonly #ledgers = new Map<string, readonly string[]>()
   /** Of the probes. */
   readonly #revs = new Map<string, number>()
@@ -89,9 +121,10 @@ class Run {
   #operations = 0
   #records = 0
 
-  constructor(options: RunOptions, world: World) {
+  constructor(options: RunOptions, world: World, clients: Clients) {
     this.#options = options
     this.#world = world
+    this.#clients = clients
   }
 
   async outcome(): Promise<Outcome> {
@@ -113,17 +146,8 @@ class Run {
   async #work(): Promise<void> {
     const { fault, first, strikes, pace } = this.#options
     const { cluster } = this.#world
-    const [reader, probing, hasty] = [
-      await cluster.client(longTimeout),
-      await cluster.client(longTimeout),
-      await cluster.client(shortTimeout),
-    ]
-    const patient = []
-    const hastyWorkers = Math.ceil(pace.workers * hastyShare)
-    const each = Math.ceil((pace.workers - hastyWorkers) / patientClients)
-    for (let i = 0; i < patientClients; i++) patient.push({ client: await cluster.client(longTimeout), workers: each })
+    const { reader, probing, patient, hasty } = this.#clients
     const watcher = new Watcher(reader, 'probe-')
-    await fault.prepare?.(this.#world)
     for (let n = first; n < first + strikes; n++) {
       await this.#world.settled()
       const histories = new Histories()
@@ -131,7 +155,7 @@ class Run {
         ...{ client: probing, partitions, name: `probe-${n}`, histories },
         onNews: () => cluster.tell(),
       })
-      const load = new Load({ name: `s${n}`, histories, patient, hasty: [{ client: hasty, workers: hastyWorkers }] })
+      const load = new Load({ name: `s${n}`, histories, keys: pace.keys, patient, hasty })
       await this.#strike(n, probes, load)
       const operations = histories.operations
       const finals = await readFinals(reader, histories)
@@ -152,7 +176,7 @@ class Run {
     const { fault, pace, say } = this.#options
     const { cluster } = this.#world
     const answered = (sinceMs: number, of: readonly number[], what: string) =>
-      cluster.until(() => probes.answered(sinceMs, of), `${fault.name} ${n}: ${what}`)
+      cluster.until(() => probes.answered(sinceMs, of), `${fault.name} ${n + 1}: ${what}`)
     probes.begin()
     load.begin()
     let wound: Wound
@@ -164,6 +188,7 @@ class Run {
       await answered(sinceMs, allPartitions, 'every partition answers before the strike')
       rate = (load.writes - writes) / ((performance.now() - sinceMs) / 1_000)
       probes.struck()
+      this.#strikes++
       const struckMs = performance.now()
       wound = await fault.strike(this.#world, n)
       if (wound.openMs !== undefined) await delay(wound.openMs)
@@ -177,7 +202,6 @@ class Run {
       await Promise.all([load.stop(), probes.stop()])
     }
     const waitsMs = wound.partitions.map((partition) => Math.round(probes.waitMs(partition)))
-    this.#strikes++
     this.#writesPerSecond.push(Math.round(rate))
     this.#waitsMs.push(...waitsMs)
     const hit = wound.hit?.()
