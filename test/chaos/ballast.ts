@@ -8,8 +8,7 @@ const inFlight = 64
 const passing: ReadonlySet<HoldfastError['code']> = new Set(['OVERLOADED', 'RETRY', 'TIMEOUT', 'UNKNOWN'])
 
 /** Puts values of 64 KiB that cannot be compressed. */
-export async function putBallast({ cluster }: World, values: number): Promise<void> {
-  const client = await cluster.client('60s')
+export async function putBallast({ client }: World, values: number): Promise<void> {
   const store = client.kv<Uint8Array>('ballast')
   let next = 0
   const worker = async () => {
@@ -19,7 +18,6 @@ export async function putBallast({ cluster }: World, values: number): Promise<vo
     }
   }
   await Promise.all(Array.from({ length: inFlight }, worker))
-  await client.close()
 }
 
 /** `false`: it is to be put again, which does no harm. */

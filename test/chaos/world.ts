@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { NodeStatus } from '../../actors/node.ts'
+import type { Holdfast } from '../../src/index.ts'
 import type { NodeHandle } from '../e2e/support/node-handle.ts'
 import { ProcessCluster } from '../e2e/support/process-cluster.ts'
 import { natsServerBinary, startNatsServer, type TestServer } from '../support/nats-server.ts'
@@ -28,6 +29,8 @@ const lookEveryMs = 100
 export class World {
   readonly cluster: ProcessCluster
   readonly place: Place
+  /** For what a fault itself asks. */
+  readonly client: Holdfast
   readonly #folder: string
   /** Names of nodes that are to run, besides those that a fault has taken away. */
   readonly members = new Set<string>(names)
@@ -35,10 +38,11 @@ export class World {
   static async start(fault: Pick<Fault, 'servers' | 'place'>, patienceMs: number): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-chaos-'))
     let place: Place = {}
+    let cluster: ProcessCluster | undefined
     try {
       if (fault.place !== undefined) place = await fault.place(folder)
       const servers = fault.servers === 1 ? [await startNatsServer(place.server?.(0) ?? {})] : await startTrio(place)
-      const cluster = await ProcessCluster.start({
+      cluster = await ProcessCluster.start({
         partitions,
         patienceMs,
         servers,
@@ -46,21 +50,23 @@ export class World {
         ...(place.launch === undefined ? {} : { launch: place.launch }),
         ...(place.dataDir === undefined ? {} : { dataDir: place.dataDir }),
       })
-      const world = new World(cluster, place, folder)
       await cluster.startAll(names)
+      const world = new World(cluster, place, folder, await cluster.client('60s'))
       await world.settled()
       return world
     } catch (error) {
+      await cluster?.close()
       await place.close?.()
       await rm(folder, { recursive: true, force: true })
       throw error
     }
   }
 
-  private constructor(cluster: ProcessCluster, place: Place, folder: string) {
+  private constructor(cluster: ProcessCluster, place: Place, folder: string, client: Holdfast) {
     this.cluster = cluster
     this.place = place
     this.#folder = folder
+    this.client = client
   }
 
   node(name: string): NodeHandle {
