@@ -113,6 +113,8 @@ export async function storeSnapshot(options: StoreSnapshotOptions): Promise<Mani
     const { rows, bytes, stored } = manifest
     observer.emit({ type: 'snapshot.cut', partition, id, seq, rows, bytes, stored, tookMs })
     await collectSnapshots(options).catch((error: unknown) => {
+      // The next cut collects what this one did not: that the ownership has ended, or that nobody answers, is no fault.
+      if (signal.aborted || isPassing(error)) return
       observer.emit({ type: 'handler.threw', where: `collecting snapshots of partition ${partition}`, error })
     })
     return manifest
@@ -202,8 +204,9 @@ async function persist(putObject: () => Promise<void>): Promise<void> {
     try {
       return await putObject()
     } catch (error) {
-      const passing = isHoldfastError(error, 'UNKNOWN') || isHoldfastError(error, 'RETRY')
-      if (!passing || attempt === triesToPut) throw error
+      if (!isPassing(error) || attempt === triesToPut) throw error
     }
   }
 }
+
+const isPassing = (error: unknown) => isHoldfastError(error, 'UNKNOWN') || isHoldfastError(error, 'RETRY')

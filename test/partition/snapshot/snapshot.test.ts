@@ -236,6 +236,25 @@ describe('of the snapshots of a partition', () => {
     await replica.close({ flush: true })
   })
 
+  it.each([
+    ['the ownership ends meanwhile', 'abort'],
+    ['nobody answers', 'refuse'],
+  ])('that nothing can be collected because %s is no fault, and the snapshot is there', async (_, how) => {
+    world.write(20, 30)
+    const replica = await world.replica('a')
+    const ends = new AbortController()
+    const objects = wrapped(world.ports.objects, (call, run) => {
+      if (call !== 'list') return run()
+      if (how === 'refuse') return Promise.reject(new HoldfastError('RETRY', 'no answer came'))
+      ends.abort()
+      return run()
+    })
+    const { id } = await cut(replica, { objects, signal: ends.signal })
+    expect((await pointer()).kept[0]!.id).toBe(id)
+    expect(world.events.of('handler.threw')).toEqual([])
+    await replica.close({ flush: true })
+  })
+
   it('one that is aborted leaves nothing (SN8)', async () => {
     world.write(200, 300)
     const replica = await world.replica('a')
