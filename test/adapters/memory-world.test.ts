@@ -93,6 +93,21 @@ describe('a world in memory', () => {
     expect(heard.filter((body) => body === 'last')).toHaveLength(1)
   })
 
+  it('has slow networks that recover: what was held up arrives at once, in its order, and before what is sent later (N5)', async () => {
+    const world = worldOf(3)
+    const [sender, receiver] = [world.start('a'), world.start('b')]
+    const heard = await listening(world, receiver, 'x')
+    sender.links.hub.delayMs = 60_000
+    for (const word of ['one', 'two']) sender.transport.publish('x', bytes(word))
+    await world.clock.advance(10)
+    expect(heard).toEqual([])
+    sender.links.hub.delayMs = 0
+    sender.links.hub.hurry()
+    sender.transport.publish('x', bytes('three'))
+    await world.clock.advance(10)
+    expect(heard).toEqual(['one', 'two', 'three'])
+  })
+
   it('has one-way partitions: what is stalled arrives late and in order, the other direction goes on (N3)', async () => {
     const world = worldOf('stall')
     const [a, b] = [world.start('a'), world.start('b')]

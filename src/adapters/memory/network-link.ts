@@ -8,8 +8,9 @@
  *     that is over, and never if the link breaks first.
  * N4. Whatever is drawn, one direction stays first in, first out; so messages of one link overtake those of another, never each other.
  *     Only what is doubled (`duplicateProbability`) comes out of its order: more than a transport may do to its users (T of the port).
+ * N5. Where a slow network has recovered, `hurry` brings what it held up; else everything that is sent later would wait behind that (N4).
  */
-import type { Clock } from '../../ports/clock.ts'
+import type { Clock, Timer } from '../../ports/clock.ts'
 import type { Random } from '../../ports/random.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import type { Link } from './link.ts'
@@ -112,6 +113,13 @@ export class NetworkLink implements Link {
     this.#inbound.resume()
   }
 
+  /** What is under way arrives within one latency, in its order (N5). */
+  hurry(): void {
+    const [, withinMs] = this.latencyMs
+    this.#outbound.hurry(withinMs)
+    this.#inbound.hurry(withinMs)
+  }
+
   /** Breaks the link. Both ends notice after `noticeAfterMs` (default 0: at once); until then they send into the void. */
   cut({ noticeAfterMs = 0 }: { readonly noticeAfterMs?: number } = {}): void {
     if (!this.#whole && !this.#healing) return
@@ -176,10 +184,18 @@ function tell(listeners: ReadonlySet<(up: boolean) => void>, up: boolean): void 
   for (const listener of [...listeners]) listener(up)
 }
 
+/** What is under way in one direction. */
+interface Passage {
+  /** Null once it is lost. */
+  run: (() => void) | null
+  atMs: number
+  timer: Timer | undefined
+}
+
 /** One direction: first in, first out, whatever latencies are drawn. */
 class Pipe {
   readonly #clock: Clock
-  #waiting: { run: (() => void) | null }[] = []
+  #waiting: Passage[] = []
   #lastAtMs = 0
   #stalled = false
   /** Runs that have come to the end of a stalled pipe. */
@@ -190,10 +206,10 @@ class Pipe {
   }
 
   send(run: () => void, latencyMs: number): void {
-    const nowMs = this.#clock.monotonic()
-    this.#lastAtMs = Math.max(this.#lastAtMs, nowMs + latencyMs)
-    this.#waiting.push({ run })
-    this.#clock.setTimeout(() => this.#arrive(), this.#lastAtMs - nowMs)
+    this.#lastAtMs = Math.max(this.#lastAtMs, this.#clock.monotonic() + latencyMs)
+    const passage: Passage = { run, atMs: this.#lastAtMs, timer: undefined }
+    this.#waiting.push(passage)
+    this.#schedule(passage)
   }
 
   get stalled(): boolean {
@@ -210,6 +226,21 @@ class Pipe {
     // What is sent from now on comes to its end later than this.
     for (; this.#held > 0; this.#held--) this.#clock.setTimeout(() => this.#arrive(), 0)
     this.#lastAtMs = Math.max(this.#lastAtMs, this.#clock.monotonic())
+  }
+
+  hurry(withinMs: number): void {
+    const latestMs = this.#clock.monotonic() + withinMs
+    for (const passage of this.#waiting) {
+      if (passage.atMs <= latestMs) continue
+      this.#clock.clearTimeout(passage.timer)
+      passage.atMs = latestMs
+      this.#schedule(passage)
+    }
+    this.#lastAtMs = Math.min(this.#lastAtMs, latestMs)
+  }
+
+  #schedule(passage: Passage): void {
+    passage.timer = this.#clock.setTimeout(() => this.#arrive(), passage.atMs - this.#clock.monotonic())
   }
 
   #arrive(): void {
