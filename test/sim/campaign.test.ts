@@ -56,6 +56,12 @@ it('gives each seed to one worker, adds up what came of them, and counts those w
   expect(totals.events.get('node.started')).toBe(12)
 })
 
+it('begins no seed any more when there is enough', async () => {
+  const enough = ({ violations }: { readonly violations: number }) => violations > 0
+  const { seeds } = await campaign({ seeds: 100, from: 11, jobs: 1, worker, onRun: () => {}, enough })
+  expect(seeds).toBe(3)
+})
+
 it('fails the seed whose worker dies, and goes on with another one (P2)', async () => {
   const runs: Run[] = []
   await campaign({

@@ -34,6 +34,8 @@ export interface CampaignOptions {
   readonly worker: string
   /** Is told of each seed that is done. */
   readonly onRun: (run: Run, totals: Totals) => void
+  /** No further seed is begun once it says so. Default: all of them are run. */
+  readonly enough?: (totals: Totals) => boolean
 }
 
 /** What came of all seeds so far. */
@@ -49,7 +51,14 @@ export interface Totals {
   slowestConvergenceMs: number
 }
 
-export async function campaign({ seeds, from, jobs, worker, onRun }: CampaignOptions): Promise<Totals> {
+export async function campaign({
+  seeds,
+  from,
+  jobs,
+  worker,
+  onRun,
+  enough = () => false,
+}: CampaignOptions): Promise<Totals> {
   const totals: Totals = {
     coverage: new Coverage(),
     events: new Map(),
@@ -60,7 +69,7 @@ export async function campaign({ seeds, from, jobs, worker, onRun }: CampaignOpt
     slowestConvergenceMs: 0,
   }
   let next = from
-  const take = () => (next < from + seeds ? next++ : undefined)
+  const take = () => (next < from + seeds && !enough(totals) ? next++ : undefined)
   const done = (run: Run) => {
     totals.seeds++
     totals.simulatedMs += run.simulatedMs

@@ -48,6 +48,8 @@ export interface SimEvent {
   readonly event: HoldfastEvent
 }
 
+type StepListener = (step: Step, node: string) => void
+
 export class SimCluster {
   readonly random: SeededRandom
   readonly world: MemoryWorld
@@ -56,8 +58,7 @@ export class SimCluster {
   readonly fingerprint = new Fingerprint()
   /** Is told of each node that starts. */
   onStart: (process: MemoryProcess) => void = () => {}
-  /** Is told when a step may have begun (E2 of steps.ts). */
-  onStep: (step: Step, node: string) => void = () => {}
+  readonly #onStep = new Set<StepListener>()
   readonly #options: SimOptions
   readonly #sessions: Session[] = []
   #outage = false
@@ -81,7 +82,7 @@ export class SimCluster {
   start(name: string): SimNode {
     const { definitions, settings, leaseMs, zoneOf = () => 'one' } = this.#options
     if (!isNodeId(name)) throw new Error(`${name} is no node id`)
-    const steps = new Steps((step) => this.onStep(step, name))
+    const steps = new Steps((step) => this.#began(step, name))
     const observer = {
       emit: (event: HoldfastEvent) => {
         this.#saw(name, event)
@@ -124,7 +125,7 @@ export class SimCluster {
     started.catch(() => {})
     const simNode: SimNode = { name, process, node, started, steps, leaving: false }
     this.nodes.set(name, simNode)
-    this.onStep('joining', name)
+    this.#began('joining', name)
     return simNode
   }
 
@@ -140,12 +141,18 @@ export class SimCluster {
     if (leaver === undefined) return
     const { node, process } = leaver
     leaver.leaving = true
-    this.onStep('leaving', name)
+    this.#began('leaving', name)
     // Where nothing can be moved it goes all the same.
     await node.drain().catch(() => {})
     await node.close()
     await process.stores.close()
     this.nodes.delete(name)
+  }
+
+  /** Is told when a step may have begun (E2 of steps.ts), until what it gives is called. */
+  onStep(listener: StepListener): () => void {
+    this.#onStep.add(listener)
+    return () => this.#onStep.delete(listener)
   }
 
   /** The registry answers nobody, those included who start meanwhile; or it does again. */
@@ -211,6 +218,10 @@ export class SimCluster {
       .slice(-last)
       .map(({ atMs, text }) => `${atMs.toFixed(1).padStart(10)} ${text}`)
       .join('\n')
+  }
+
+  #began(step: Step, node: string): void {
+    for (const listener of [...this.#onStep]) listener(step, node)
   }
 
   #saw(node: string, event: HoldfastEvent): void {

@@ -9,6 +9,7 @@ import type { NetworkLink } from '../../adapters/memory/network-link.ts'
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { SeededRandom } from '../seeded-random.ts'
 import type { SimCluster, SimNode } from './cluster.ts'
+import { tableOf } from './under-way.ts'
 
 export const faultKinds = [
   'crash',
@@ -90,7 +91,10 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   delay({ random, pace }, { process }) {
     const links = random.chance(0.5) ? [random.pick(linksOf(process))] : linksOf(process)
     for (const link of links) link.delayMs = random.between(5, 700)
-    return onLinks(links, random.between(500, 3_000 * pace), (link) => (link.delayMs = 0))
+    return onLinks(links, random.between(500, 3_000 * pace), (link) => {
+      link.delayMs = 0
+      link.hurry()
+    })
   },
   reordering({ random, pace }, { process }) {
     for (const link of linksOf(process)) {
@@ -114,16 +118,37 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
       refuse: 0.05,
       delayMs: random.between(100, 5_000 * pace),
     })
-    return { lastsMs: random.between(500, 3_000 * pace), end: () => void Object.assign(faults, former) }
-  },
-  /** Its lease runs out while its appends are under way: they arrive behind the claim of another (L3). */
-  'late appends'({ random, pace }, { process }) {
-    const { changelog, registry } = process.links
-    registry.cut()
-    changelog.delayMs = random.between(1_500, 3_500) * pace
     const end = () => {
+      Object.assign(faults, former)
+      process.links.changelog.hurry()
+    }
+    return { lastsMs: random.between(500, 3_000 * pace), end }
+  },
+  /**
+   * Its lease runs out while its appends are under way, and at times it does not run. They arrive with the claim of another, or with what that
+   * appends first: some get a number that was not meant for them (L3).
+   */
+  'late appends'({ cluster, random, pace }, { name, process }) {
+    const { changelog, registry } = process.links
+    const behind = random.pick(['claiming', 'appending'] as const)
+    const freezes = random.chance(0.2)
+    registry.cut()
+    changelog.stall('toServer')
+    if (freezes) process.freeze()
+    const arrive = () => changelog.resume()
+    const ownerOf = (n: number) => tableOf(cluster.world)?.entries[n]?.owner?.id
+    const owned = [...Array(cluster.partitions).keys()].filter((n) => ownerOf(n) === name)
+    const claimers = new Set<string>()
+    const stopListening = cluster.onStep((step, node) => {
+      if (step === 'claiming' && node !== name && owned.some((n) => ownerOf(n) === node)) claimers.add(node)
+      if (step !== behind || !claimers.has(node)) return
+      cluster.clock.setTimeout(arrive, random.pick([0, random.between(0, 1), random.between(0, 6)]))
+    })
+    const end = () => {
+      stopListening()
       registry.heal()
-      changelog.delayMs = 0
+      arrive()
+      if (freezes) process.thaw()
     }
     return { lastsMs: random.between(2_500, 5_000) * pace, end }
   },

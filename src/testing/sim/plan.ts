@@ -28,6 +28,8 @@ export interface Plan {
   readonly provokes: number
   /** A client hears only so much of the news of who owns what. */
   readonly deafness: number
+  /** Whether there is a client that hears nothing of who owns what (stubborn.ts). */
+  readonly stubborn: boolean
   /** Whether there are entries with a term, beside the ledgers. */
   readonly entries: boolean
   /** Of each client, one operation at a time each: where nothing is answered, so many pile up. */
@@ -37,7 +39,7 @@ export interface Plan {
   readonly rounds: readonly Round[]
 }
 
-/** Quiet, faults, healing and convergence, and a longer quiet. */
+/** Quiet, faults, healing and convergence, and quiet again: at times for long, which finds little and costs as much as the faults. */
 export interface Round {
   readonly calmMs: number
   readonly faultsMs: number
@@ -50,9 +52,10 @@ export function planOf(random: SeededRandom): Plan {
   const pace = random.pick([1, 2, 4, 8, 8])
   const kindCount = random.pick([1, 2, 2, 3, 4, 6, faultKinds.length])
   const kinds = shuffled(faultKinds, random).slice(0, kindCount)
-  // The interleaving that the log's rules were made for (L3) asks for more than chance.
-  if (random.chance(0.25)) kinds.push('late appends')
-  const workers = random.pick([2, 4, 10])
+  // The interleaving that the log's rules were made for (L3) asks for more than chance: appends that are late, and many of them.
+  const late = random.chance(0.3)
+  if (late) kinds.push('late appends')
+  const workers = late ? 10 : random.pick([2, 4, 10])
   const skew = random.pick([0, 0, 50, 1_500])
   const often = random.pick([100, 500, 2_000])
   return {
@@ -66,8 +69,8 @@ export function planOf(random: SeededRandom): Plan {
     settings: {
       partition: {
         // Often every turn is worth an append of its own, so that pipelines are long and their second halves get behind claims.
-        groupBytes: random.pick([1, 1, 32 * 1_024]),
-        appendWindow: random.pick([1, 4, 4, 8]),
+        groupBytes: late ? 1 : random.pick([1, 1, 32 * 1_024]),
+        appendWindow: late ? random.pick([4, 8]) : random.pick([1, 4, 4, 8]),
         expireEveryMs: 1_000 * pace,
         // As nodes have it by default, no log here is worth a snapshot.
         snapshotBytes: random.pick([1e9, 2_048, 8_192]),
@@ -85,16 +88,17 @@ export function planOf(random: SeededRandom): Plan {
     gapMs: [0, often * Math.sqrt(pace)],
     provokes: random.pick([0, 0.7, 0.7]),
     deafness: random.pick([0, 0, 0.15, 0.5]),
+    stubborn: random.chance(0.4),
     entries: random.chance(0.3),
     workers,
     restsMs: {
-      busy: random.pick([30, 150, 600]) * workers * Math.sqrt(pace),
+      busy: random.pick(late ? [30] : [30, 150, 600]) * workers * Math.sqrt(pace),
       idle: Math.min(20_000 * workers, 80_000),
     },
     rounds: Array.from({ length: random.pick([1, 2, 2, 3]) }, () => ({
       calmMs: random.between(2_000, 20_000),
       faultsMs: random.between(8_000, 20_000) + 2_000 * pace,
-      restMs: random.between(10_000, 60_000) * pace,
+      restMs: (random.chance(0.3) ? random.between(10_000, 60_000) : random.between(1_000, 5_000)) * pace,
     })),
   }
 }

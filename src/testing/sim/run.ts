@@ -17,6 +17,7 @@ import { Ledger } from './ledger.ts'
 import { planOf, type Plan, type Round } from './plan.ts'
 import { readStale } from './stale-readers.ts'
 import { Strikes } from './strikes.ts'
+import { StubbornClient } from './stubborn.ts'
 import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
 /** As JSON goes from one process to another. */
@@ -140,8 +141,9 @@ class Life {
         working.push(readStale({ session, process, random, keys, restMs, reads: this.#staleReads }))
       }
     }
+    const stubborn = plan.stubborn ? this.#stubborn() : undefined
     for (const round of plan.rounds) {
-      await this.#round(round, clients, wrong)
+      await this.#round(round, clients, stubborn, wrong)
       if (wrong.length > 0) break
     }
     this.#work = 'none'
@@ -150,13 +152,35 @@ class Life {
     await clock.settle(watching.close(), 1_000)
   }
 
-  async #round(round: Round, clients: readonly Client[], wrong: string[]): Promise<void> {
+  #stubborn(): StubbornClient {
+    const { cluster } = this
+    const { nodes, partitions } = this.#plan
+    const name = 'stubborn'
+    const random = this.#random.fork(name)
+    return new StubbornClient({
+      name,
+      ...cluster.outsider(name),
+      random,
+      keys,
+      nodes,
+      partitions,
+      history: this.#history,
+    })
+  }
+
+  async #round(
+    round: Round,
+    clients: readonly Client[],
+    stubborn: StubbornClient | undefined,
+    wrong: string[],
+  ): Promise<void> {
     const { cluster } = this
     const { clock } = cluster
     await clock.advance(round.calmMs)
     this.#work = 'much'
     const untilMs = clock.monotonic() + round.faultsMs
     const work = [this.#strikes.until(untilMs)]
+    if (stubborn !== undefined) work.push(stubborn.until(untilMs))
     if (this.#plan.entries) {
       const { process } = clients[0]!
       const sessions = clients.map(({ session }) => session)

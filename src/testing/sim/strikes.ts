@@ -28,9 +28,9 @@ export class Strikes {
 
   constructor(options: StrikesOptions) {
     this.#options = options
-    options.cluster.onStep = (step, node) => {
+    options.cluster.onStep((step, node) => {
       if (this.#waiting?.step === step) this.#waiting.come(node)
-    }
+    })
   }
 
   /** Strikes again and again; resolves after the last, when `untilMs` has come. */

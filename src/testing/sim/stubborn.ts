@@ -1,0 +1,129 @@
+/**
+ * A client that hears nothing of who owns what: it asks a node of its choice for a while, whatever that says, and asks others the same again.
+ * What it is told counts like what any client is told.
+ *
+ * - Reads: a former owner that does not know yet that it is one must not answer from what it has (O3, O4).
+ * - Appends, said again to any node after they were answered: done once, and answered as the first time (R1, R3), also where the partition
+ *   has moved meanwhile.
+ */
+import type { MemoryProcess } from '../../adapters/memory/world.ts'
+import type { Transport } from '../../ports/transport.ts'
+import { decodeReplyFrame, encodeRequestFrame, type Reply, type Request } from '../../protocol/frames.ts'
+import { sessionId, type NodeId } from '../../protocol/ids.ts'
+import { subjectsOf } from '../../protocol/subjects.ts'
+import { decodeValue, encodeValue } from '../../protocol/values.ts'
+import { outcomeOf } from '../check/history.ts'
+import type { ListInput, ListOutput } from '../check/list.ts'
+import type { SeededRandom } from '../seeded-random.ts'
+import { clusterName } from './cluster.ts'
+import { Ledger } from './ledger.ts'
+import type { LedgerHistory } from './workload.ts'
+
+export interface StubbornOptions {
+  readonly name: string
+  readonly process: MemoryProcess
+  readonly transport: Transport
+  readonly random: SeededRandom
+  readonly keys: readonly string[]
+  readonly nodes: readonly string[]
+  readonly partitions: number
+  readonly history: LedgerHistory
+}
+
+/** How long it waits for an answer, and how long it keeps to one node at most, virtual ms. */
+const patienceMs = 1_000
+const loyalForMs = 4_000
+const restMs = 60
+
+export class StubbornClient {
+  readonly #options: StubbornOptions
+  readonly #inbox: string
+  #number = 0
+  #answered: ((reply: Reply) => void) | undefined
+
+  constructor(options: StubbornOptions) {
+    this.#options = options
+    const { transport } = options
+    this.#inbox = transport.inbox()
+    transport.subscribe(this.#inbox, ({ data, noResponders }) => {
+      if (noResponders) return
+      for (const reply of decodeReplyFrame(data).replies) if (reply.number === this.#number) this.#answered?.(reply)
+    })
+  }
+
+  /** Resolves after the last answer. */
+  async until(untilMs: number): Promise<void> {
+    const { process, random, nodes } = this.#options
+    const { clock } = process
+    while (clock.monotonic() < untilMs) {
+      const node = random.pick(nodes)!
+      const leavesAtMs = clock.monotonic() + random.between(0, loyalForMs)
+      while (clock.monotonic() < Math.min(leavesAtMs, untilMs)) {
+        await (random.chance(0.8) ? this.#read(node) : this.#append(node))
+        await this.#pause(random.between(0, restMs))
+      }
+    }
+  }
+
+  async #read(node: string): Promise<void> {
+    const { name, process, random, keys, history } = this.#options
+    const key = random.pick(keys)!
+    const operation = history.invoke(name, key, { kind: 'read' }, process.clock.monotonic())
+    this.#number++
+    this.#settle(operation, [await this.#ask(node, { kind: 'query', key, name: 'all', input: null })])
+  }
+
+  async #append(first: string): Promise<void> {
+    const { name, process, random, keys, nodes, history } = this.#options
+    const key = random.pick(keys)!
+    const id = `${name}-${++this.#number}`
+    const input: ListInput = { kind: 'append', id }
+    const operation = history.invoke(name, key, input, process.clock.monotonic())
+    const replies: (Reply | undefined)[] = []
+    for (let node = first, left = random.pick([1, 2, 3]); left > 0; left--, node = random.pick(nodes)!) {
+      replies.push(await this.#ask(node, { kind: 'command', key, name: 'append', input: id }))
+      await this.#pause(random.between(0, restMs))
+    }
+    this.#settle(operation, replies)
+  }
+
+  /** Nothing happened only where every node has said so. */
+  #settle(operation: number, replies: readonly (Reply | undefined)[]): void {
+    const { history, process } = this.#options
+    const told = replies.findLast((reply) => reply?.kind === 'value')
+    if (told?.kind === 'value') {
+      history.ok(operation, decodeValue(told.value) as ListOutput, process.clock.monotonic())
+    } else if (replies.every((reply) => reply !== undefined && isRefusal(reply))) history.failed(operation, 'RETRY')
+    else history.unknown(operation)
+  }
+
+  /** `undefined`: no answer came. */
+  #ask(
+    node: string,
+    { kind, key, name, input }: Pick<Request, 'kind' | 'key' | 'name'> & { readonly input: unknown },
+  ): Promise<Reply | undefined> {
+    const { transport, process, partitions, name: session } = this.#options
+    const number = this.#number
+    const request = { kind, number, type: Ledger.type, key, name, input: encodeValue(input), timeoutMs: patienceMs }
+    // Only the last command is outstanding.
+    const frame = { partitions, session: sessionId(session), low: number, requests: [request] }
+    return new Promise((resolve) => {
+      const end = (reply: Reply | undefined) => {
+        process.clock.clearTimeout(timer)
+        this.#answered = undefined
+        resolve(reply)
+      }
+      const timer = process.clock.setTimeout(() => end(undefined), patienceMs)
+      this.#answered = end
+      const subject = subjectsOf(clusterName).nodeFrame(node as NodeId)
+      transport.publish(subject, encodeRequestFrame(frame), { reply: this.#inbox })
+    })
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#options.process.clock.setTimeout(resolve, ms))
+  }
+}
+
+const isRefusal = (reply: Reply): boolean =>
+  reply.kind === 'moved' || (reply.kind === 'error' && outcomeOf(reply.error.code).kind === 'failed')
