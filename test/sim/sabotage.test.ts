@@ -29,6 +29,6 @@ it('finds a cluster that does not become whole again', async () => {
   vi.spyOn(Owner.prototype, 'submit').mockImplementation(function (this: Owner, incoming) {
     if (++requests < 150) submit.call(this, incoming)
   })
-  const { wrong } = await simulate(5)
+  const { wrong } = await simulate(6)
   expect(wrong).toContainEqual(expect.stringContaining('does not answer'))
 }, 300_000)
