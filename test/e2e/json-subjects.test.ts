@@ -486,8 +486,13 @@ describe('watch', () => {
 describe('placement', () => {
   it('is told to who asks, and to everybody when it changes', { timeout }, async () => {
     const reply = await nc.request(`${c}.placement.get`, '', { timeout: patience })
-    const before = reply.json<{ format: number; version: number; owners: string[] }>()
-    expect(before).toEqual({ format: 1, version: expect.any(Number), owners: expect.any(Array) })
+    const before = reply.json<{ format: number; version: number; owners: string[]; standbys: string[][] }>()
+    expect(before).toEqual({
+      format: 1,
+      version: expect.any(Number),
+      owners: expect.any(Array),
+      standbys: expect.any(Array),
+    })
     expect(before.owners.toSorted()).toEqual(['a', 'a', 'b', 'b'])
     for (const name of ['a', 'b']) {
       expect(before.owners.flatMap((owner, p) => (owner === name ? [p] : []))).toEqual(cluster.owned(name))
