@@ -38,6 +38,7 @@ const isOfPlacement = (data: Uint8Array) => /"(?:plan|reason)":/.test(Buffer.fro
 
 /** What comes to an inbox is told apart by who can read it. */
 const replies: readonly Form[] = [
+  'committed',
   'reply-frame',
   'scan-page',
   'view',
@@ -88,6 +89,7 @@ for (let n = 0; n < 30; n++) {
   send(cluster.subjects.list('kv-things'), { prefix: 'e', limit: 5, reverse: n % 2 === 0 })
   send(cluster.subjects.watch(partitionId(n % partitions)), { from: 'start', type: 'prey', limit: 5 })
   send(cluster.subjects.watch(partitionId(n % partitions)), { from: 'state', type: 'prey' })
+  send(cluster.subjects.call('query', 'prey', key, 'read'), undefined, { 'Hf-Max-Staleness': '1000' })
   send(cluster.subjects.status)
   send('in.orders', { order: n, lines: [{ sku: 'a', qty: n }] })
   streams.add(streamName, 'in.stored', Buffer.from(JSON.stringify({ n })))
@@ -100,10 +102,15 @@ for (let n = 0; n < 30; n++) {
     const owned = cluster.nodes
       .get(node)!
       .node.status()
-      .partitions.find(({ role }) => role === 'owner')
+      .partitions.findLast(({ role }) => role === 'owner')
     if (owned !== undefined) {
-      const to = (node === 'n1' ? 'n2' : 'n1') as NodeId
-      const order = encodeControl({ op: 'hand-off', partition: owned.partition, epoch: owned.epoch, to })
+      // To nobody: who owned it asks for another epoch.
+      const order = encodeControl({
+        op: 'hand-off',
+        partition: owned.partition,
+        epoch: owned.epoch,
+        to: 'zz' as NodeId,
+      })
       attacker.transport.publish(cluster.subjects.nodeControl(node), order, { reply: attacker.transport.inbox() })
     }
   }

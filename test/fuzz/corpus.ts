@@ -14,6 +14,7 @@ export const forms = [
   'scan-page',
   'watch-request',
   'page',
+  'committed',
   'gossip',
   'view',
   'control',

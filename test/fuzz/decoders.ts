@@ -16,6 +16,7 @@ import { decodeClusterReport } from '../../src/placement/status-report.ts'
 import { parseCursor } from '../../src/protocol/cursor.ts'
 import { decodeReplyFrame, decodeRequestFrame } from '../../src/protocol/frames.ts'
 import { generation, partitionId, seq, sessionId } from '../../src/protocol/ids.ts'
+import { decodeCommitted } from '../../src/protocol/position.ts'
 import { decodeRecord } from '../../src/protocol/record.ts'
 import { decodeScanReply, decodeScanRequest } from '../../src/protocol/scan.ts'
 import { decodeToken } from '../../src/protocol/subjects.ts'
@@ -55,6 +56,7 @@ export const decoders: Readonly<Record<Form, Decode>> = {
   'scan-page': decodeScanReply,
   'watch-request': decodeWatchRequest,
   page: decodePageMessage,
+  committed: decodeCommitted,
   gossip: decodeGossip,
   view: decodeView,
   control: decodeNodeRequest,

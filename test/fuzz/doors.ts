@@ -156,6 +156,14 @@ export const doors: readonly Door[] = [
     at: (random, { subjects }) => subjects.scan(partition(random)),
   },
   {
+    name: 'position',
+    subjects: ['position'],
+    form: 'committed',
+    json: true,
+    share: 1,
+    at: (random, { subjects }) => subjects.position(partition(random)),
+  },
+  {
     name: 'placement',
     subjects: ['placement'],
     form: 'view',

@@ -62,11 +62,13 @@ function requestFrame(random: SeededRandom): Uint8Array {
     const kind = mostly(random, random.below(4), [4, 255, number(random)])
     const [type, key, name] = [text(random, ...types), text(random, ...preyKeys), text(random, ...commands)]
     const flat = [kind, mostly(random, random.below(5_000), absurdNumbers), type, key, name, length]
-    return { input, fields: [...flat, mostly(random, 10_000, absurdNumbers), kept] }
+    const bounds = [mostly<unknown>(random, 500, [null, ...absurdNumbers]), 'g', mostly(random, 9, absurdNumbers)]
+    const last = random.chance(0.2) ? bounds.slice(0, mostly(random, 3, [0, 1, 2])) : kept
+    return { input, fields: [...flat, mostly(random, 10_000, absurdNumbers), last] }
   })
   const inputs = Buffer.concat(requests.map(({ input }) => input))
   const session = text(random, ...sessions, 'x-own-1')
-  const head = [mostly(random, 2, absurdNumbers), mostly(random, partitions, [...absurdNumbers, 8, 512]), session]
+  const head = [mostly(random, 3, absurdNumbers), mostly(random, partitions, [...absurdNumbers, 8, 512]), session]
   return packed([
     ...head,
     mostly(random, random.below(50), absurdNumbers),
@@ -81,11 +83,12 @@ function replyFrame(random: SeededRandom): Uint8Array {
       3,
       [random.pick(['INVALID', 'RETRY', 'OVERLOADED', 'UNKNOWN', 'OOPS']), text(random, 'why'), number(random), null],
       [text(random, 'n1', 'zz'), number(random)],
+      [random.below(4), 'g', mostly(random, 9, absurdNumbers), ...(random.chance(0.5) ? [number(random)] : [])],
       hostileValue(random),
     ])
-    return [mostly(random, random.below(400), absurdNumbers), mostly(random, random.below(3), absurdNumbers), body]
+    return [mostly(random, random.below(400), absurdNumbers), mostly(random, random.below(4), absurdNumbers), body]
   })
-  return packed([mostly(random, 2, absurdNumbers), text(random, ...sessions), Buffer.alloc(3), ...replies.flat()])
+  return packed([mostly(random, 3, absurdNumbers), text(random, ...sessions), Buffer.alloc(3), ...replies.flat()])
 }
 
 function scanRequest(random: SeededRandom): Uint8Array {
@@ -149,7 +152,8 @@ function gossip(random: SeededRandom): Uint8Array {
     return packed([...version(), mostly(random, 1, absurdNumbers), ...details])
   })
   const versions = Array.from({ length: random.below(4) }, version).flat()
-  return packed([mostly(random, 1, absurdNumbers), random.below(4), id(), versions, news])
+  const known = random.chance(0.5) ? [mostly(random, 3, absurdNumbers)] : []
+  return packed([mostly(random, 1, absurdNumbers), random.below(4), id(), versions, news, ...known])
 }
 
 function view(random: SeededRandom): Uint8Array {
@@ -157,7 +161,11 @@ function view(random: SeededRandom): Uint8Array {
   const owners = Array.from({ length: mostly(random, partitions, [1, 2, 8, 512]) }, owner)
   const version = mostly(random, 2 ** 53 - 1, [0, 1, 1_000]) - random.below(1_000)
   return random.chance(0.8)
-    ? encodeView({ version: Math.max(0, version), owners: owners as never })
+    ? encodeView({
+        version: Math.max(0, version),
+        owners: owners as never,
+        standbys: random.chance(0.5) ? [] : owners.map(() => ['n1' as never]),
+      })
     : json({ format: number(random), version: number(random), owners })
 }
 
