@@ -12,7 +12,7 @@ import type { PartitionId } from '../protocol/ids.ts'
  * S5. A view keeps what it sees on disk, so it is closed as soon as it can be; at most `maxViews` of a store are open at a time.
  */
 export interface Stores {
-  /** Opens or creates. Throws `INVALID` where permission is missing, `CONFLICT` where it is open elsewhere, `INTERNAL` where it is damaged. */
+  /** Opens or creates. Throws `INVALID` where permission or space is missing, `CONFLICT` where it is open elsewhere, `INTERNAL` where it is damaged. */
   open(partition: PartitionId): Promise<Store>
   /** Takes a closed store out of use, and says where it went (or null where there was none). */
   setAside(partition: PartitionId, reason: string): Promise<string | null>

@@ -214,11 +214,11 @@ describe('the RocksDB stores', () => {
       expect(error.message).toContain(`${process.platform}-${process.arch}`)
     })
 
-    it('are INTERNAL, with the advice to free some, where no space is left', () => {
+    it('are INVALID, with the advice to free some, where no space is left: nothing is damaged', () => {
       expect(
         storeFailure('/data/p0', 'LEVEL_IO_ERROR', 'IO error: No space left on device: While appending'),
       ).toMatchObject({
-        code: 'INTERNAL',
+        code: 'INVALID',
         message: expect.stringContaining('free some'),
       })
     })

@@ -24,11 +24,8 @@ export function storeFailure(path: string, code: string, message: string): Holdf
     )
   }
   if (/no space left|ENOSPC/i.test(`${code} ${message}`)) {
-    return new HoldfastError(
-      'INTERNAL',
-      `no space is left for the store ${path}: free some on its disk, then restart the node`,
-      { cause },
-    )
+    // Nothing is damaged: it is a place that cannot be written to, for a while.
+    return new HoldfastError('INVALID', `no space is left for the store ${path}: free some on its disk`, { cause })
   }
   return new HoldfastError(
     'INTERNAL',
