@@ -44,7 +44,7 @@ export interface Pace {
   readonly afterMs: number
 }
 
-export const fullPace: Pace = { workers: 1_024, keys: 600, beforeMs: 3_000, afterMs: 500 }
+export const fullPace: Pace = { workers: 2_048, keys: 600, beforeMs: 3_000, afterMs: 500 }
 
 export interface Outcome {
   readonly strikes: number
