@@ -22,3 +22,7 @@ export const asking = (incoming: Incoming, request: Request): Incoming => ({
   span: incoming.span,
   respond: (answer) => incoming.respond(answer),
 })
+
+/** The same request, which has waited for so long. */
+export const withPatienceLeft = (incoming: Incoming, waitedMs: number): Incoming =>
+  asking(incoming, { ...incoming.request, timeoutMs: incoming.request.timeoutMs - waitedMs })

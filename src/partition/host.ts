@@ -40,11 +40,11 @@ import {
   type PartitionId,
   type Seq,
 } from '../protocol/ids.ts'
-import { ownBytes } from '../protocol/own-bytes.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { encodeCommitted } from '../protocol/position.ts'
 import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
+import { HeldRequests } from './held-requests.ts'
 import { NodeMemory } from './node-memory.ts'
 import { knownGeneration } from './provision.ts'
 import { Owner, type Incoming } from './owner.ts'
@@ -56,8 +56,8 @@ import type { OpenTenant } from './tenant.ts'
 import { catchUp, tail } from './log-tail.ts'
 import { StandbyReads } from './standby-reads.ts'
 import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
-import { asking } from './asked.ts'
-import { inDoubt, notExecuted, overloadedBy, stopped, type Bound } from './answers.ts'
+import { withPatienceLeft } from './asked.ts'
+import { inDoubt, notExecuted, stopped } from './answers.ts'
 import type { Answer } from './turn.ts'
 import { sendPage } from './watch-pages.ts'
 import type { WorkMeter } from './work-meter.ts'
@@ -108,12 +108,6 @@ export interface PartitionProgress {
   readonly turns: number
 }
 
-interface Held {
-  readonly incoming: Incoming
-  /** Monotonic ms. */
-  readonly sinceMs: number
-}
-
 /** What is known of the turns that are not committed; or that the store cannot be read. */
 type Why = 'nothing happened' | 'in doubt' | 'damaged'
 
@@ -123,14 +117,11 @@ export class PartitionHost {
   #replica: Replica | undefined
   #owner: Owner | undefined
   #snapshots: SnapshotKeeper | undefined
-  #held: Held[] | undefined
-  /** Of the inputs that are held. */
-  #heldBytes = 0
+  readonly #held: HeldRequests
   #watching = 0
   #reads: StandbyReads | undefined
   #positions = 0
   readonly #memory: NodeMemory
-  readonly #refusals = new Refusals<Bound>('partition', ['held'])
   readonly #watchRefusals = new Refusals<'watch-requests'>('watch', ['watch-requests'])
   /** Gives its share of the node's memory back. */
   #part: (() => void) | undefined
@@ -162,6 +153,7 @@ export class PartitionHost {
     this.#generation = options.generation
     this.#log = options.changelog.log(options.partition)
     this.#memory = options.memory ?? new NodeMemory()
+    this.#held = new HeldRequests({ clock: options.clock, settings: options.settings, memory: this.#memory })
   }
 
   get progress(): PartitionProgress | undefined {
@@ -183,7 +175,7 @@ export class PartitionHost {
 
   /** Opens the store, replays, claims (src/partition/takeover.ts). Requests are held from now on. */
   takeOver(epoch: Epoch, signal: AbortSignal): Promise<ClaimResult> {
-    this.#held ??= []
+    this.#held.begin()
     this.#successor = undefined
     this.#takingSinceMs ??= this.#options.clock.monotonic()
     return this.#use(signal, (replica, options) => claim(replica, epoch, options))
@@ -211,7 +203,7 @@ export class PartitionHost {
   awaitOwnership(awaiting: boolean): void {
     this.#awaiting = awaiting
     if (awaiting || this.#takingSinceMs !== undefined || this.#owner !== undefined) return
-    for (const { incoming } of this.#takeHeld()) incoming.respond(this.#elsewhere())
+    for (const incoming of this.#held.end()) incoming.respond(this.#elsewhere())
   }
 
   /** X8 */
@@ -219,18 +211,12 @@ export class PartitionHost {
     const leave = (incoming: Incoming, sinceMs: number) => {
       if (this.#crashed) return
       // Where it ends because this node takes over, what waited is held for that.
-      if (this.#reads === undefined) this.submit(this.#later(incoming, sinceMs))
+      const waitedMs = this.#options.clock.monotonic() - sinceMs
+      if (this.#reads === undefined) this.submit(withPatienceLeft(incoming, waitedMs))
       else incoming.respond(this.#elsewhere())
     }
     this.#reads = new StandbyReads({ ...this.#options, replica, leave })
     return this.#reads
-  }
-
-  /** With what is left of its patience. */
-  #later(incoming: Incoming, sinceMs: number): Incoming {
-    const { request } = incoming
-    const timeoutMs = request.timeoutMs - (this.#options.clock.monotonic() - sinceMs)
-    return asking(incoming, { ...request, timeoutMs })
   }
 
   /** X1 */
@@ -318,40 +304,23 @@ export class PartitionHost {
       this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - this.#takingSinceMs) / 1_000)
     }
     this.#takingSinceMs = undefined
-    for (const { incoming, sinceMs } of this.#takeHeld()) this.#owner.submit(this.#later(incoming, sinceMs))
+    for (const incoming of this.#held.end()) this.#owner.submit(incoming)
   }
 
   submit(incoming: Incoming): void {
     if (this.#owner !== undefined) return this.#owner.submit(incoming)
-    const { clock, settings } = this.#options
-    const { request } = incoming
-    const stale = request.bounds?.maxStalenessMs !== undefined
-    if (this.#held === undefined && this.#reads !== undefined && stale) return this.#reads.answer(incoming)
-    if (this.#awaiting && this.#tailing) this.#held ??= []
-    if (this.#held === undefined) return incoming.respond(this.#elsewhere())
-    const { length } = request.input
-    const full = this.#held.length >= settings.mailboxTurns || this.#heldBytes + length > settings.mailboxBytes
-    if (full || !this.#memory.hasRoom(length)) {
-      this.#refusals.count('held')
-      return incoming.respond(overloadedBy('held'))
-    }
-    this.#hold(length)
-    const held = asking(incoming, { ...request, input: ownBytes(request.input) })
-    this.#held.push({ incoming: held, sinceMs: clock.monotonic() })
-  }
-
-  #hold(bytes: number): void {
-    this.#heldBytes += bytes
-    this.#memory.waitingBytes += bytes
+    const stale = incoming.request.bounds?.maxStalenessMs !== undefined
+    if (!this.#held.open && this.#reads !== undefined && stale) return this.#reads.answer(incoming)
+    if (this.#awaiting && this.#tailing) this.#held.begin()
+    if (this.#held.open) this.#held.add(incoming)
+    else incoming.respond(this.#elsewhere())
   }
 
   metrics(): readonly Metric[] {
     const { mailboxTurns, mailboxBytes, maxWatchRequests } = this.#options.settings
     return [
-      gauge('holdfast_held_requests', this.#held?.length ?? 0, mailboxTurns),
-      gauge('holdfast_held_bytes', this.#heldBytes, mailboxBytes),
+      ...this.#held.metrics(),
       gauge('holdfast_watch_requests', this.#watching, maxWatchRequests),
-      ...this.#refusals.metrics(),
       ...this.#watchRefusals.metrics(),
       ...(this.#replica?.metrics() ?? []),
       gauge('holdfast_standby_reads_waiting', this.#reads?.waiting ?? 0, mailboxTurns),
@@ -462,7 +431,7 @@ export class PartitionHost {
     this.#owner?.end(why === 'nothing happened' ? notExecuted : inDoubt)
     this.#owner = undefined
     this.#takingSinceMs = undefined
-    for (const { incoming } of this.#takeHeld()) incoming.respond(this.#elsewhere())
+    for (const incoming of this.#held.end()) incoming.respond(this.#elsewhere())
     this.#leaving = this.#leave(why)
     return this.#leaving
   }
@@ -482,13 +451,6 @@ export class PartitionHost {
     observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
   }
 
-  #takeHeld(): readonly Held[] {
-    const held = this.#held ?? []
-    this.#held = undefined
-    this.#hold(-this.#heldBytes)
-    return held
-  }
-
   #elsewhere(): Answer {
     const named = this.#options.knownOwner()
     const known = this.#successor !== undefined && named.epoch < this.#successor.epoch ? this.#successor : named
@@ -499,7 +461,7 @@ export class PartitionHost {
   async crash(): Promise<void> {
     this.#crashed = true
     this.#snapshots?.stop()
-    this.#takeHeld()
+    this.#held.end()
     this.#owner?.end(inDoubt)
     this.#owner = undefined
     await this.#using
