@@ -5,8 +5,10 @@
  *     may have been done later.
  * A2. A node that has applied a log up to a sequence has the state that the log says.
  */
-import type { Changelog } from '../../src/ports/changelog.ts'
-import { partitionId, seq } from '../../src/protocol/ids.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Changelog, LogEntry, PartitionLog } from '../../src/ports/changelog.ts'
+import { isHoldfastError } from '../../src/protocol/errors.ts'
+import { nextSeq, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
 import { LogCheck } from '../../src/testing/check/logs.ts'
 import { ReplicaCheck, type Replica } from '../../src/testing/check/replicas.ts'
 import { Ledger } from '../e2e/support/ledger.ts'
@@ -33,7 +35,7 @@ export async function auditLogs(
     const info = await log.info()
     if (info === null) return { records, wrong: [`partition ${n} has no log`] }
     const read = check.log(partition, info.generation)
-    for await (const { seq: at, record } of log.read(seq(1), info.last)) {
+    for await (const { seq: at, record } of entriesOf(log, info.last)) {
       const { stateHash } = read(at, record)
       if (places.has(`${n} ${at}`)) replicaCheck.saw({ of: 'the log', partition: n, seq: at, hash: stateHash })
       records++
@@ -45,4 +47,24 @@ export async function auditLogs(
     .filter(([key, ids]) => !isPrefix(ids, states.get(key)?.ids))
     .map(([key]) => `${key} was read as what its log does not make of it`)
   return { records, wrong: [...check.wrong, ...replicaCheck.wrong, ...wrong] }
+}
+
+const mostInterruptions = 50
+const pauseMs = 200
+
+/** All records up to `last`. Servers that elect another leader of the stream interrupt a reading: it goes on behind what it has. */
+async function* entriesOf(log: PartitionLog, last: Seq): AsyncGenerator<LogEntry> {
+  let next = seq(1)
+  for (let interruptions = 0; ; interruptions++) {
+    try {
+      for await (const entry of log.read(next, last)) {
+        next = nextSeq(entry.seq)
+        yield entry
+      }
+      return
+    } catch (error) {
+      if (!isHoldfastError(error, 'RETRY') || interruptions >= mostInterruptions) throw error
+      await pause(pauseMs)
+    }
+  }
 }

@@ -2,7 +2,7 @@
  * Nodes that join or leave, and one that is killed in the middle of a move that comes of it.
  *
  * V1. The steps are those of src/placement/moves.ts, as nodes tell them: the move is noted; its target stands by; its owner has handed off; its
- *     target is named at the next epoch; it has claimed. The node that is killed is the move's owner, its target, or the leader.
+ *     target has claimed the next epoch, and is named at it. The node that is killed is the move's owner, its target, or the leader.
  * V2. Strikes take turns, so that every step has met every node after as many strikes as there are pairs.
  */
 import type { HoldfastEvent } from '../../../src/index.ts'
@@ -24,11 +24,19 @@ type Step = readonly [name: string, is: (event: HoldfastEvent, by: string, move:
 
 const steps: readonly Step[] = [
   ['noted', (event) => event.type === 'placement.moving'],
-  ['standing by', (event, by, { to }) => event.type === 'partition.standing-by' && by === to],
-  ['handed off', (event, by, { from }) => event.type === 'partition.handed-off' && by === from],
+  // Who stood by before says nothing: then it is at the hand-off, which comes at once.
+  [
+    'standing by',
+    (event, by, move) => (event.type === 'partition.standing-by' && by === move.to) || isHandOff(event, by, move),
+  ],
+  ['handed off', isHandOff],
   ['named', (event, _by, { to }) => event.type === 'placement.assigned' && event.owner === to],
   ['claimed', (event, by, { to }) => event.type === 'partition.claimed' && by === to],
 ]
+
+function isHandOff(event: HoldfastEvent, by: string, { from }: Move): boolean {
+  return event.type === 'partition.handed-off' && by === from
+}
 
 const joining = 'd'
 
