@@ -18,7 +18,16 @@ const finding = (over: Partial<Finding>): Finding => ({
     commit: 'abc',
     date: '2026-01-02',
   },
-  ...{ strikes: 1, operations: 1_000, writesPerSecond: [5_000], waitsMs: [10], records: 5, hits: {}, violations: [] },
+  ...{
+    callers: 64,
+    strikes: 1,
+    operations: 1_000,
+    writesPerSecond: [5_000],
+    waitsMs: [10],
+    records: 5,
+    hits: {},
+    violations: [],
+  },
   ...over,
 })
 
@@ -43,8 +52,8 @@ describe('the page', () => {
     ]
     const page = await pageOf([kill, killLeader], rows)
     const [newer, older, what] = rowsOf(page, '`kill`')
-    expect(newer).toEqual(['2.15.1', '2026-01-03', '5', '2,000', '0', '200', '400', '400', '6,000'])
-    expect(older).toEqual(['2.10.27', '2026-01-02', '1', '1,000', '1', '', '', '', '5,000'])
+    expect(newer).toEqual(['2.15.1', '2026-01-03', '64', '5', '2,000', '0', '200', '400', '400', '6,000'])
+    expect(older).toEqual(['2.10.27', '2026-01-02', '64', '1', '1,000', '1', '', '', '', '5,000'])
     expect(what).toEqual([kill.what, '100'])
     expect(page).toContain('- kill, 2026-01-02: it was lost\n')
     expect(page).not.toContain('a trace')

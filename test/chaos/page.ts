@@ -9,7 +9,7 @@ import { prose } from './prose.ts'
 export const pageFile = fileURLToPath(new URL('../../docs/reliability.md', import.meta.url))
 
 const head = [
-  ...['fault', 'nats-server', 'last on', 'strikes', 'operations', 'violations'],
+  ...['fault', 'nats-server', 'last on', 'callers', 'strikes', 'operations', 'violations'],
   ...['wait p50, ms', 'p99', 'longest', 'writes/s before'],
 ]
 
@@ -67,6 +67,7 @@ function lineOf(found: readonly Finding[]): string[] {
       .map(({ date }) => date)
       .sort()
       .at(-1)!,
+    [...new Set(found.map(({ callers }) => callers.toLocaleString('en')))].join(', '),
     String(sum(({ strikes }) => strikes)),
     sum(({ operations }) => operations).toLocaleString('en'),
     String(sum(({ violations }) => violations.length)),

@@ -13,12 +13,13 @@ export interface Parts {
 export const prose = ({ table, faults, hits, absent, violations, machines }: Parts): string => `# Reliability
 
 What was done to clusters of real processes, and what came of it. \`npm run chaos\` writes this page from
-\`docs/reliability.jsonl\`, which has a line for each cluster that was struck. Nothing on it is edited by hand, and nothing is left
-out: what went wrong stands [below](#violations).
+\`docs/reliability.jsonl\`, which has a line for each cluster that was struck. No figure on it is made by hand; what went wrong
+stands [below](#violations). \`--anew\` replaces the lines of a fault by those of a new run; worlds in which the campaign itself was at fault
+were run again.
 
 ${table}
 
-**Strikes**: how often the fault was done. **Operations**: what clients asked around the strikes. **Violations**: what broke a promise of
+**Callers**: how many worked at once. **Strikes**: how often the fault was done. **Operations**: what clients asked around the strikes. **Violations**: what broke a promise of
 [guarantees.md](guarantees.md), each a single finding. **Wait**: of every partition that a strike took something from, the longest time
 that a caller waited for an answer from there, from the strike on, its client's own repetitions included; where nothing is wrong a command
 under this load takes as long as the load makes it. **Writes/s before**: acknowledged writes in the second and a half before a strike, the median of all strikes.
@@ -29,7 +30,7 @@ Each cluster has three nodes, each a process of its own with the settings that a
 [server.conf](../deploy/nats/server.conf), which sets \`sync_interval: always\`, or on three such servers with three replicas of each log. It is struck
 up to ten times, and brought to rest in between: every partition has an owner and a standby.
 
-Around every strike ${fullPace.workers.toLocaleString('en')} callers work: they append ids to ledgers, transfer amounts between counters, put and compare-and-set entries of
+Around every strike callers work, ${fullPace.workers.toLocaleString('en')} of them in what is measured today: they append ids to ledgers, transfer amounts between counters, put and compare-and-set entries of
 a store, and read all of these. Most repeat what is \`UNKNOWN\` under its id until they know; some have half a second of patience and never
 know. One caller for each partition measures waits. One watches the counters of these from the beginning to the end of the cluster.
 

@@ -47,6 +47,8 @@ export interface Pace {
 export const fullPace: Pace = { workers: 2_048, keys: 600, beforeMs: 3_000, afterMs: 500 }
 
 export interface Outcome {
+  /** Around each strike. */
+  readonly callers: number
   readonly strikes: number
   readonly operations: number
   /** Of each strike, in the time before it. */
@@ -135,6 +137,7 @@ class Run {
     return {
       strikes: this.#strikes,
       operations: this.#operations,
+      callers: this.#options.pace.workers,
       writesPerSecond: this.#writesPerSecond,
       waitsMs: this.#waitsMs,
       records: this.#records,
