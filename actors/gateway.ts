@@ -247,8 +247,8 @@ export function optionsOf(headers: Headers | undefined): RequestOptions | undefi
     return undefined
   }
   return {
-    timeoutMs: timeout === undefined ? undefined : millisecondsOf(headerNames.timeout, timeout, 1),
-    maxStalenessMs: maxStaleness === undefined ? undefined : millisecondsOf(headerNames.maxStaleness, maxStaleness, 1),
+    timeoutMs: timeout === undefined ? undefined : millisecondsOf(headerNames.timeout, timeout),
+    maxStalenessMs: maxStaleness === undefined ? undefined : millisecondsOf(headerNames.maxStaleness, maxStaleness),
     after: after === undefined ? undefined : parseAfter(after),
     id: id === undefined ? undefined : parseCommandId(id),
     idempotencyKey: idempotencyKey === undefined ? undefined : idempotencyKeyOf(idempotencyKey),
@@ -256,13 +256,10 @@ export function optionsOf(headers: Headers | undefined): RequestOptions | undefi
   }
 }
 
-function millisecondsOf(header: string, text: string, least: number): number {
+function millisecondsOf(header: string, text: string): number {
   const ms = Number(text)
-  if (/^[0-9]{1,7}$/.test(text) && ms >= least && ms <= longestTimeoutMs) return ms
-  throw new HoldfastError(
-    'INVALID',
-    `the header ${header} is a whole number of milliseconds, ${least} to ${longestTimeoutMs}`,
-  )
+  if (/^[0-9]{1,7}$/.test(text) && ms >= 1 && ms <= longestTimeoutMs) return ms
+  throw new HoldfastError('INVALID', `the header ${header} is a whole number of milliseconds, 1 to ${longestTimeoutMs}`)
 }
 
 /** Clients that think of headers as those of HTTP write it so. */

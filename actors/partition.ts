@@ -319,7 +319,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
               src: 'askGeneration',
               onDone: [
                 {
-                  guard: ({ event }) => event.output !== host.generation,
+                  guard: { type: 'another', params: ({ event }) => ({ generation: event.output }) },
                   target: '#beginningAnew',
                   actions: { type: 'keepGeneration', params: ({ event }) => ({ generation: event.output }) },
                 },

@@ -1,9 +1,8 @@
 /** What figures are measured on: NATS servers and nodes, each a process, and a client in this one. Ends with its teardown. */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { root } from '../examples/support/child.ts'
+import { freePort } from '../examples/support/free-port.ts'
 import { launchNatsServer, type NatsServer } from '../examples/support/nats-server.ts'
 import { connect, type Holdfast } from '../src/index.ts'
 import { balanced, BenchNode } from './bench-node.ts'
@@ -42,15 +41,6 @@ function unsynced(folder: string): string {
   const file = join(folder, 'unsynced.conf')
   writeFileSync(file, changed)
   return file
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export interface Cluster {

@@ -7,7 +7,7 @@
  */
 import { HoldfastError } from '../protocol/errors.ts'
 import { epoch, incarnation, isNodeId, type Epoch, type NodeId, type NodeRef } from '../protocol/ids.ts'
-import { parseJsonText } from '../protocol/json-text.ts'
+import { parseFormatted } from '../protocol/json-text.ts'
 import { isPartitionCount } from '../protocol/partitioning.ts'
 
 export interface PlacementTable {
@@ -58,7 +58,7 @@ export const encodeTable = (table: PlacementTable): Uint8Array => bytesOf({ form
 
 export const encodeView = (view: PlacementView): Uint8Array => bytesOf({ format, ...view })
 
-export const decodeTable = (bytes: Uint8Array): PlacementTable => tableFrom(objectOf(bytes))
+export const decodeTable = (bytes: Uint8Array): PlacementTable => tableFrom(parseFormatted(bytes, format, malformed))
 
 /** As it stands within other JSON. Throws `INVALID`. */
 export function tableFrom(json: unknown): PlacementTable {
@@ -69,7 +69,7 @@ export function tableFrom(json: unknown): PlacementTable {
 }
 
 export function decodeView(bytes: Uint8Array): PlacementView {
-  const { version, owners, standbys } = objectOf(bytes)
+  const { version, owners, standbys } = parseFormatted(bytes, format, malformed)
   if (!isNatural(version) || !Array.isArray(owners) || !isPartitionCount(owners.length)) throw malformed('view')
   const view = { version, owners: owners.map((owner) => (owner === null ? null : nodeIdFrom(owner))) }
   if (standbys === undefined) return view
@@ -104,19 +104,6 @@ export function nodeFrom(json: unknown): NodeRef {
 function nodeIdFrom(json: unknown): NodeId {
   if (typeof json !== 'string' || !isNodeId(json)) throw malformed('node id')
   return json
-}
-
-function objectOf(bytes: Uint8Array): { readonly [field: string]: unknown } {
-  let json: unknown
-  try {
-    json = parseJsonText(bytes)
-  } catch (cause) {
-    throw malformed('JSON', cause)
-  }
-  if (typeof json !== 'object' || json === null || (json as { format?: unknown }).format !== format) {
-    throw malformed('format')
-  }
-  return json as { readonly [field: string]: unknown }
 }
 
 const bytesOf = (json: object): Uint8Array => new TextEncoder().encode(JSON.stringify(json))

@@ -15,6 +15,27 @@ export function parseJsonText(bytes: Uint8Array, most = maxWeight): unknown {
   return JSON.parse(utf8.decode(bytes))
 }
 
+/**
+ * A JSON object that says of which format it is. Throws what `malformed` gives where it is none, of another format, or what `parseJsonText`
+ * refuses.
+ */
+export function parseFormatted(
+  bytes: Uint8Array,
+  format: number,
+  malformed: (what: string, cause?: unknown) => Error,
+): { readonly [field: string]: unknown } {
+  let json: unknown
+  try {
+    json = parseJsonText(bytes)
+  } catch (cause) {
+    throw malformed('JSON', cause)
+  }
+  if (typeof json !== 'object' || json === null || (json as { format?: unknown }).format !== format) {
+    throw malformed('format')
+  }
+  return json as { readonly [field: string]: unknown }
+}
+
 /** Whether a reader would refuse it (T1). */
 export const isTooHeavy = (bytes: Uint8Array, most = maxWeight): boolean =>
   // No byte weighs more than a key's.

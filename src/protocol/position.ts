@@ -6,7 +6,7 @@
  */
 import { HoldfastError } from './errors.ts'
 import { epoch, generation, isGeneration, seq, type Epoch, type Generation, type Seq } from './ids.ts'
-import { parseJsonText } from './json-text.ts'
+import { parseFormatted } from './json-text.ts'
 
 export interface CommittedPosition {
   readonly generation: Generation
@@ -25,16 +25,7 @@ export const encodeCommitted = (position: CommittedPosition | null): Uint8Array 
 
 /** Throws `INVALID` for anything that `encodeCommitted` does not write. */
 export function decodeCommitted(bytes: Uint8Array): CommittedPosition | null {
-  let json: unknown
-  try {
-    json = parseJsonText(bytes)
-  } catch (cause) {
-    throw malformed('JSON', cause)
-  }
-  if (typeof json !== 'object' || json === null || (json as { format?: unknown }).format !== format) {
-    throw malformed('format')
-  }
-  const { position } = json as { position?: unknown }
+  const { position } = parseFormatted(bytes, format, malformed)
   if (position === null) return null
   if (typeof position !== 'object') throw malformed('position')
   const fields = position as { readonly [field in keyof CommittedPosition]?: unknown }

@@ -1,7 +1,6 @@
 /** Three servers, three replicas: what only a NATS cluster can show. */
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../../examples/support/free-port.ts'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
 import { generation, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
@@ -12,15 +11,6 @@ import { ask, makeParts, quick } from './nats-world.ts'
 
 const names = ['n1', 'n2', 'n3']
 const servers: TestServer[] = []
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 beforeAll(async () => {
   const ports = await Promise.all(names.map(freePort))

@@ -6,12 +6,11 @@
  * D2. What nodes say that they never should is in `alarms`.
  */
 import { execFileSync } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../../examples/support/free-port.ts'
 import type { NodeStatus } from '../../actors/node.ts'
 import type { Holdfast } from '../../src/index.ts'
 import type { NodeHandle } from '../e2e/support/node-handle.ts'
@@ -161,15 +160,6 @@ async function startTrio(place: Place): Promise<readonly TestServer[]> {
       }),
     ),
   )
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Of the nats-server that worlds run. */

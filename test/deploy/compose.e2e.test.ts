@@ -2,12 +2,11 @@
  * deploy/compose.yaml without containers: its servers, its provision and its nodes as processes, with its commands, its environment and its
  * files. Names and ports of the containers' network give way to loopback; that is all.
  */
-import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../../examples/support/free-port.ts'
 import { builtIndex, jsonOf, run, start, stopAll, type Started } from '../cli/program.ts'
 import { build } from '../support/build.ts'
 import { root } from '../docs/markdown.ts'
@@ -21,15 +20,6 @@ const { services } = composeFile()
 let folder: string
 const servers = new Map<string, TestServer>()
 const nodes = new Map<string, Started>()
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** Addresses of the containers' network, as they are on loopback. */
 const onLoopback = (text: string) =>

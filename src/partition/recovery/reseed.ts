@@ -27,7 +27,7 @@ import { generationKey, knownGeneration, knownSettings } from '../provision.ts'
 import { readManifest, type SnapshotSource } from '../snapshot/contents.ts'
 import { storeSnapshot } from '../snapshot/cut.ts'
 import type { Manifest } from '../snapshot/manifest.ts'
-import { addSeed, readPointer, registerCut, seedIn, type KeptSnapshot } from '../snapshot/pointer.ts'
+import { addSeed, readPointer, seedIn, type KeptSnapshot } from '../snapshot/pointer.ts'
 import { rowsAt, type SeedState } from './seed-state.ts'
 
 export interface ReseedOptions extends SnapshotSource {
@@ -105,7 +105,6 @@ async function plant(options: ReseedOptions, lost: Generation, state: SeedState,
     stateHash,
     time: position.time,
   })
-  await registerCut(registry, partition, fresh)
   return storeSnapshot({
     ...options,
     bytesPerSecond: Number.POSITIVE_INFINITY,
