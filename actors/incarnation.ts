@@ -14,6 +14,7 @@ import { retentionOf } from '../src/core/trim.ts'
 import { viewOf, type PlacementEntry, type PlacementTable } from '../src/core/table.ts'
 import { HoldfastError } from '../src/protocol/errors.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
+import type { NodeLease } from '../src/membership/lease.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
 import { NodeMemory } from '../src/partition/node-memory.ts'
 import { generationOf, generationPrefix, partitionOfKey, provision, type Cluster } from '../src/partition/provision.ts'
@@ -57,6 +58,8 @@ const drainPollMs = 50
 const loadWindowMs = 1_000
 /** How long an orderly end waits for what is on its way. */
 const partingMs = 2_000
+/** Nodes that are close to another one. */
+const neighbours = 3
 /** I4. */
 const maxOrders = 64
 /** What requests of plain clients may hold together, bytes. */
@@ -145,6 +148,7 @@ export class Incarnation {
       gossip: this.#settings.gossip,
       details: () => this.#details(),
       mayDeclare: (lease) => this.#placement?.leading === true || sameNode(lease, this.#placement?.leader),
+      isClose: (lease) => this.#placement?.leading === true || this.#isNeighbourOf(lease),
       onChange: () => this.#placement?.hurry(),
       onLost: this.#onLost,
     })
@@ -418,6 +422,12 @@ export class Incarnation {
 
   #report(report: Report): void {
     this.#ports.transport.publish(subjectsOf(this.#options.cluster).placementReport, encodeControl(report))
+  }
+
+  /** A few are close to any node, however many there are: the first ones by name. */
+  #isNeighbourOf({ id }: NodeLease): boolean {
+    const others = (this.#membership?.alive() ?? []).filter((lease) => lease.id !== id)
+    return others.slice(0, neighbours).some((lease) => lease.id === this.self.id)
   }
 
   #details(): MemberDetails {

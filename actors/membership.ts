@@ -9,6 +9,7 @@
  */
 import { assign, createActor, fromCallback, fromPromise, setup, waitFor } from 'xstate'
 import type { OwnLease } from '../src/core/health.ts'
+import type { LeaseSettings } from '../src/core/leases.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
 import { Gossiper, type GossipSettings, type SeenMember } from '../src/membership/gossiper.ts'
 import { LeaseKeeper } from '../src/membership/lease-keeper.ts'
@@ -40,6 +41,8 @@ export interface MembershipOptions {
   readonly details: () => MemberDetails
   /** Whose death this node may declare (O5). */
   readonly mayDeclare: (lease: NodeLease) => boolean
+  /** Of those: whom it asks after before they have missed a renewal. */
+  readonly isClose: (lease: NodeLease) => boolean
   /** Somebody joined, left, died, or drains. */
   readonly onChange: () => void
   /** This process is not a member any more: `dead`, it may come back as a new one; `replaced`, another goes by its id. */
@@ -54,6 +57,20 @@ export interface MembershipSettings {
 }
 
 export const defaultMembershipSettings: MembershipSettings = { renewEveryMs: 500, leaseTermMs: 2_000 }
+
+/**
+ * Whoever is declared dead had two renewals' time with a registry that answered (O5): else the declaration, on its way while the registry
+ * hangs, could overtake renewals that hang with it.
+ */
+export const leaseSettingsOf = ({ renewEveryMs, leaseTermMs }: MembershipSettings): LeaseSettings => ({
+  termMs: leaseTermMs,
+  quietMs: renewEveryMs / 2,
+  absentMs: renewEveryMs / 2,
+  stallMs: renewEveryMs,
+  answerMs: leaseTermMs - 2 * renewEveryMs,
+})
+export const judgeEveryMs = ({ renewEveryMs }: MembershipSettings): number => renewEveryMs / 5
+export const missedMs = ({ renewEveryMs }: MembershipSettings): number => 1.5 * renewEveryMs
 
 export interface Membership {
   /** Resolves once this process has its lease and sees the others'. Rejects with `CONFLICT` where others fight for its id. */
@@ -82,7 +99,7 @@ const joinAgainMs = 500
 
 export function createMembership(options: MembershipOptions): Membership {
   const { self, host, zone, weight, registry, transport, clock, observer, settings } = options
-  const { renewEveryMs, leaseTermMs } = settings
+  const { renewEveryMs } = settings
   const keeper = new LeaseKeeper({
     registry,
     clock,
@@ -99,19 +116,13 @@ export function createMembership(options: MembershipOptions): Membership {
     transport,
     clock,
     observer,
-    // Whoever is declared dead had two renewals' time with a registry that answered (O5): else the declaration, on its way while
-    // the registry hangs, could overtake renewals that hang with it.
-    settings: {
-      termMs: leaseTermMs,
-      quietMs: 1.5 * renewEveryMs,
-      absentMs: renewEveryMs / 5,
-      stallMs: renewEveryMs,
-      answerMs: leaseTermMs - 2 * renewEveryMs,
-    },
+    settings: leaseSettingsOf(settings),
     pollEveryMs: renewEveryMs,
-    judgeEveryMs: renewEveryMs / 5,
+    judgeEveryMs: judgeEveryMs(settings),
     isAbsent: (id) => gossiper?.isAbsent(id) ?? Promise.resolve(false),
     mayDeclare: options.mayDeclare,
+    isClose: options.isClose,
+    missedMs: missedMs(settings),
     onChange: options.onChange,
   })
   let gossiper: Gossiper | undefined
@@ -178,7 +189,7 @@ export function createMembership(options: MembershipOptions): Membership {
     own: () => ({
       held: actor.getSnapshot().matches('member'),
       renewedMsAgo: clock.monotonic() - keeper.renewedAtMs,
-      termMs: leaseTermMs,
+      termMs: settings.leaseTermMs,
       draining: keeper.draining,
     }),
     drain: () => keeper.drain(),

@@ -7,9 +7,9 @@ import { SystemRandom } from './adapters/system/random.ts'
 import { connectOver, type ClientOptions, type Denial } from './client/connect.ts'
 import type { Holdfast } from './client/holdfast.ts'
 import { withEnvironment } from './node/environment.ts'
-import { defaultCluster } from './node/options.ts'
 import { silent, type Observer } from './ports/observer.ts'
 import { HoldfastError } from './protocol/errors.ts'
+import { defaultCluster } from './protocol/ids.ts'
 import { version } from './version.ts'
 
 interface ConnectBaseOptions extends Omit<ClientOptions, 'cluster'> {

@@ -15,7 +15,7 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 const words = process.argv.slice(2)
-const program = createProgram(surroundings)
+const program = await createProgram(surroundings, words)
 try {
   if (words.length === 0) program.outputHelp()
   else await program.parseAsync(words, { from: 'user' })

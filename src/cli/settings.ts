@@ -4,10 +4,10 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
 import { withEnvironment } from '../node/environment.ts'
-import { defaultCluster } from '../node/options.ts'
 import type { Observer } from '../ports/observer.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { messageOf } from '../protocol/errors.ts'
+import { defaultCluster } from '../protocol/ids.ts'
 
 /** As commander reads them. */
 interface GlobalOptions {

@@ -1,8 +1,8 @@
 /** What to try next against a node: lines of a shell that work as they are. */
 import { relative } from 'node:path'
+import { defaultCluster } from '../protocol/ids.ts'
 import type { ReadyActor, ReadyMessage } from './commands/node.ts'
 import { defaultServers } from './settings.ts'
-import { defaultCluster } from '../node/options.ts'
 
 export function suggestions({ servers, cluster, actors }: ReadyMessage): readonly string[] {
   const where = [

@@ -11,8 +11,10 @@
  * LW5. If more than half of the leases have expired together, the observer waits one more term before it believes it: more likely
  *     than the death of most is a cause that they share. The observer's own lease is one of the leases.
  * LW6. A node without a connection cannot renew, and is not waited for to the end of its term: it has expired when it renewed nothing for
- *     `quietMs`, and was found to be absent twice since, `absentMs` apart. A node that is slow or stopped has its connection, and its whole
- *     term. Not after an interruption of the observer's own (LW3): what cut it off may have cut off others; for a term it waits for theirs.
+ *     `quietMs`, and was found to be absent twice since, `absentMs` apart; one that lost its connection and has another one by then
+ *     lives. A node that is slow or stopped has its connection, and its whole term. Not while the observer's own connection is new, or its
+ *     watch (LW3): what cut it off may have cut off others; for a term it waits for theirs. Its own stall cut off nobody, nor did
+ *     a registry that was away.
  *
  * Pure: `now` is monotonic, in ms. The caller judges on a tick, several times in a term.
  */
@@ -20,9 +22,9 @@
 export interface LeaseSettings {
   /** A lease that is not renewed for this long has expired. At least two intervals of renewal and `answerMs`. */
   readonly termMs: number
-  /** A lease that is not renewed for this long may be of a node without a connection (LW6). More than an interval of renewal. */
+  /** A lease that is not renewed for this long may be of a node without a connection (LW6). */
   readonly quietMs: number
-  /** Least time between the two times that it is found so. */
+  /** Least time between the two times that it is found so: more than it takes to connect again. */
   readonly absentMs: number
   /** Longest time between two judgements that is no stall of the observer. */
   readonly stallMs: number
@@ -38,12 +40,15 @@ export interface LeaseWatch {
   readonly answeredAt: number | undefined
   /** Since when most have expired together (LW5). */
   readonly massSince: number | undefined
-  /** Since when nothing was missed (LW3). */
+  /** Since when the observer's own connection has held (LW6). */
   readonly steadySince: number | undefined
 }
 
 interface Observation {
   readonly revision: number
+  /** When it was first seen. */
+  readonly seen: number
+  /** From when on it runs: later than that where something may have been missed (LW3). */
   readonly since: number
   /** Of this revision's node: when it was first found to be absent, and last. */
   readonly absent?: { readonly first: number; readonly last: number }
@@ -67,7 +72,7 @@ export const beginLeaseWatch: LeaseWatch = {
 export function observeLease(watch: LeaseWatch, key: string, revision: number, now: number): LeaseWatch {
   const known = watch.observed.get(key)
   if (known !== undefined && known.revision >= revision) return watch
-  return { ...watch, observed: new Map(watch.observed).set(key, { revision, since: now }) }
+  return { ...watch, observed: new Map(watch.observed).set(key, { revision, seen: now, since: now }) }
 }
 
 /** A lease that is gone, marked dead, or given back: no longer judged. */
@@ -82,18 +87,25 @@ export function dropLease(watch: LeaseWatch, key: string): LeaseWatch {
 export function registryAnswered(watch: LeaseWatch, now: number, settings: LeaseSettings): LeaseWatch {
   const { answeredAt } = watch
   const wasAway = answeredAt === undefined || now - answeredAt > settings.answerMs
-  return { ...(wasAway ? restarted(watch, now) : watch), answeredAt: now }
+  const { steadySince = now } = watch
+  return { ...(wasAway ? restarted(watch, now) : watch), steadySince, answeredAt: now }
 }
 
 /** The watch failed or was opened anew (LW3). */
-export const watchRestarted = (watch: LeaseWatch, now: number): LeaseWatch => restarted(watch, now)
+export const watchRestarted = (watch: LeaseWatch, now: number): LeaseWatch => cutOff(watch, now)
 
-/** Leases whose nodes should be asked after now (LW6). */
-export function quietLeases(watch: LeaseWatch, now: number, settings: LeaseSettings): readonly Verdict[] {
+/** A lease whose node may be without a connection (LW6). */
+export interface QuietLease extends Verdict {
+  readonly quietForMs: number
+}
+
+/** Leases whose nodes may be asked after now, the longest quiet first (LW6). */
+export function quietLeases(watch: LeaseWatch, now: number, settings: LeaseSettings): readonly QuietLease[] {
   if (watch.steadySince === undefined || now - watch.steadySince < settings.termMs) return []
   return [...watch.observed]
-    .filter(([, { since }]) => now - since >= settings.quietMs)
-    .map(([key, { revision }]) => ({ key, revision }))
+    .filter(([, { seen }]) => now - seen >= settings.quietMs)
+    .map(([key, { revision, seen }]) => ({ key, revision, quietForMs: now - seen }))
+    .toSorted((a, b) => b.quietForMs - a.quietForMs)
 }
 
 /** A node that was asked after has no connection. Of another revision than the known one it is old news. */
@@ -125,6 +137,13 @@ export function judgeLeases(
 }
 
 function restarted(watch: LeaseWatch, now: number): LeaseWatch {
-  const observed = new Map([...watch.observed].map(([key, { revision }]) => [key, { revision, since: now }]))
+  const observed = new Map([...watch.observed].map(([key, seen]) => [key, { ...seen, since: now }]))
+  return { ...watch, observed, massSince: undefined }
+}
+
+/** What was found before does not count (LW6). */
+function cutOff(watch: LeaseWatch, now: number): LeaseWatch {
+  const found = [...watch.observed]
+  const observed = new Map(found.map(([key, { revision, seen }]) => [key, { revision, seen, since: now }]))
   return { ...watch, observed, massSince: undefined, steadySince: now }
 }

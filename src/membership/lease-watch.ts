@@ -2,7 +2,8 @@
  * What this node sees of all leases, and the deaths that it declares. The judgement is core/leases.ts; a death is a CAS on the lease
  * against the revision that was judged, so that a node that has renewed meanwhile lives (O5).
  *
- * After a node that is quiet it asks, so that one without a connection need not be waited for (LW6).
+ * After nodes that are quiet it asks, so that one without a connection need not be waited for (LW6): after a few at a time, whatever the size of
+ * the cluster, those first that are quiet longest. Who is close to a node asks before the node has missed a renewal, the others after it.
  *
  * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts. A value that is
  * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others.
@@ -21,6 +22,7 @@ import {
   watchRestarted,
   type LeaseSettings,
   type LeaseWatch as Observations,
+  type QuietLease,
   type Verdict,
 } from '../core/leases.ts'
 import { maxMembers } from '../core/membership.ts'
@@ -49,6 +51,10 @@ export interface LeaseWatchOptions {
   readonly isAbsent: (id: NodeId) => Promise<boolean>
   /** Whose death this node may declare now. Not everybody declares everybody dead: the leader does, and who sees the leader go. */
   readonly mayDeclare: (lease: NodeLease) => boolean
+  /** Of those: whom it is close to. For each node a few are, however many there are. */
+  readonly isClose: (lease: NodeLease) => boolean
+  /** Who is quiet for so long has missed a renewal, ms. */
+  readonly missedMs: number
   /** A lease is new, gone, or says something else than before but its renewal. */
   readonly onChange: () => void
 }
@@ -61,6 +67,8 @@ interface Seen {
 }
 
 const goneForMs = 600_000
+/** Nodes that are asked after at once, at most. */
+const mostAsked = 8
 /** Leases, at most, before those of nodes that are gone are deleted at once. */
 const mostLeases = maxMembers
 
@@ -71,8 +79,8 @@ export class LeaseWatch {
   #subscriptions: Subscription[] = []
   #timers: (Timer | undefined)[] = []
   #declaring = false
-  /** Those that are being asked after. */
-  readonly #asking = new Set<string>()
+  /** Those that are being asked after, and since when. Who is asked after is so again where no answer comes. */
+  readonly #asking = new Map<string, number>()
   #stopped = false
 
   constructor(options: LeaseWatchOptions) {
@@ -142,7 +150,8 @@ export class LeaseWatch {
     const { clock, settings } = this.#options
     const [observations, verdicts] = judgeLeases(this.#observations, clock.monotonic(), settings)
     this.#observations = observations
-    for (const quiet of quietLeases(observations, clock.monotonic(), settings)) void this.#askAfter(quiet)
+    const quiet = quietLeases(observations, clock.monotonic(), settings).filter((each) => this.#mayAskAfter(each))
+    for (const each of quiet.slice(0, mostAsked - this.#asking.size)) void this.#askAfter(each)
     if (this.#declaring) return
     this.#declaring = true
     try {
@@ -153,14 +162,21 @@ export class LeaseWatch {
     }
   }
 
+  #mayAskAfter({ key, quietForMs }: QuietLease): boolean {
+    const { self, clock, settings, mayDeclare, isClose, missedMs } = this.#options
+    const lease = this.#leases.get(key)?.lease
+    if (lease === undefined || lease.id === self || !mayDeclare(lease)) return false
+    if (clock.monotonic() - (this.#asking.get(key) ?? Number.NEGATIVE_INFINITY) < settings.absentMs) return false
+    return quietForMs >= missedMs || isClose(lease)
+  }
+
   /** LW6. Rejects never. */
   async #askAfter(quiet: Verdict): Promise<void> {
-    const { self, mayDeclare, isAbsent, clock } = this.#options
-    const lease = this.#leases.get(quiet.key)?.lease
-    if (lease === undefined || lease.id === self || !mayDeclare(lease) || this.#asking.has(quiet.key)) return
-    this.#asking.add(quiet.key)
-    const absent = await isAbsent(lease.id)
-    this.#asking.delete(quiet.key)
+    const { isAbsent, clock } = this.#options
+    const sinceMs = clock.monotonic()
+    this.#asking.set(quiet.key, sinceMs)
+    const absent = await isAbsent(this.#leases.get(quiet.key)!.lease.id)
+    if (this.#asking.get(quiet.key) === sinceMs) this.#asking.delete(quiet.key)
     if (absent) this.#observations = foundAbsent(this.#observations, quiet, clock.monotonic())
   }
 

@@ -11,6 +11,7 @@ import { SystemRandom } from '../adapters/system/random.ts'
 import { knownSettings } from '../partition/provision.ts'
 import type { Metric } from '../ports/metrics.ts'
 import { silent } from '../ports/observer.ts'
+import { defaultCluster } from '../protocol/ids.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
 import { withEnvironment } from './environment.ts'
@@ -20,7 +21,6 @@ import {
   checkNodeOptions,
   clusterSettingsOf,
   retentionFrom,
-  defaultCluster,
   type CheckedNodeOptions,
   type CreateNodeOptions,
   type EmbeddedNodeOptions,

@@ -9,15 +9,12 @@ import { durationMs, type Duration } from '../protocol/duration.ts'
 import type { ClusterSettings } from '../partition/provision.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import { isClusterName } from '../protocol/ids.ts'
+import { defaultCluster, isClusterName } from '../protocol/ids.ts'
 import { isPartitionCount, maxPartitions } from '../protocol/partitioning.ts'
 import { defaultInboxPrefixes } from '../protocol/subjects.ts'
 import { httpAddressOf } from './http-door.ts'
 
 const maxStandbys = 8
-
-/** Where nobody names one. */
-export const defaultCluster = 'holdfast'
 
 export interface NodeBaseOptions {
   /** The actor types that this node hosts. Give all nodes of a cluster the same. */

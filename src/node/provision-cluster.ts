@@ -11,8 +11,9 @@ import { provision as provisionParts } from '../partition/provision.ts'
 import { silent, type Observer } from '../ports/observer.ts'
 import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
+import { defaultCluster } from '../protocol/ids.ts'
 import { withEnvironment } from './environment.ts'
-import { checkClusterOptions, clusterSettingsOf, defaultCluster } from './options.ts'
+import { checkClusterOptions, clusterSettingsOf } from './options.ts'
 
 export interface ProvisionOptions extends Omit<NatsSettings, 'servers'> {
   /** As for `createNode`. Or `HOLDFAST_SERVERS`. */

@@ -56,5 +56,8 @@ export const generation = (text: string) => text as Generation
 export const isGeneration = (text: string): boolean => /^[A-Za-z0-9]{1,64}$/.test(text)
 export const sessionId = (text: string) => text as SessionId
 
+/** The cluster where nobody names one. */
+export const defaultCluster = 'holdfast'
+
 /** Cluster names are used as they are in subjects, streams and buckets. */
 export const isClusterName = (text: string): boolean => /^[a-z0-9-]{1,32}$/.test(text)

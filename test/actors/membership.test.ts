@@ -71,6 +71,7 @@ async function threeMembers(seed: number) {
       gossip: defaultGossipSettings,
       details: () => ({ host: name, zone: '', version: '', load: 0, leaving: false, partitions: [] }),
       mayDeclare: () => true,
+      isClose: () => true,
       onChange() {},
       onLost: (how, reason) => void lost.push(`${name} ${how}: ${reason}`),
     })

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { completionScript, shells } from '../../src/cli/completion.ts'
 import { programOnly } from './program-only.ts'
 
-const script = completionScript(programOnly(), 'bash')
+const script = completionScript(await programOnly(), 'bash')
 
 /** What bash offers for a line; the last word is the one that is being written. */
 function offered(line: string): string[] {
@@ -67,8 +67,8 @@ describe('completion for bash', () => {
   })
 })
 
-describe.each(['zsh', 'fish'] as const)('completion for %s', (shell) => {
-  const text = completionScript(programOnly(), shell)
+describe.each(['zsh', 'fish'] as const)('completion for %s', async (shell) => {
+  const text = completionScript(await programOnly(), shell)
   const installed = spawnSync(shell, ['--version']).status === 0
 
   it('names every command and option', () => {

@@ -4,11 +4,11 @@ import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.ts'
 import { errorCodes, HoldfastError } from '../../src/protocol/errors.ts'
 import { commandsOf, programOnly } from './program-only.ts'
 
-const commands = commandsOf(programOnly())
+const commands = commandsOf(await programOnly())
 
 async function helpOf(path: readonly string[]): Promise<string> {
   let help = ''
-  const program = programOnly((text) => (help += text))
+  const program = await programOnly((text) => (help += text))
   await program.parseAsync([...path, '--help'], { from: 'user' }).catch(() => {})
   return help
 }
@@ -45,13 +45,18 @@ describe('the help of each command', () => {
     const lines = [...help.matchAll(/^ {2}\$ (.*)$/gm)].map((match) => match[1]!)
     expect(lines).not.toEqual([])
     for (const line of lines) {
-      const program = programOnly()
+      const program = await programOnly()
       let ran: string | undefined
       for (const each of commandsOf(program)) each.command.action(() => void (ran = each.path.join(' ')))
       const inner = /\$\((.*)\)/.exec(line)?.[1] ?? line
       await program.parseAsync(wordsOf(inner).slice(1), { from: 'user' })
       expect(ran, line).toBe(name)
     }
+  })
+
+  it.each(commands.map(({ path }) => path[0]!))('%s is loaded where it is the first word', async (name) => {
+    const alone = await programOnly(() => {}, [name])
+    expect(alone.commands.map((command) => command.name())).toContain(name)
   })
 
   it('of the program says how secrets are given, and every exit code', async () => {

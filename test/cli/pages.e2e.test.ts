@@ -38,9 +38,9 @@ afterAll(async () => {
 }, timeout)
 
 describe('docs/cli.md', () => {
-  it('shows a line of every command', () => {
+  it('shows a line of every command', async () => {
     const shown = new Set(lines.flatMap(({ args }) => [args[0], args.slice(0, 2).join(' ')]))
-    const names = commandsOf(programOnly()).map(({ path }) => path.join(' '))
+    const names = commandsOf(await programOnly()).map(({ path }) => path.join(' '))
     // What `dev` does is shown in dev.e2e.test.ts.
     expect(names.filter((name) => !shown.has(name))).toEqual(['dev'])
   })

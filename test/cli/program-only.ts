@@ -2,15 +2,9 @@
 import type { Command } from 'commander'
 import { createProgram } from '../../src/cli/program.ts'
 
-export function programOnly(write: (text: string) => void = () => {}): Command {
+export function programOnly(write: (text: string) => void = () => {}, words: readonly string[] = []): Promise<Command> {
   const stream = { isTTY: false, write } as unknown as NodeJS.WriteStream
-  return createProgram({
-    env: {},
-    stdin: process.stdin,
-    stdout: stream,
-    stderr: stream,
-    setExitCode: () => {},
-  })
+  return createProgram({ env: {}, stdin: process.stdin, stdout: stream, stderr: stream, setExitCode: () => {} }, words)
 }
 
 /** All commands that do something, with their words. */
@@ -36,6 +30,7 @@ export async function runProgram(
     stderr: stream('stderr'),
     setExitCode: (code: number) => void (said.code = code),
   }
-  await createProgram(surroundings).parseAsync([...words], { from: 'user' })
+  const program = await createProgram(surroundings, words)
+  await program.parseAsync([...words], { from: 'user' })
   return said
 }

@@ -97,8 +97,8 @@ describe('a lease', () => {
     let watch = observeLease(beginLeaseWatch, 'a', 7, 0)
     watch = observeLease(watch, 'a', 7, 900)
     watch = observeLease(watch, 'a', 6, 950)
-    expect(watch.observed.get('a')).toEqual({ revision: 7, since: 0 })
-    expect(observeLease(watch, 'a', 8, 990).observed.get('a')).toEqual({ revision: 8, since: 990 })
+    expect(watch.observed.get('a')).toEqual({ revision: 7, seen: 0, since: 0 })
+    expect(observeLease(watch, 'a', 8, 990).observed.get('a')).toEqual({ revision: 8, seen: 990, since: 990 })
   })
 })
 
@@ -306,6 +306,15 @@ describe('a node without a connection (LW6)', () => {
     const restartedAt = observer.now
     condemnedAt(observer, (_, now) => asked.push(now) === 0)
     expect(asked.every((now) => now - restartedAt >= settings.termMs)).toBe(true)
+  })
+
+  it('is asked after soon after a stall of the observer, which cut off nobody', () => {
+    const observer = new Observer(five)
+    quietSince(observer)
+    observer.now += 2 * settings.stallMs
+    const thawedAt = observer.now
+    const at = condemnedAt(observer, (key) => key === 'b')!
+    expect(at - thawedAt).toBeLessThan(settings.termMs)
   })
 
   it('is one of those that have expired: more than half of them are waited for (LW5)', () => {

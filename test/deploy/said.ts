@@ -15,7 +15,7 @@ export interface Accepted {
 
 /** The command that these words run, and its options; rejects if the program does not take them. */
 export async function accepted(words: readonly string[]): Promise<Accepted> {
-  const program = programOnly()
+  const program = await programOnly()
   let ran: Accepted | undefined
   for (const { command, path } of commandsOf(program)) {
     command.action(() => void (ran = { command: path.join(' '), options: command.optsWithGlobals() }))
@@ -26,7 +26,7 @@ export async function accepted(words: readonly string[]): Promise<Accepted> {
 }
 
 /** Does `holdfast node` of this version answer probes? Then HOLDFAST_HTTP is its variable. */
-export const answersProbes = commandsOf(programOnly())
+export const answersProbes = commandsOf(await programOnly())
   .filter(({ path }) => path.join() === 'node')
   .some(({ command }) => command.options.some(({ long }) => long === '--http'))
 

@@ -76,10 +76,10 @@ describe('docs/operations.md', () => {
     for (const line of inShells) await expect(accepted(wordsOf(line)), line).resolves.toBeTruthy()
   })
 
-  it('names no command that there is not', () => {
+  it('names no command that there is not', async () => {
     const named = Array.from(text.text.matchAll(/`holdfast ([a-z]+)[^`]*`/g), ([, name]) => name!)
     expect(named.length).toBeGreaterThan(4)
-    const known = new Set(commandsOf(programOnly()).map(({ path }) => path[0]))
+    const known = new Set(commandsOf(await programOnly()).map(({ path }) => path[0]))
     expect(named.filter((name) => !known.has(name))).toEqual([])
   })
 })

@@ -1,0 +1,126 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { leaseSettingsOf, missedMs } from '../../actors/membership.ts'
+import { MemoryWorld } from '../../src/adapters/memory/world.ts'
+import { LeaseWatch, type LeaseWatchOptions } from '../../src/membership/lease-watch.ts'
+import { encodeLease, leaseKey } from '../../src/membership/lease.ts'
+import type { HoldfastEvent } from '../../src/ports/observer.ts'
+import type { Registry } from '../../src/ports/registry.ts'
+import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
+import { SeededRandom } from '../../src/testing/seeded-random.ts'
+
+const membership = { renewEveryMs: 500, leaseTermMs: 2_000 }
+const idOf = (n: number) => `node-${n}` as NodeId
+
+/** Leases of as many nodes, renewed until each is stopped. */
+class Nodes {
+  readonly #world: MemoryWorld
+  readonly #registry: Registry
+  readonly #stopped = new Set<number>()
+
+  constructor(world: MemoryWorld, count: number) {
+    this.#world = world
+    this.#registry = world.start('nodes').registry
+    for (let n = 0; n < count; n++) void this.#live(n)
+  }
+
+  /** When it last renewed, at most so long ago, nobody hears. */
+  stop(n: number): void {
+    this.#stopped.add(n)
+  }
+
+  async #live(n: number): Promise<void> {
+    const lease = { id: idOf(n), incarnation: incarnation(`i${n}`), host: '', zone: '', weight: 1, draining: false }
+    const key = leaseKey(lease.id)
+    let written = await this.#registry.create(key, encodeLease({ ...lease, state: 'alive', renewal: 0 }))
+    for (let renewal = 1; written.kind === 'written'; renewal++) {
+      await new Promise<void>((resolve) => this.#world.clock.setTimeout(resolve, membership.renewEveryMs))
+      if (this.#stopped.has(n)) return
+      const value = encodeLease({ ...lease, state: 'alive', renewal })
+      written = await this.#registry.update(key, value, written.revision)
+    }
+  }
+}
+
+const open: LeaseWatch[] = []
+afterEach(() => {
+  for (const watch of open.splice(0)) watch.stop()
+})
+
+/** A watch that has seen the leases of so many nodes for long. `asked`: after whom, and when. */
+async function watching(count: number, options: Partial<LeaseWatchOptions>) {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const nodes = new Nodes(world, count)
+  const events: HoldfastEvent[] = []
+  const asked: { readonly id: NodeId; readonly atMs: number }[] = []
+  const { registry, transport, clock } = world.start('watcher')
+  const { isAbsent = () => Promise.resolve(false) } = options
+  const watch = new LeaseWatch({
+    self: 'watcher' as NodeId,
+    registry,
+    transport,
+    clock,
+    observer: { emit: (event) => void events.push(event) },
+    settings: leaseSettingsOf(membership),
+    pollEveryMs: 500,
+    judgeEveryMs: 100,
+    mayDeclare: () => true,
+    isClose: () => true,
+    missedMs: missedMs(membership),
+    onChange() {},
+    ...options,
+    isAbsent: (id) => {
+      asked.push({ id, atMs: clock.monotonic() })
+      return isAbsent(id)
+    },
+  })
+  open.push(watch)
+  watch.start()
+  await world.clock.advance(5_000)
+  asked.length = 0
+  return { world, nodes, events, asked }
+}
+
+describe('a watch over leases', () => {
+  it('declares a node without a connection dead within 800 ms of its last renewal (LW6)', async () => {
+    const { world, nodes, events } = await watching(5, { isAbsent: (id) => Promise.resolve(id === idOf(3)) })
+    nodes.stop(3)
+    await world.clock.advance(membership.renewEveryMs + 800)
+    expect(events).toContainEqual({ type: 'member.died', node: idOf(3), by: 'watcher' })
+  })
+
+  it('asks after eight of forty at a time at most, and first after those that are quiet longest', async () => {
+    const { world, nodes, events, asked } = await watching(40, { isAbsent: (id) => Promise.resolve(id === idOf(3)) })
+    nodes.stop(3)
+    await world.clock.advance(membership.renewEveryMs + 800)
+    expect(events).toContainEqual({ type: 'member.died', node: idOf(3), by: 'watcher' })
+    const together = new Map<number, number>()
+    for (const { atMs } of asked) together.set(atMs, (together.get(atMs) ?? 0) + 1)
+    expect(Math.max(...together.values())).toBe(8)
+  })
+
+  it('asks after no more where eight do not answer', async () => {
+    const { world, asked } = await watching(40, { isAbsent: () => new Promise(() => {}) })
+    await world.clock.advance(5_000)
+    // They were asked before.
+    expect(asked).toEqual([])
+  })
+
+  it('asks again where nobody answers', async () => {
+    const { world, nodes, asked } = await watching(1, { isAbsent: () => new Promise(() => {}) })
+    nodes.stop(0)
+    await world.clock.advance(1_500)
+    expect(asked.length).toBeGreaterThan(2)
+  })
+
+  it('does not ask after a node that renews, and that it is not close to', async () => {
+    const { world, nodes, asked } = await watching(5, { isClose: () => false })
+    await world.clock.advance(5_000)
+    expect(asked).toEqual([])
+    nodes.stop(2)
+    const stoppedAtMs = world.clock.monotonic()
+    await world.clock.advance(1_900)
+    expect(new Set(asked.map(({ id }) => id))).toEqual(new Set([idOf(2)]))
+    // Its last renewal was at most half a second before.
+    expect(asked[0]!.atMs - stoppedAtMs).toBeGreaterThanOrEqual(missedMs(membership) - membership.renewEveryMs)
+  })
+})

@@ -1,0 +1,55 @@
+/**
+ * `npm run soak`: the failure detector for as many simulated hours as one likes, and what it got wrong. The last line is a row of the table in
+ * docs/architecture.md. The exit is 1 where somebody who lived was evicted, or where evictions came later than they may.
+ */
+import { parseArgs } from 'node:util'
+import { SystemClock } from '../../src/adapters/system/clock.ts'
+import { SoakWorld, usual } from './world.ts'
+
+/** Of the evictions 99 % come within it. */
+const mostMs = 1_500
+const betweenProgressMs = 10_000
+
+const { values } = parseArgs({
+  options: {
+    nodes: { type: 'string', default: '3' },
+    hours: { type: 'string', default: '10' },
+    watchers: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    'leases-only': { type: 'boolean', default: false },
+  },
+})
+const [nodes, hours, seed] = [Number(values.nodes), Number(values.hours), Number(values.seed)]
+const watchers = Math.min(nodes, Number(values.watchers ?? 10))
+
+const clock = new SystemClock()
+const world = new SoakWorld({ ...usual, nodes, watchers, seed, gossip: !values['leases-only'] })
+const { result } = world
+
+const quantile = (values: readonly number[], q: number) =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))] ?? Number.NaN
+const shown = (values: readonly number[]) => [0.5, 0.99, 1].map((q) => quantile(values, q).toFixed(0)).join(' / ')
+
+const row = () =>
+  [
+    nodes,
+    result.hours.toFixed(0),
+    result.kills,
+    result.falseEvictions,
+    shown(result.detections),
+    result.falseSuspicions,
+    shown(result.suspicions),
+  ].join(' | ')
+
+let saidAtMs = clock.monotonic()
+for (let left = hours; left > 0; left -= 0.1) {
+  await world.run(Math.min(0.1, left))
+  if (clock.monotonic() - saidAtMs < betweenProgressMs) continue
+  saidAtMs = clock.monotonic()
+  process.stderr.write(`| ${row()} |\n`)
+}
+process.stdout.write(
+  '| nodes | simulated hours | kills | false evictions | eviction p50 / p99 / last, ms | false suspicions | suspicion p50 / p99 / last, ms |\n',
+)
+process.stdout.write(`| ${row()} |\n`)
+process.exitCode = result.falseEvictions > 0 || quantile(result.detections, 0.99) > mostMs ? 1 : 0
