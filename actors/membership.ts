@@ -105,6 +105,7 @@ export function createMembership(options: MembershipOptions): Membership {
     clock,
     renewEveryMs,
     lease: { ...self, host, zone, weight, draining: false },
+    onRenewed: () => watch.answered(),
     onLost: (how, reason) => {
       actor.send({ type: 'lost' })
       options.onLost(how, reason)

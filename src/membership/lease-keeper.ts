@@ -19,6 +19,8 @@ export interface LeaseKeeperOptions {
   readonly lease: Omit<NodeLease, 'renewal' | 'state'>
   /** Default 500 ms. */
   readonly renewEveryMs: number
+  /** The registry has taken a renewal. */
+  readonly onRenewed: () => void
   readonly onLost: (how: 'dead' | 'replaced', reason: string) => void
 }
 
@@ -110,7 +112,7 @@ export class LeaseKeeper {
   }
 
   async #renewOnce(): Promise<void> {
-    const { registry, clock, onLost } = this.#options
+    const { registry, clock, onRenewed, onLost } = this.#options
     const sentAtMs = clock.monotonic()
     this.#lease = { ...this.#lease, renewal: this.#lease.renewal + 1 }
     try {
@@ -119,7 +121,7 @@ export class LeaseKeeper {
       if (result.kind === 'written') {
         this.#revision = result.revision
         this.#renewedAtMs = sentAtMs
-        return
+        return onRenewed()
       }
       const entry = await registry.get(this.#key)
       if (this.#stopped) return

@@ -5,7 +5,8 @@
  * After nodes that are quiet it asks, so that one without a connection need not be waited for (LW6): after a few at a time, whatever the size of
  * the cluster, those first that are quiet longest. Who is close to a node asks before the node has missed a renewal, the others after it.
  *
- * A watch brings renewals at once, a poll whatever it missed. After any failure of either nothing that was not seen counts. A value that is
+ * A watch brings renewals at once, a poll whatever it missed; the more leases there are the less often, so that who polls reads as much in a
+ * large cluster as in a small one. After any failure of either nothing that was not seen counts. A value that is
  * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others.
  *
  * The lease of a node that is gone stays for a while, so that everybody sees it; then who may declare deaths deletes it, by a CAS as well, for
@@ -43,7 +44,7 @@ export interface LeaseWatchOptions {
   readonly clock: Clock
   readonly observer: Observer
   readonly settings: LeaseSettings
-  /** Between two polls, ms. */
+  /** Between two polls where there are few leases, ms. */
   readonly pollEveryMs: number
   /** Between two judgements, ms. */
   readonly judgeEveryMs: number
@@ -69,6 +70,8 @@ interface Seen {
 const goneForMs = 600_000
 /** Nodes that are asked after at once, at most. */
 const mostAsked = 8
+/** Leases that are read at each poll; where there are more, polls are that much rarer. */
+const fewLeases = 10
 /** Leases, at most, before those of nodes that are gone are deleted at once. */
 const mostLeases = maxMembers
 
@@ -95,8 +98,14 @@ export class LeaseWatch {
         this.#observations = watchRestarted(this.#observations, clock.monotonic())
       }),
     ]
-    this.#every(this.#options.pollEveryMs, 0, () => this.#poll())
-    this.#every(this.#options.judgeEveryMs, 1, () => this.#judge())
+    const { pollEveryMs, judgeEveryMs } = this.#options
+    const pollAfterMs = () => pollEveryMs * Math.max(1, this.#leases.size / fewLeases)
+    this.#every(pollAfterMs, 0, () => this.#poll())
+    this.#every(
+      () => judgeEveryMs,
+      1,
+      () => this.#judge(),
+    )
   }
 
   stop(): void {
@@ -115,15 +124,20 @@ export class LeaseWatch {
     return [gauge('holdfast_leases', this.#leases.size, mostLeases)]
   }
 
+  /** The registry has answered this node, whatever it was asked (LW4). */
+  answered(): void {
+    const { clock, settings } = this.#options
+    this.#observations = registryAnswered(this.#observations, clock.monotonic(), settings)
+  }
+
   /** Reads all leases now. Rejects with `RETRY` while the registry is away. */
   async refresh(): Promise<void> {
-    const { registry, clock, settings } = this.#options
-    const entries = await registry.list(leasePrefix.slice(0, -1))
-    this.#observations = registryAnswered(this.#observations, clock.monotonic(), settings)
+    const entries = await this.#options.registry.list(leasePrefix.slice(0, -1))
+    this.answered()
     for (const { key, value, revision } of entries) this.#take(key, value, revision)
   }
 
-  #every(ms: number, slot: number, work: () => Promise<void>): void {
+  #every(afterMs: () => number, slot: number, work: () => Promise<void>): void {
     const next = () => {
       if (this.#stopped) return
       void work()
@@ -131,7 +145,7 @@ export class LeaseWatch {
           if (!isHoldfastError(error)) this.#options.observer.emit({ type: 'handler.threw', where: 'leases', error })
         })
         .finally(() => {
-          if (!this.#stopped) this.#timers[slot] = this.#options.clock.setTimeout(next, ms)
+          if (!this.#stopped) this.#timers[slot] = this.#options.clock.setTimeout(next, afterMs())
         })
     }
     next()

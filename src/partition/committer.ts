@@ -5,7 +5,8 @@
  * K1. Turns enter records in the order in which they finished, and are committed in that order.
  * K2. Where nothing is in flight, what has finished by the end of what runs now is sent. While an append is in flight what finishes gathers
  *     for the next record; only when that has grown past `groupBytes` is it sent behind the first, up to `window` at a time. So a quiet
- *     partition answers after one append, a busy one fills its records.
+ *     partition answers after one append, a busy one fills its records. The hand-off record, behind which there is nothing, waits for
+ *     nothing: it is sent behind all that has finished and is in flight.
  * K3. In trouble nothing is sent before the log has been read back (L5); reading is repeated, with growing pauses, until it works or
  *     the ownership ends.
  * K4. After `stop` nothing is sent and no callback runs.
@@ -163,7 +164,8 @@ export class Committer {
   /** Nothing is to be sent before an append in flight is answered (K2). */
   get #mustWait(): boolean {
     const { inFlight } = this.#pipeline
-    return inFlight > 0 && (inFlight >= this.#options.window || this.#openBytes < this.#options.groupBytes)
+    if (inFlight >= this.#options.window) return true
+    return inFlight > 0 && this.#handoff === undefined && this.#openBytes < this.#options.groupBytes
   }
 
   #sendReady(): void {
@@ -172,7 +174,7 @@ export class Committer {
       if (this.#mustWait) return
       this.#sendCommit()
     }
-    if (this.#handoff !== undefined && this.#pipeline.inFlight === 0) {
+    if (this.#handoff !== undefined && !this.#mustWait) {
       const to = this.#handoff
       this.#handoff = undefined
       this.#send({ record: { kind: 'handoff', ...this.#header(), to }, turns: [] })

@@ -304,8 +304,8 @@ export class Owner {
   }
 
   /**
-   * Stops taking turns, commits what is in flight, gives up the lease, appends the hand-off record. `true` when that is committed,
-   * `false` when the ownership ended otherwise.
+   * Stops taking turns, gives up the lease when the last one's handler has returned, and appends the hand-off record behind all that is in
+   * flight. `true` when that is committed, `false` when the ownership ended otherwise.
    */
   async handOff(to: NodeId): Promise<boolean> {
     if (this.#state !== 'serving') return false

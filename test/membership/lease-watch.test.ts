@@ -53,6 +53,13 @@ async function watching(count: number, options: Partial<LeaseWatchOptions>) {
   const events: HoldfastEvent[] = []
   const asked: { readonly id: NodeId; readonly atMs: number }[] = []
   const { registry, transport, clock } = world.start('watcher')
+  let read = 0
+  const list = registry.list.bind(registry)
+  registry.list = async (prefix) => {
+    const entries = await list(prefix)
+    read += entries.length
+    return entries
+  }
   const { isAbsent = () => Promise.resolve(false) } = options
   const watch = new LeaseWatch({
     self: 'watcher' as NodeId,
@@ -75,9 +82,15 @@ async function watching(count: number, options: Partial<LeaseWatchOptions>) {
   })
   open.push(watch)
   watch.start()
+  // As by the renewals of its own lease.
+  const answered = () => {
+    watch.answered()
+    clock.setTimeout(answered, membership.renewEveryMs)
+  }
+  answered()
   await world.clock.advance(5_000)
   asked.length = 0
-  return { world, nodes, events, asked }
+  return { world, nodes, events, asked, read: () => read }
 }
 
 describe('a watch over leases', () => {
@@ -103,6 +116,18 @@ describe('a watch over leases', () => {
     await world.clock.advance(5_000)
     // They were asked before.
     expect(asked).toEqual([])
+  })
+
+  it('reads as many leases in a minute where there are a hundred as where there are ten', async () => {
+    const readOf = async (count: number) => {
+      const { world, read } = await watching(count, {})
+      const before = read()
+      await world.clock.advance(60_000)
+      return read() - before
+    }
+    const ten = await readOf(10)
+    expect(ten).toBeGreaterThan(1_000)
+    expect(Math.abs((await readOf(100)) / ten - 1)).toBeLessThan(0.1)
   })
 
   it('asks again where nobody answers', async () => {

@@ -94,6 +94,8 @@ export interface SoakResult {
 const { tickMs, fanout, forgetAfterMs } = defaultGossipSettings
 /** As of gossiper.ts. */
 const askForMs = 500
+/** As of lease-watch.ts. */
+const fewLeases = 10
 /** As of incarnation.ts. */
 const neighbours = 3
 
@@ -294,7 +296,7 @@ class Process {
     this.#every(membership.renewEveryMs, () => this.#renew())
     if (world.settings.gossip) this.#every(tickMs, () => this.#tick())
     if (this.#watches) {
-      this.#every(membership.renewEveryMs, () => this.#poll())
+      this.#every(membership.renewEveryMs * Math.max(1, world.settings.nodes / fewLeases), () => this.#poll())
       this.#every(judgeEveryMs(membership), () => this.#judge())
     }
     this.#stallLater()
@@ -356,9 +358,14 @@ class Process {
       () => this.#world.registry.renew(this.id, this.#revision),
       (revision) => {
         this.#renewing = false
+        this.#answered()
         this.#revision = revision ?? this.#revision
       },
     )
+  }
+
+  #answered(): void {
+    this.#watch = registryAnswered(this.#watch, this.#nowMs, this.#leases)
   }
 
   #poll(): void {
@@ -368,7 +375,7 @@ class Process {
       () => [...this.#world.registry.leases],
       (leases) => {
         this.#polling = false
-        this.#watch = registryAnswered(this.#watch, this.#nowMs, this.#leases)
+        this.#answered()
         for (const [id, { revision, alive }] of leases) {
           if (alive || this.#watch.observed.get(id)?.revision === revision) this.seeLease(id, revision, alive)
         }
