@@ -20,7 +20,7 @@ import type { Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
 import type { Random } from '../src/ports/random.ts'
 import type { Registry } from '../src/ports/registry.ts'
-import type { Transport } from '../src/ports/transport.ts'
+import type { Subscription, Transport } from '../src/ports/transport.ts'
 import { HoldfastError, isHoldfastError } from '../src/protocol/errors.ts'
 import type { NodeRef } from '../src/protocol/ids.ts'
 import type { Subjects } from '../src/protocol/subjects.ts'
@@ -98,7 +98,7 @@ interface Context {
 const joinAgainMs = 500
 
 export function createMembership(options: MembershipOptions): Membership {
-  const { self, host, zone, weight, registry, transport, clock, observer, settings } = options
+  const { self, host, zone, weight, registry, transport, clock, observer, subjects, settings } = options
   const { renewEveryMs } = settings
   const keeper = new LeaseKeeper({
     registry,
@@ -127,6 +127,12 @@ export function createMembership(options: MembershipOptions): Membership {
     onChange: options.onChange,
   })
   let gossiper: Gossiper | undefined
+  /** Who asks whether this node has a connection finds somebody, from before it has a lease that may be quiet (LW6). */
+  let presence: Subscription | undefined
+  const endPresence = () => {
+    presence?.close()
+    presence = undefined
+  }
 
   const machine = setup({
     types: {} as { context: Context; events: Event },
@@ -137,6 +143,7 @@ export function createMembership(options: MembershipOptions): Membership {
         gossiper = new Gossiper({ ...options, boot, seeds, settings: options.gossip })
         watch.start()
         gossiper.start()
+        endPresence()
         return () => {
           watch.stop()
           gossiper?.stop()
@@ -178,6 +185,7 @@ export function createMembership(options: MembershipOptions): Membership {
 
   return {
     async join() {
+      presence = transport.subscribe(subjects.gossip(self.id), () => {})
       actor.start()
       const snapshot = await waitFor(actor, (s) => s.matches('member') || s.status === 'done', { timeout: Infinity })
       if (!snapshot.matches('member'))
@@ -202,6 +210,7 @@ export function createMembership(options: MembershipOptions): Membership {
     close() {
       keeper.stop()
       actor.stop()
+      endPresence()
     },
   }
 }

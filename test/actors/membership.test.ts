@@ -49,33 +49,45 @@ afterEach(() => {
   for (const membership of open.splice(0)) membership.close()
 })
 
+function member(
+  world: MemoryWorld,
+  registry: HangingRegistry,
+  name: NodeId,
+  events: HoldfastEvent[] = [],
+  lost: string[] = [],
+): Membership {
+  const observer = { emit: (event: HoldfastEvent) => void events.push(event) }
+  const { transport, registry: own, clock, random } = world.start(name, observer)
+  const membership = createMembership({
+    transport,
+    clock,
+    random,
+    registry: registry.connect(own),
+    observer,
+    self: { id: name, incarnation: incarnation(`${name}1`) },
+    host: name,
+    zone: '',
+    weight: 1,
+    subjects: subjectsOf('test'),
+    settings,
+    gossip: defaultGossipSettings,
+    details: () => ({ host: name, zone: '', version: '', load: 0, leaving: false, partitions: [] }),
+    mayDeclare: () => true,
+    isClose: () => true,
+    onChange() {},
+    onLost: (how, reason) => void lost.push(`${name} ${how}: ${reason}`),
+  })
+  open.push(membership)
+  return membership
+}
+
 async function threeMembers(seed: number) {
   const world = new MemoryWorld({ random: new SeededRandom(seed) })
   const registry = new HangingRegistry()
   const events: HoldfastEvent[] = []
   const lost: string[] = []
   for (const [i, name] of (['a', 'b', 'c'] as NodeId[]).entries()) {
-    const { transport, registry: own, clock, random } = world.start(name, { emit: (event) => void events.push(event) })
-    const membership = createMembership({
-      transport,
-      clock,
-      random,
-      registry: registry.connect(own),
-      observer: { emit: (event) => void events.push(event) },
-      self: { id: name, incarnation: incarnation(`${name}1`) },
-      host: name,
-      zone: '',
-      weight: 1,
-      subjects: subjectsOf('test'),
-      settings,
-      gossip: defaultGossipSettings,
-      details: () => ({ host: name, zone: '', version: '', load: 0, leaving: false, partitions: [] }),
-      mayDeclare: () => true,
-      isClose: () => true,
-      onChange() {},
-      onLost: (how, reason) => void lost.push(`${name} ${how}: ${reason}`),
-    })
-    open.push(membership)
+    const membership = member(world, registry, name, events, lost)
     await world.clock.settle(membership.join(), 5_000)
     // So that they do not renew at the same moments.
     await world.clock.advance(i * 130)
@@ -106,6 +118,28 @@ it('declares a member dead that does not renew, while the registry answers the o
   open.shift()!.close()
   await world.clock.runUntil(() => events.some(({ type }) => type === 'member.died'), 3 * settings.leaseTermMs)
   expect(events.filter((event) => event.type === 'member.died').map(({ node }) => node)).toEqual(['a'])
+})
+
+it('is there for who asks whether it has a connection from before it has a lease (LW6)', async () => {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const registry = new HangingRegistry()
+  registry.hang()
+  const membership = member(world, registry, 'a' as NodeId)
+  const joined = membership.join()
+  const { transport } = world.start('asker')
+  const answers: boolean[] = []
+  transport.subscribe('answers', ({ noResponders }) => void answers.push(noResponders))
+  await world.clock.advance(500)
+  transport.publish(subjectsOf('test').gossip('a' as NodeId), new Uint8Array(), { reply: 'answers' })
+  await world.clock.advance(500)
+  expect(answers).toEqual([])
+  registry.goOn()
+  await world.clock.settle(joined, 5_000)
+  membership.close()
+  await world.clock.advance(500)
+  transport.publish(subjectsOf('test').gossip('a' as NodeId), new Uint8Array(), { reply: 'answers' })
+  await world.clock.advance(500)
+  expect(answers).toEqual([true])
 })
 
 it('deletes the lease of a node that is gone after ten minutes, and not before, nor one that lives', async () => {

@@ -23,6 +23,7 @@ const finding = (over: Partial<Finding>): Finding => ({
     strikes: 1,
     operations: 1_000,
     writesPerSecond: [5_000],
+    usualMs: [40],
     waitsMs: [10],
     records: 5,
     hits: {},
@@ -46,14 +47,14 @@ describe('the page', () => {
 
   it('adds up worlds, and takes waits and rates of all of them together', async () => {
     const rows: Row[] = [
-      finding({ strikes: 2, waitsMs: [100, 300], writesPerSecond: [5_000, 7_000], date: '2026-01-03' }),
+      finding({ strikes: 2, waitsMs: [100, 300], writesPerSecond: [5_000, 7_000], usualMs: [30, 60], date: '2026-01-03' }),
       finding({ strikes: 3, waitsMs: [200, 400], writesPerSecond: [6_000] }),
       finding({ server: '2.10.27', waitsMs: [], violations: ['it was lost\n  a trace'] }),
     ]
     const page = await pageOf([kill, killLeader], rows)
     const [newer, older, what] = rowsOf(page, '`kill`')
-    expect(newer).toEqual(['2.15.1', '2026-01-03', '64', '5', '2,000', '0', '200', '400', '400', '6,000'])
-    expect(older).toEqual(['2.10.27', '2026-01-02', '64', '1', '1,000', '1', '', '', '', '5,000'])
+    expect(newer).toEqual(['2.15.1', '2026-01-03', '64', '5', '2,000', '0', '200', '400', '400', '6,000', '40'])
+    expect(older).toEqual(['2.10.27', '2026-01-02', '64', '1', '1,000', '1', '', '', '', '5,000', '40'])
     expect(what).toEqual([kill.what, '100'])
     expect(page).toContain('- kill, 2026-01-02: it was lost\n')
     expect(page).not.toContain('a trace')

@@ -10,7 +10,7 @@ export const pageFile = fileURLToPath(new URL('../../docs/reliability.md', impor
 
 const head = [
   ...['fault', 'nats-server', 'last on', 'callers', 'strikes', 'operations', 'violations'],
-  ...['wait p50, ms', 'p99', 'longest', 'writes/s before'],
+  ...['wait p50, ms', 'p99', 'longest', 'writes/s before', 'answer before, ms'],
 ]
 
 export async function pageOf(faults: readonly Fault[], rows: readonly Row[]): Promise<string> {
@@ -60,6 +60,7 @@ function absenceOf(name: string, rows: readonly Row[]): string {
 function lineOf(found: readonly Finding[]): string[] {
   const waits = found.flatMap(({ waitsMs }) => waitsMs).sort((a, b) => a - b)
   const rates = found.flatMap(({ writesPerSecond }) => writesPerSecond).sort((a, b) => a - b)
+  const usual = found.flatMap(({ usualMs = [] }) => usualMs).sort((a, b) => a - b)
   const sum = (of: (row: Finding) => number) => found.reduce((total, row) => total + of(row), 0)
   return [
     ...nameOf(found),
@@ -71,7 +72,7 @@ function lineOf(found: readonly Finding[]): string[] {
     String(sum(({ strikes }) => strikes)),
     sum(({ operations }) => operations).toLocaleString('en'),
     String(sum(({ violations }) => violations.length)),
-    ...[quantile(waits, 0.5), quantile(waits, 0.99), waits.at(-1), quantile(rates, 0.5)].map(digits),
+    ...[quantile(waits, 0.5), quantile(waits, 0.99), waits.at(-1), quantile(rates, 0.5), quantile(usual, 0.5)].map(digits),
   ]
 }
 

@@ -6,6 +6,7 @@
  * P2. A partition has answered after a time when a command that was sent after it is acknowledged.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { median } from '../../bench/figure.ts'
 import type { Holdfast } from '../../src/index.ts'
 import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { Counter } from '../e2e/support/ledger.ts'
@@ -31,6 +32,8 @@ export class Probes {
   readonly #options: ProbesOptions
   readonly #longestMs: number[]
   readonly #answeredMs: number[]
+  /** Of each answer before the strike: when it was asked for, and how long it took. */
+  readonly #usual: { readonly sentMs: number; readonly waitMs: number }[] = []
   #struckMs = Infinity
   #running: Promise<unknown> = Promise.resolve()
   #stopping = false
@@ -68,6 +71,11 @@ export class Probes {
     return this.#longestMs[partition]!
   }
 
+  /** How long an answer to what was sent from then on, and before the strike, took: the median. */
+  usualMs(sinceMs: number): number {
+    return median(this.#usual.filter(({ sentMs }) => sentMs >= sinceMs).map(({ waitMs }) => waitMs))
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
     await this.#running
@@ -88,6 +96,7 @@ export class Probes {
         onMistake: (what) => histories.mistakes.push(what),
       })
       const nowMs = performance.now()
+      if (this.#struckMs === Infinity) this.#usual.push({ sentMs, waitMs: nowMs - sentMs })
       const waitMs = nowMs - Math.max(sentMs, this.#struckMs)
       this.#longestMs[partition] = Math.max(this.#longestMs[partition]!, waitMs)
       if (sum !== undefined) this.#answeredMs[partition] = sentMs

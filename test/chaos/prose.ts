@@ -22,7 +22,7 @@ ${table}
 **Callers**: how many worked at once. **Strikes**: how often the fault was done. **Operations**: what clients asked around the strikes. **Violations**: what broke a promise of
 [guarantees.md](guarantees.md), each a single finding. **Wait**: of every partition that a strike took something from, the longest time
 that a caller waited for an answer from there, from the strike on, its client's own repetitions included; where nothing is wrong a command
-under this load takes as long as the load makes it. **Writes/s before**: acknowledged writes in the second and a half before a strike, the median of all strikes.
+under this load takes as long as the load makes it. **Writes/s before**: acknowledged writes in the second and a half before a strike, the median of all strikes. **Answer before**: how long an answer took in that time, likewise, where it was measured: a wait has as much in it of the load.
 
 ## How
 

@@ -20,7 +20,10 @@ interface Circumstances {
 }
 
 /** Of one world. */
-export interface Finding extends Circumstances, Outcome {}
+export interface Finding extends Circumstances, Omit<Outcome, 'usualMs'> {
+  /** Rows of before 2026-11-28 do not have it. */
+  readonly usualMs?: Outcome['usualMs']
+}
 
 /** The fault is not possible on this machine. */
 export interface Absence extends Circumstances {

@@ -53,6 +53,8 @@ export interface Outcome {
   readonly operations: number
   /** Of each strike, in the time before it. */
   readonly writesPerSecond: readonly number[]
+  /** Likewise: how long an answer took, the median of all partitions, ms. */
+  readonly usualMs: readonly number[]
   /** Of each strike and each partition that it hit: the longest wait for an answer, ms. */
   readonly waitsMs: readonly number[]
   /** Of the logs. */
@@ -117,6 +119,7 @@ class Run {
   readonly #revs = new Map<string, number>()
   readonly #violations: string[] = []
   readonly #writesPerSecond: number[] = []
+  readonly #usualMs: number[] = []
   readonly #waitsMs: number[] = []
   readonly #hits: Record<string, number> = {}
   #strikes = 0
@@ -139,6 +142,7 @@ class Run {
       operations: this.#operations,
       callers: this.#options.pace.workers,
       writesPerSecond: this.#writesPerSecond,
+      usualMs: this.#usualMs,
       waitsMs: this.#waitsMs,
       records: this.#records,
       hits: this.#hits,
@@ -184,12 +188,14 @@ class Run {
     load.begin()
     let wound: Wound
     let rate: number
+    let usualMs: number
     try {
       await delay(pace.beforeMs / 2)
       const [sinceMs, writes] = [performance.now(), load.writes]
       await delay(pace.beforeMs / 2)
       await answered(sinceMs, allPartitions, 'every partition answers before the strike')
       rate = (load.writes - writes) / ((performance.now() - sinceMs) / 1_000)
+      usualMs = Math.round(probes.usualMs(sinceMs))
       probes.struck()
       this.#strikes++
       const struckMs = performance.now()
@@ -206,10 +212,11 @@ class Run {
     }
     const waitsMs = wound.partitions.map((partition) => Math.round(probes.waitMs(partition)))
     this.#writesPerSecond.push(Math.round(rate))
+    this.#usualMs.push(usualMs)
     this.#waitsMs.push(...waitsMs)
     const hit = wound.hit?.()
     if (hit !== undefined) this.#hits[hit] = (this.#hits[hit] ?? 0) + 1
-    const waits = waitsMs.length === 0 ? '' : `, waits up to ${Math.max(...waitsMs)} ms`
+    const waits = waitsMs.length === 0 ? '' : `, answers in ${usualMs} ms, waits up to ${Math.max(...waitsMs)} ms`
     say(`  ${n + 1}: ${Math.round(rate)} writes/s${waits}${hit === undefined ? '' : `, ${hit}`}`)
   }
 

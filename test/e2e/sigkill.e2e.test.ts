@@ -7,6 +7,8 @@ import { Workload } from './support/workload.ts'
 
 /** A slice: `npm run chaos` has as many as one likes. */
 const kills = 8
+/** Less than the takeover of a partition takes. */
+const impatient = '100ms'
 const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
 
 let cluster: ProcessCluster | undefined
@@ -21,8 +23,8 @@ it('loses no acknowledged command and applies none twice over 8 kills', { timeou
   await the.startAll(rotation)
   const workload = new Workload({ keys, onNews: () => the.tell() })
   workload.begin(await the.client('30s'), 4, 'patient')
-  workload.begin(await the.client('400ms'), 3, 'patient')
-  workload.begin(await the.client('400ms'), 3, 'hasty')
+  workload.begin(await the.client(impatient), 3, 'patient')
+  workload.begin(await the.client(impatient), 3, 'hasty')
   workload.beginReading(await the.client('30s'), 2)
 
   /** Of each kill: the appends of commands that its victim had sent, and whose answer it had not seen. */
