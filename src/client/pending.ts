@@ -224,7 +224,8 @@ export class Pending implements Request, Waiter {
       )
     }
     if (this.kind === 'query') {
-      return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}`, details)
+      const reason = this.refusal === undefined ? '' : ` (the one before was refused: ${this.refusal.message})`
+      return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}${reason}`, details)
     }
     const id = formatCommandId(this)
     return new HoldfastError(

@@ -332,6 +332,16 @@ describe('outcomes (R2, A3)', () => {
     expect(id).toBe(code === 'UNKNOWN' ? `${session.id}:1` : undefined)
   })
 
+  it('are told with the reason of the last refusal where a query is not answered any more', async () => {
+    let attempt = 0
+    const { session, clock } = await start(() => (attempt++ === 0 ? failure('RETRY') : null))
+    const error = errorOf(call(session, 'k', { timeoutMs: 3_000 }, 'query'))
+    expect(await clock.settle(error, 3_100)).toMatchObject({
+      code: 'RETRY',
+      reason: expect.stringMatching(/^no answer came to the query .*told to say RETRY/),
+    })
+  })
+
   it('are OVERLOADED at once, with the time to wait', async () => {
     const { session, clock, node } = await start(() => failure('OVERLOADED', 250))
     const error = errorOf(call(session, 'k'))
