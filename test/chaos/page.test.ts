@@ -47,7 +47,13 @@ describe('the page', () => {
 
   it('adds up worlds, and takes waits and rates of all of them together', async () => {
     const rows: Row[] = [
-      finding({ strikes: 2, waitsMs: [100, 300], writesPerSecond: [5_000, 7_000], usualMs: [30, 60], date: '2026-01-03' }),
+      finding({
+        strikes: 2,
+        waitsMs: [100, 300],
+        writesPerSecond: [5_000, 7_000],
+        usualMs: [30, 60],
+        date: '2026-01-03',
+      }),
       finding({ strikes: 3, waitsMs: [200, 400], writesPerSecond: [6_000] }),
       finding({ server: '2.10.27', waitsMs: [], violations: ['it was lost\n  a trace'] }),
     ]

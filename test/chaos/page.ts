@@ -72,7 +72,9 @@ function lineOf(found: readonly Finding[]): string[] {
     String(sum(({ strikes }) => strikes)),
     sum(({ operations }) => operations).toLocaleString('en'),
     String(sum(({ violations }) => violations.length)),
-    ...[quantile(waits, 0.5), quantile(waits, 0.99), waits.at(-1), quantile(rates, 0.5), quantile(usual, 0.5)].map(digits),
+    ...[quantile(waits, 0.5), quantile(waits, 0.99), waits.at(-1), quantile(rates, 0.5), quantile(usual, 0.5)].map(
+      digits,
+    ),
   ]
 }
 

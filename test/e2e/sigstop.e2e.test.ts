@@ -92,8 +92,9 @@ it('passes over a late append that the log accepts behind the claim (L3)', { tim
   const victim = the.serverOf(partition)!
   const probe = new Probe({ transport: await the.transport(), partitions, name: 'probe', onNews: () => the.tell() })
 
-  const { incarnation } = await the.status(victim)
   victim.order({ do: 'freeze', partition })
+  // Orders are taken one after the other: when this one is answered the one before is in force.
+  const { incarnation } = await the.status(victim)
   await probe.send(victim.name, [
     { key: one, append: first },
     { key: other, append: second },
