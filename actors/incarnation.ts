@@ -59,7 +59,7 @@ const loadWindowMs = 1_000
 /** How long an orderly end waits for what is on its way. */
 const partingMs = 2_000
 /** Nodes that are close to another one. */
-const neighbours = 3
+export const neighbours = 3
 /** I4. */
 const maxOrders = 64
 /** What requests of plain clients may hold together, bytes. */

@@ -58,7 +58,7 @@ export interface GossipSettings {
 export const defaultGossipSettings: GossipSettings = { tickMs: 200, fanout: 2, forgetAfterMs: 60_000 }
 
 /** The server says at once that nobody listens; after so long it will not say so, ms. */
-const absenceMs = 500
+export const absenceMs = 500
 
 /** Names nobody, and so has nothing told. */
 const nothing: Digest = { versions: [], known: maxMembers }

@@ -71,7 +71,7 @@ const goneForMs = 600_000
 /** Nodes that are asked after at once, at most. */
 const mostAsked = 8
 /** Leases that are read at each poll; where there are more, polls are that much rarer. */
-const fewLeases = 10
+export const fewLeases = 10
 /** Leases, at most, before those of nodes that are gone are deleted at once. */
 const mostLeases = maxMembers
 

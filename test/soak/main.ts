@@ -1,6 +1,6 @@
 /**
- * `npm run soak`: the failure detector for as many simulated hours as one likes, and what it got wrong. The last line is a row of the table in
- * docs/architecture.md. The exit is 1 where somebody who lived was evicted, or where evictions came later than they may.
+ * `npm run soak`: the failure detector for as many simulated hours as one likes, and what it got wrong. The last line is the summary, a row of
+ * a table in Markdown. The exit is 1 where somebody who lived was evicted, or where evictions came later than they may.
  */
 import { parseArgs } from 'node:util'
 import { SystemClock } from '../../src/adapters/system/clock.ts'

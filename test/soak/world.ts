@@ -10,6 +10,7 @@
  * W5. One node leads, and says who is dead; who is dead of the leader's say anybody says. There is another one as soon as it is evicted.
  * W6. An eviction counts when the registry has written it: by then the lease may have been renewed. It is false where the process lives.
  */
+import { neighbours } from '../../actors/incarnation.ts'
 import {
   defaultMembershipSettings,
   judgeEveryMs,
@@ -49,7 +50,8 @@ import {
   type MemberVersion,
   type News,
 } from '../../src/core/membership.ts'
-import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
+import { absenceMs, defaultGossipSettings } from '../../src/membership/gossiper.ts'
+import { fewLeases } from '../../src/membership/lease-watch.ts'
 import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
 
@@ -92,12 +94,6 @@ export interface SoakResult {
 }
 
 const { tickMs, fanout, forgetAfterMs } = defaultGossipSettings
-/** As of gossiper.ts. */
-const askForMs = 500
-/** As of lease-watch.ts. */
-const fewLeases = 10
-/** As of incarnation.ts. */
-const neighbours = 3
 
 const latencyMs = [0.2, 5] as const
 /** W2 */
@@ -376,9 +372,7 @@ class Process {
       (leases) => {
         this.#polling = false
         this.#answered()
-        for (const [id, { revision, alive }] of leases) {
-          if (alive || this.#watch.observed.get(id)?.revision === revision) this.seeLease(id, revision, alive)
-        }
+        for (const [id, { revision, alive }] of leases) this.seeLease(id, revision, alive)
       },
     )
   }
@@ -418,7 +412,7 @@ class Process {
       if (this.#asking.get(quiet.key) === sinceMs) this.#asking.delete(quiet.key)
       if (absent) this.#watch = foundAbsent(this.#watch, quiet, this.#nowMs)
     }
-    if (lost) return void this.#clock.setTimeout(() => answered(false), askForMs)
+    if (lost) return void this.#clock.setTimeout(() => answered(false), absenceMs)
     this.#world.clock.setTimeout(() => {
       const absent = this.#world.process(quiet.key as NodeId)?.killedAtMs !== undefined
       this.#clock.setTimeout(() => answered(absent), this.#world.latencyMs())
