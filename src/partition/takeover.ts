@@ -41,7 +41,7 @@ export interface TakeoverOptions extends OpenOptions {
 
 /**
  * Makes sure that a replica that was kept is still one of its log (V2), as after a connection that broke. Throws `BrokenLog`, and
- * `INTERNAL` where the replica is of another log.
+ * `INTERNAL` where the replica is of another log. One that has read nothing fits each log that is there from its beginning.
  */
 export async function checkReplica(replica: Replica, options: TakeoverOptions): Promise<void> {
   const verdict = await compare(replica, await logInfo(options), options.log, options.generation)
@@ -107,6 +107,7 @@ async function compare(replica: Replica, info: LogInfo, log: PartitionLog, gener
   if (info.last < seq) {
     throw new BrokenLog(partition, `it ends at ${info.last}, though this node's store has record ${seq}`)
   }
+  if (seq === 0 && info.first <= 1) return 'same' // It has read nothing yet, and begins where the log does.
   if (nextSeq(seq) < info.first || validSeq < info.first) {
     return `it has come to record ${seq}, and the log begins at ${info.first}`
   }

@@ -4,7 +4,13 @@ import { RowBatch } from '../../src/core/row-batch.ts'
 import { genesisRecord } from '../../src/core/log.ts'
 import { encodePosition, positionKey } from '../../src/partition/store-layout.ts'
 import { catchUp } from '../../src/partition/log-tail.ts'
-import { claim, openReplica, type ClaimResult, type TakeoverOptions } from '../../src/partition/takeover.ts'
+import {
+  checkReplica,
+  claim,
+  openReplica,
+  type ClaimResult,
+  type TakeoverOptions,
+} from '../../src/partition/takeover.ts'
 import type { Replica } from '../../src/partition/replica.ts'
 import type { Changelog, PartitionLog } from '../../src/ports/changelog.ts'
 import { epoch, generation, rev, seq } from '../../src/protocol/ids.ts'
@@ -400,6 +406,20 @@ describe('the store that is found (V1, V2)', () => {
     const replica = await world.settle(openReplica(options))
     expect(replica.position.seq).toBe(4)
     expect(node.events.of('store.set-aside')).toEqual([])
+  })
+
+  it('is gone on with where it was kept and had read nothing yet, unless the log has lost its beginning since', async () => {
+    const world = new PartitionWorld('kept empty')
+    new LogWriter(world).claim('old').commit([{ key: 'a', state: 1 }])
+    const options = world.takeover(world.start('n1'))
+    const kept = await world.settle(openReplica(options))
+    expect(kept.position.seq).toBe(0)
+    await world.settle(checkReplica(kept, options))
+    await world.settle(options.log.trim(seq(3)))
+    await expect(world.settle(checkReplica(kept, options))).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('begins at 3'),
+    })
   })
 
   it('is set aside and rebuilt where it is damaged', async () => {
