@@ -142,6 +142,8 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       askForEpoch: ({ context }) => {
         if (isWanted(context) && context.epoch > 0) options.onEpochSpent(context.epoch)
       },
+      storeFailed: (_, { error }: { error: unknown }) =>
+        observer.emit({ type: 'store.failed', partition, reason: messageOf(error) }),
       cannotOpen: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
       stopped: ({ context: { reason = '' } }) => {
         host.stop(reason)
@@ -222,7 +224,11 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
             {
               guard: { type: 'notHere', params: ({ event }) => event },
               target: 'resting',
-              actions: ['failed', { type: 'cannotOpen', params: ({ event }) => event }],
+              actions: [
+                'failed',
+                { type: 'storeFailed', params: ({ event }) => event },
+                { type: 'cannotOpen', params: ({ event }) => event },
+              ],
             },
             { target: 'resting', actions: 'failed' },
           ],
@@ -262,7 +268,10 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
             {
               guard: { type: 'notHere', params: ({ event }) => event },
               target: 'leaving',
-              actions: { type: 'cannotOpen', params: ({ event }) => event },
+              actions: [
+                { type: 'storeFailed', params: ({ event }) => event },
+                { type: 'cannotOpen', params: ({ event }) => event },
+              ],
             },
             { target: 'failing', actions: 'failed' },
           ],

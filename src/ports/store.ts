@@ -32,7 +32,10 @@ export interface Store {
    * (S5), `INTERNAL` where the store is closed.
    */
   view(range: ViewRange): Promise<StoreView>
-  /** Everything written before is in the operating system's hands after this. Its views are closed with it. */
+  /**
+   * Everything that was written is in the operating system's hands after this. Its views are closed with it. It is closed, and may be
+   * opened again, also where a write has failed (S1).
+   */
   close(): Promise<void>
 }
 

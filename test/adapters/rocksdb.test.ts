@@ -214,6 +214,16 @@ describe('the RocksDB stores', () => {
       expect(error.message).toContain(`${process.platform}-${process.arch}`)
     })
 
+    it('are closed though they cannot be written, and open again with what was written when there is room (S1)', async () => {
+      const child = run('fill-disk')
+      expect(await child.ended()).toBe(0)
+      const [refusal, found] = child.lines
+      expect(refusal).toBe('INVALID')
+      const [, rows, written] = /^(\d+) of (\d+)$/.exec(found!)!.map(Number)
+      expect(rows).toBe(written)
+      expect(rows).toBeGreaterThan(5)
+    })
+
     it('are INVALID, with the advice to free some, where no space is left: nothing is damaged', () => {
       expect(
         storeFailure('/data/p0', 'LEVEL_IO_ERROR', 'IO error: No space left on device: While appending'),

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
 import { digits } from '../../bench/table.ts'
+import { quantile } from '../support/quantile.ts'
 import type { Fault } from './fault.ts'
 import { isFinding, type Finding, type Row } from './results.ts'
 import { prose } from './prose.ts'
@@ -77,10 +78,6 @@ function lineOf(found: readonly Finding[]): string[] {
     ),
   ]
 }
-
-/** Of values in ascending order the least that so many are not above. */
-const quantile = (sorted: readonly number[], q: number): number | undefined =>
-  sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]
 
 function hitsOf(found: readonly Finding[]): readonly (readonly [string, string])[] {
   const hits = new Map<string, number>()

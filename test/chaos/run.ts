@@ -91,21 +91,24 @@ async function beginning({ fault, pace }: RunOptions, world: World): Promise<Cli
   return { reader, probing, patient, hasty }
 }
 
-async function abortOf(signal: AbortSignal): Promise<never> {
-  await once(signal, 'abort')
+/** Rejects when `signal` aborts, or nobody wants to know any more. */
+async function abortOf(signal: AbortSignal, over: AbortSignal): Promise<never> {
+  await once(signal, 'abort', { signal: over })
   throw signal.reason
 }
 
 /** Rejects where nothing could be begun, or its signal ends it. */
 export async function run(options: RunOptions): Promise<Outcome> {
   const { fault, signal } = options
+  const over = new AbortController()
   const world = await World.start(fault, patienceMs)
   try {
     signal?.throwIfAborted()
-    const ended = signal === undefined ? never : abortOf(signal)
+    const ended = signal === undefined ? never : abortOf(signal, over.signal)
     const clients = Promise.race([beginning(options, world), ended])
     return await Promise.race([new Run(options, world, await clients).outcome(), ended])
   } finally {
+    over.abort()
     await world.close()
   }
 }

@@ -334,6 +334,7 @@ describe('a partition whose store fails', () => {
       const held = n1.ask('add', 1)
       await n1.until('none')
       expect(n1.cannotOpen).toEqual(['4 not on this disk'])
+      expect(n1.node.events.of('store.failed')).toMatchObject([{ partition: 0, reason: 'not on this disk' }])
       expect(said(held)).toBe('moved')
     }
   })

@@ -224,6 +224,7 @@ describe('a standby that cannot stand by', () => {
     standby.partition.want({ role: 'standby' })
     await world.until(() => standby.cannotOpen.length === 3)
     expect(standby.cannotOpen).toEqual(Array.from({ length: 3 }, () => '0 it is open elsewhere'))
+    expect(standby.node.events.of('store.failed')).toHaveLength(3)
     refusing = false
     await standby.until('standby')
   })

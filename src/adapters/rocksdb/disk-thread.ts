@@ -92,14 +92,17 @@ function diskThread(port: MessagePort, load: (path: string) => unknown, modulePa
       }
       case 'write': {
         const batch = database(request.path).batch()
-        const keysAndValues = parts(request.batch)
-        for (let i = 0; i < keysAndValues.length; i += 2) {
-          const value = keysAndValues[i + 1]!
-          if (value === null) batch._del(keysAndValues[i]!)
-          else batch._put(keysAndValues[i]!, value)
+        try {
+          const keysAndValues = parts(request.batch)
+          for (let i = 0; i < keysAndValues.length; i += 2) {
+            const value = keysAndValues[i + 1]!
+            if (value === null) batch._del(keysAndValues[i]!)
+            else batch._put(keysAndValues[i]!, value)
+          }
+          batch._writeSync({})
+        } finally {
+          void batch.close()
         }
-        batch._writeSync({})
-        void batch.close()
         return nothing
       }
       case 'read': {

@@ -23,7 +23,7 @@ export function storeFailure(path: string, code: string, message: string): Holdf
       { cause },
     )
   }
-  if (/no space left|ENOSPC/i.test(`${code} ${message}`)) {
+  if (/no space left|ENOSPC|quota exceeded|EDQUOT|file too large|EFBIG/i.test(`${code} ${message}`)) {
     // Nothing is damaged: it is a place that cannot be written to, for a while.
     return new HoldfastError('INVALID', `no space is left for the store ${path}: free some on its disk`, { cause })
   }

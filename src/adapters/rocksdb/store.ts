@@ -76,7 +76,8 @@ export class RocksDbStore implements Store {
 
   close(): Promise<void> {
     const path = this.#path
-    this.#closing ??= this.#disk.ask(path, { op: 'close', path }).then(() => this.#onClosed())
+    // RocksDB fails where it could not write, now or before, and lets go of the database all the same.
+    this.#closing ??= this.#disk.ask(path, { op: 'close', path }).then(this.#onClosed, this.#onClosed)
     return this.#closing
   }
 
