@@ -126,14 +126,15 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   },
   /**
    * Its lease runs out while its appends are under way, and at times it does not run. They arrive with the claim of another, or with what that
-   * appends first: some get a number that was not meant for them (L3).
+   * appends first: some get a number that was not meant for them (L3). Or it is their acknowledgements that do, which say nothing of whether
+   * it still owns anything (O3).
    */
   'late appends'({ cluster, random, pace }, { name, process }) {
     const { changelog, registry } = process.links
     const behind = random.pick(['claiming', 'appending'] as const)
     const freezes = random.chance(0.2)
     registry.cut()
-    changelog.stall('toServer')
+    changelog.stall(random.chance(0.3) ? 'toNode' : 'toServer')
     if (freezes) process.freeze()
     const arrive = () => changelog.resume()
     const ownerOf = (n: number) => tableOf(cluster.world)?.entries[n]?.owner?.id

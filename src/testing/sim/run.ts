@@ -18,6 +18,7 @@ import { planOf, type Plan, type Round } from './plan.ts'
 import { readStale } from './stale-readers.ts'
 import { Strikes } from './strikes.ts'
 import { StubbornClient } from './stubborn.ts'
+import { contestedIn } from './under-way.ts'
 import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
 /** As JSON goes from one process to another. */
@@ -164,6 +165,7 @@ class Life {
       keys,
       nodes,
       partitions,
+      contested: () => contestedIn(cluster),
       history: this.#history,
     })
   }

@@ -2,12 +2,14 @@
  * A client that hears nothing of who owns what: it asks a node of its choice for a while, whatever that says, and asks others the same again.
  * What it is told counts like what any client is told.
  *
- * - Reads: a former owner that does not know yet that it is one must not answer from what it has (O3, O4).
+ * - Reads: a former owner that does not know yet that it is one must not answer from what it has (O3, O4). Where there is one, it writes by
+ *   the present owner and reads from the former one: chance would seldom do both in the few moments that there are.
  * - Appends, said again to any node after they were answered: done once, and answered as the first time (R1, R3), also where the partition
  *   has moved meanwhile.
  */
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { Transport } from '../../ports/transport.ts'
+import { partitionOf } from '../../protocol/partitioning.ts'
 import { decodeReplyFrame, encodeRequestFrame, type Reply, type Request } from '../../protocol/frames.ts'
 import { sessionId, type NodeId } from '../../protocol/ids.ts'
 import { subjectsOf } from '../../protocol/subjects.ts'
@@ -19,6 +21,13 @@ import { clusterName } from './cluster.ts'
 import { Ledger } from './ledger.ts'
 import type { LedgerHistory } from './workload.ts'
 
+/** A partition that two nodes take for their own. */
+export interface Contested {
+  readonly partition: number
+  readonly owner: string
+  readonly former: string
+}
+
 export interface StubbornOptions {
   readonly name: string
   readonly process: MemoryProcess
@@ -27,6 +36,7 @@ export interface StubbornOptions {
   readonly keys: readonly string[]
   readonly nodes: readonly string[]
   readonly partitions: number
+  readonly contested: () => Contested | undefined
   readonly history: LedgerHistory
 }
 
@@ -53,34 +63,51 @@ export class StubbornClient {
 
   /** Resolves after the last answer. */
   async until(untilMs: number): Promise<void> {
-    const { process, random, nodes } = this.#options
+    const { process, random, keys, nodes, contested } = this.#options
     const { clock } = process
     while (clock.monotonic() < untilMs) {
       const node = random.pick(nodes)!
       const leavesAtMs = clock.monotonic() + random.between(0, loyalForMs)
       while (clock.monotonic() < Math.min(leavesAtMs, untilMs)) {
-        await (random.chance(0.8) ? this.#read(node) : this.#append(node))
+        const contest = contested()
+        if (contest !== undefined) await this.#compare(contest)
+        else if (random.chance(0.8)) await this.#read(random.pick(keys)!, node)
+        else await this.#append(random.pick(keys)!, this.#askedInTurn(node))
         await this.#pause(random.between(0, restMs))
       }
     }
   }
 
-  async #read(node: string): Promise<void> {
-    const { name, process, random, keys, history } = this.#options
-    const key = random.pick(keys)!
+  async #compare({ partition, owner, former }: Contested): Promise<void> {
+    const { random, keys, partitions } = this.#options
+    const key = random.pick(keys.filter((each) => partitionOf(each, partitions) === partition))
+    if (key === undefined) return
+    await this.#append(key, [owner])
+    await this.#read(key, former)
+  }
+
+  /** One node, and at times others after it. */
+  #askedInTurn(first: string): string[] {
+    const { random, nodes } = this.#options
+    const asked = [first]
+    for (let left = random.pick([0, 1, 2]); left > 0; left--) asked.push(random.pick(nodes)!)
+    return asked
+  }
+
+  async #read(key: string, node: string): Promise<void> {
+    const { name, process, history } = this.#options
     const operation = history.invoke(name, key, { kind: 'read' }, process.clock.monotonic())
     this.#number++
     this.#settle(operation, [await this.#ask(node, { kind: 'query', key, name: 'all', input: null })])
   }
 
-  async #append(first: string): Promise<void> {
-    const { name, process, random, keys, nodes, history } = this.#options
-    const key = random.pick(keys)!
+  async #append(key: string, asked: readonly string[]): Promise<void> {
+    const { name, process, random, history } = this.#options
     const id = `${name}-${++this.#number}`
     const input: ListInput = { kind: 'append', id }
     const operation = history.invoke(name, key, input, process.clock.monotonic())
     const replies: (Reply | undefined)[] = []
-    for (let node = first, left = random.pick([1, 2, 3]); left > 0; left--, node = random.pick(nodes)!) {
+    for (const node of asked) {
       replies.push(await this.#ask(node, { kind: 'command', key, name: 'append', input: id }))
       await this.#pause(random.between(0, restMs))
     }

@@ -1,9 +1,13 @@
-/** Which steps are under way on a node at this moment (E1): its ports', and those that its status, its events and the table tell of. */
+/**
+ * What is under way at this moment: the steps of a node (E1), those at its ports and those that its status, its events and the table tell of; and
+ * who owns what by their own word.
+ */
 import { decodeTable, type PlacementTable } from '../../core/table.ts'
 import type { MemoryWorld } from '../../adapters/memory/world.ts'
 import type { HoldfastEvent } from '../../ports/observer.ts'
 import { sameNode } from '../../protocol/ids.ts'
 import type { SimCluster, SimNode } from './cluster.ts'
+import type { Contested } from './stubborn.ts'
 import type { Step, Steps } from './steps.ts'
 
 export function underWay({ world }: SimCluster, { node, steps, leaving }: SimNode): ReadonlySet<Step> {
@@ -34,6 +38,21 @@ export function underWay({ world }: SimCluster, { node, steps, leaving }: SimNod
   const holding = node.metrics().some(({ name, value }) => name === 'holdfast_held_requests' && value > 0)
   if (holding) found.add('holding requests')
   return found
+}
+
+/** A partition that two nodes take for their own, if there is one: the former owner does not know yet that it is one. */
+export function contestedIn({ nodes }: SimCluster): Contested | undefined {
+  const owners = new Map<number, { readonly name: string; readonly epoch: number }>()
+  for (const { name, node } of nodes.values()) {
+    for (const { partition, role, epoch } of node.status().partitions) {
+      if (role !== 'owner') continue
+      const other = owners.get(partition)
+      if (other === undefined) owners.set(partition, { name, epoch })
+      else if (other.epoch < epoch) return { partition, owner: name, former: other.name }
+      else return { partition, owner: other.name, former: name }
+    }
+  }
+  return undefined
 }
 
 /** As the registry has it, whoever knows. */
