@@ -68,8 +68,9 @@ describe('a node that is asked for several times what it can do', { timeout: 120
     const { acknowledged, overloaded, retryAfterMs, others } = flooded.outcomes()
     expect(others).toEqual({})
     expect(acknowledged.count + overloaded.count).toBe((rate * forMs) / 1_000)
+    // How many of each depends on the machine: where it is slow, the load comes more slowly, too.
     expect(acknowledged.count).toBeGreaterThan(100)
-    expect(overloaded.count).toBeGreaterThan(acknowledged.count)
+    expect(overloaded.count).toBeGreaterThan(100)
     expect(retryAfterMs.least).toBeGreaterThan(0)
     expect(retryAfterMs.most).toBeLessThanOrEqual(5_000)
     expect(await countOf(keys)).toBe(acknowledged.count)
