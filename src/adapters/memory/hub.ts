@@ -52,11 +52,6 @@ export class MemoryHub {
     this.#interest.remove(listener.subject, listener)
   }
 
-  /** Whether anybody listens now: what nobody would get need not be copied. */
-  hears(subject: string): boolean {
-    return this.#interest.match(subject).length > 0
-  }
-
   route(from: MemoryTransport, message: Message): void {
     const found = this.#interest.match(message.subject)
     if (found.length === 0) {

@@ -12,8 +12,6 @@ import type { Subscription } from '../../ports/transport.ts'
 export interface Link {
   /** As far as the node knows. */
   readonly up: boolean
-  /** `toServer` runs at once, within the call. */
-  readonly direct: boolean
   /** `laterMs`: that much longer under way than usual; what is sent after it waits behind it. */
   toServer(run: () => void, laterMs?: number): void
   toNode(run: () => void): void
@@ -31,7 +29,6 @@ export interface Link {
  */
 export class DirectLink implements Link {
   readonly up = true
-  readonly direct = true
   readonly #clock: Clock
   #waiting: (() => void)[] = []
 

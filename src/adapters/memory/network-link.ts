@@ -26,7 +26,6 @@ export interface NetworkLinkOptions {
 }
 
 export class NetworkLink implements Link {
-  readonly direct = false
   /** One way, from and to below, in ms. */
   latencyMs: readonly [low: number, high: number]
   /** Added to every latency: a slow network. Default 0. */

@@ -62,7 +62,6 @@ export class MemoryTransport implements Transport {
     checkPayload(data, options?.headers, this.maxPayload)
     const { hub, link } = this.#options
     if (!this.connected || link.loses()) return
-    if (link.direct && options?.reply === undefined && !hub.hears(subject)) return
     const message: Message = {
       subject,
       data: data.length === 0 ? noBytes : new Uint8Array(data),
