@@ -142,9 +142,11 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       askForEpoch: ({ context }) => {
         if (isWanted(context) && context.epoch > 0) options.onEpochSpent(context.epoch)
       },
-      storeFailed: (_, { error }: { error: unknown }) =>
-        observer.emit({ type: 'store.failed', partition, reason: messageOf(error) }),
-      cannotOpen: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
+      cannotOpen: ({ context }, { error }: { error: unknown }) => {
+        tellStoreFailed(options, error)
+        options.onCannotOpen(context.epoch, messageOf(error))
+      },
+      cannotKeep: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
       stopped: ({ context: { reason = '' } }) => {
         host.stop(reason)
         observer.emit({ type: 'partition.stopped', partition, reason })
@@ -190,7 +192,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
       broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
       storeFailed: [
         { guard: { type: 'damaged', params: ({ event }) => event }, target: '.leavingDamaged' },
-        { target: '.leavingInDoubt', actions: { type: 'cannotOpen', params: ({ event }) => event } },
+        { target: '.leavingInDoubt', actions: { type: 'cannotKeep', params: ({ event }) => event } },
       ],
     },
     states: {
@@ -224,11 +226,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
             {
               guard: { type: 'notHere', params: ({ event }) => event },
               target: 'resting',
-              actions: [
-                'failed',
-                { type: 'storeFailed', params: ({ event }) => event },
-                { type: 'cannotOpen', params: ({ event }) => event },
-              ],
+              actions: ['failed', { type: 'cannotOpen', params: ({ event }) => event }],
             },
             { target: 'resting', actions: 'failed' },
           ],
@@ -268,10 +266,7 @@ function partitionMachine(options: PartitionOptions, host: PartitionHost) {
             {
               guard: { type: 'notHere', params: ({ event }) => event },
               target: 'leaving',
-              actions: [
-                { type: 'storeFailed', params: ({ event }) => event },
-                { type: 'cannotOpen', params: ({ event }) => event },
-              ],
+              actions: { type: 'cannotOpen', params: ({ event }) => event },
             },
             { target: 'failing', actions: 'failed' },
           ],
@@ -387,6 +382,9 @@ const answering = new Set<string>(['taking', 'failing', 'waiting', 'serving', 'h
 const stateOf = ({ value }: { readonly value: string | object }): string =>
   typeof value === 'string' ? value : Object.keys(value)[0]!
 
+const tellStoreFailed = ({ observer, partition }: PartitionOptions, error: unknown) =>
+  observer.emit({ type: 'store.failed', partition, reason: messageOf(error) })
+
 export function createPartition(options: PartitionOptions): Partition {
   /** What the host has to say may come after the end. */
   const tell = (event: Event) => {
@@ -408,7 +406,7 @@ export function createPartition(options: PartitionOptions): Partition {
     },
     onBroken: (error) => tell({ type: 'broken', reason: error.reason }),
     onStoreFailure: (error) => {
-      options.observer.emit({ type: 'store.failed', partition: options.partition, reason: messageOf(error) })
+      tellStoreFailed(options, error)
       tell({ type: 'storeFailed', error })
     },
   })
