@@ -9,8 +9,12 @@ export const Work = actor('work', {
   state: () => ({ done: 0 }),
   commands: {
     compute(ctx) {
-      const untilMs = performance.now() + computeMs
-      while (performance.now() < untilMs);
+      keepBusy(computeMs)
+      return ++ctx.state.done
+    },
+    /** Four times as much: more than a node can do also where the load comes slowly. */
+    toil(ctx) {
+      keepBusy(4 * computeMs)
       return ++ctx.state.done
     },
     /** Next to no work. */
@@ -18,6 +22,11 @@ export const Work = actor('work', {
   },
   queries: { done: (state) => state.done },
 })
+
+function keepBusy(forMs: number): void {
+  const untilMs = performance.now() + forMs
+  while (performance.now() < untilMs);
+}
 
 export const hotKey = 'hot'
 export const keysOf = (count: number): readonly string[] => Array.from({ length: count }, (_, i) => `key-${i}`)

@@ -11,7 +11,7 @@ import { importOf, runChild, untilTold, type Child } from '../support/child.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 
 const forMs = 2_000
-/** A command computes for a millisecond: that is several times what a node can do, also on a fast machine. */
+/** A command computes for four milliseconds: that is many times what a node can do, also on a fast machine. */
 const rate = 5_000
 
 let folder: string
@@ -43,7 +43,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 }, 60_000)
 
-const call = (key: string, name: 'compute' | 'touch', id: string | undefined) => {
+const call = (key: string, name: 'toil' | 'touch', id: string | undefined) => {
   const work = hf.actor(Work, key)
   return (id === undefined ? work : work.with({ id }))[name]()
 }
@@ -59,7 +59,7 @@ describe('a node that is asked for several times what it can do', { timeout: 120
     ['of many keys', keysOf(100)],
   ])('%s refuses at once what is too much, does the rest once, and is as before right after', async (_, keys) => {
     const [flooded, probed] = [new Tally(), new Tally()]
-    const flood = (n: number, id: string | undefined) => call(keys[n % keys.length]!, 'compute', id)
+    const flood = (n: number, id: string | undefined) => call(keys[n % keys.length]!, 'toil', id)
     const probe = (n: number, id: string | undefined) => call(`other-${n % 10}`, 'touch', id)
     await Promise.all([
       openLoop({ rate, forMs, tally: flooded, call: flood }),
@@ -68,9 +68,8 @@ describe('a node that is asked for several times what it can do', { timeout: 120
     const { acknowledged, overloaded, retryAfterMs, others } = flooded.outcomes()
     expect(others).toEqual({})
     expect(acknowledged.count + overloaded.count).toBe((rate * forMs) / 1_000)
-    // How many of each depends on the machine: where it is slow, the load comes more slowly, too.
     expect(acknowledged.count).toBeGreaterThan(100)
-    expect(overloaded.count).toBeGreaterThan(100)
+    expect(overloaded.count).toBeGreaterThan(acknowledged.count)
     expect(retryAfterMs.least).toBeGreaterThan(0)
     expect(retryAfterMs.most).toBeLessThanOrEqual(5_000)
     expect(await countOf(keys)).toBe(acknowledged.count)
