@@ -1,8 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import type { NatsSettings } from '../../src/adapters/nats/settings.ts'
 import { checkStream, logConfig } from '../../src/adapters/nats/stream-settings.ts'
 import type { PartitionLog } from '../../src/ports/changelog.ts'
+import type { Gauge } from '../../src/ports/metrics.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { changelogConformance, entriesOf } from '../conformance/changelog.ts'
@@ -408,6 +412,78 @@ describe('a log over NATS', () => {
       while (!(await reading.next()).done) read++
       expect(read).toBe(2_000)
     })
+  })
+
+  it('reads many logs at a time out of one budget, and one whose reader stands still keeps nobody waiting', async () => {
+    const logs = 12
+    const last = 66
+    const record = (partition: number, n: number) => pattern(20_000, 1_000 * partition + n)
+    await withLog({ servers: server.url }, async (ports) => {
+      const { changelog } = ports
+      const partitions = Array.from({ length: logs }, (_, n) => partitionId(n))
+      await Promise.all(
+        partitions.map(async (partition) => {
+          await changelog.provision(partition, g1, bytes('genesis'))
+          await fill(changelog.log(partition), 2, last, (n) => record(partition, n))
+        }),
+      )
+      let most = 0
+      const look = () => {
+        const pulled = ports.metrics().find(({ name }) => name === 'holdfast_nats_pulled_bytes') as Gauge
+        expect(pulled.limit).toBe(8 * 1024 * 1024)
+        expect(pulled.value).toBeLessThanOrEqual(pulled.limit)
+        most = Math.max(most, pulled.value)
+        return pulled.value
+      }
+      const still = changelog.log(p0).read(seq(1), seq(last))[Symbol.asyncIterator]()
+      await still.next()
+      await Promise.all(
+        partitions.map(async (partition) => {
+          let next = 1
+          for await (const entry of changelog.log(partition).read(seq(1), seq(last))) {
+            expect(entry.seq).toBe(next++)
+            if (entry.seq > 1) expect(same(entry.record, record(partition, entry.seq))).toBe(true)
+            look()
+          }
+          expect(next).toBe(last + 1)
+        }),
+      )
+      // Each wants one of a MiB and a little at once: seven have it, and the others wait.
+      expect(most).toBeGreaterThan(7 * 1024 * 1024)
+      await still.return!()
+      expect(look()).toBe(0)
+    })
+  })
+
+  it('reads records that are larger than the server takes by now', async () => {
+    const storeDir = await mkdtemp(join(tmpdir(), 'holdfast-large-'))
+    const cluster = newCluster()
+    const record = (n: number) => (n === 80 ? pattern(3_000_000, n) : bytes(`r${n}`))
+    const withChangelog = async (config: string, use: (log: PartitionLog, ports: NatsPorts) => Promise<void>) => {
+      const own = await startNatsServer({ storeDir, config })
+      const ports = await openNats({ servers: own.url, cluster, ...quick }, makeParts())
+      try {
+        await use(ports.changelog.log(p0), ports)
+      } finally {
+        await ports.close()
+        await own.stop()
+      }
+    }
+    try {
+      await withChangelog('max_payload: 4MB', async (log, { changelog }) => {
+        await changelog.provision(p0, g1, bytes('genesis'))
+        await fill(log, 2, 100, record)
+      })
+      await withChangelog('max_payload: 1MB', async (log) => {
+        const read = await entriesOf(log, 2, 100)
+        expect(read.map((entry) => same(entry.record, record(entry.seq)))).toEqual(Array(99).fill(true))
+        const tail = log.follow(seq(79))
+        for (const n of [79, 80, 81]) expect(same((await tail.next())!.record, record(n))).toBe(true)
+        tail.close()
+      })
+    } finally {
+      await rm(storeDir, { recursive: true })
+    }
   })
 
   it('gives records whose slices are copies, as those of any Uint8Array', async () => {

@@ -4,7 +4,6 @@
  * Appends and questions go over one inbox. Nothing is cached here, and nothing is retried: what to do about a refusal or
  * silence is decided above (L5).
  */
-import type { Msg } from '@nats-io/transport-node'
 import { checkTrim } from '../../core/trim.ts'
 import type { Changelog, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import type { Metric } from '../../ports/metrics.ts'
@@ -13,11 +12,10 @@ import type { Generation, PartitionId, Seq } from '../../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../../protocol/log.ts'
 import { subjectsOf, type Subjects } from '../../protocol/subjects.ts'
 import { appendOverhead, expecting, resultOf } from './append.ts'
-import { JetStream, noStream, type Delivery } from './jetstream.ts'
+import { JetStream, noStream } from './jetstream.ts'
 import type { Link } from './link.ts'
-import { plainBytes } from './bytes.ts'
 import { provisionLog } from './provision.ts'
-import { LogReader } from './read.ts'
+import { entryFrom, LogReader } from './read.ts'
 import { Requests } from './requests.ts'
 import { checkReplicas, type LogSettings } from './settings.ts'
 import { StreamReading } from './stream-reading.ts'
@@ -140,5 +138,3 @@ class NatsLog implements PartitionLog {
     await this.#jetstream.purge(this.#stream, { seq: first })
   }
 }
-
-const entryFrom = ({ data }: Msg, { seq }: Delivery): LogEntry => ({ seq: seq as Seq, record: plainBytes(data) })

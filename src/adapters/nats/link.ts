@@ -18,6 +18,7 @@ import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { connectError } from './connect-error.ts'
 import { checkSettings, type CheckedSettings } from './connection-options.ts'
 import { Outbound } from './outbound.ts'
+import { PullBudget } from './pull-budget.ts'
 import { checkVersion } from './server-version.ts'
 import type { NatsSettings } from './settings.ts'
 import { backlogOf, senderOf, useHeldSockets, type HeldOptions } from './socket.ts'
@@ -42,6 +43,7 @@ export interface LinkListener {
   denied?(denial: Denial, reason: string): void
 }
 
+const pulledBytes = 8 * 1024 * 1024
 /** How long `close` waits for the server to take what was published before. */
 const farewellMs = 1_000
 
@@ -50,6 +52,7 @@ export class Link {
   readonly settings: CheckedSettings
   /** Subjects under it are this connection's own. */
   readonly inboxRoot: string
+  readonly pullBudget = new PullBudget(pulledBytes)
   readonly #connection: NatsConnection
   readonly #outbound: Outbound
   readonly #listeners = new Set<LinkListener>()
@@ -121,6 +124,7 @@ export class Link {
     return [
       gauge('holdfast_nats_backlog_bytes', waiting, this.settings.maxBacklogBytes),
       counter('holdfast_nats_dropped_total', this.#dropped),
+      gauge('holdfast_nats_pulled_bytes', this.pullBudget.taken, this.pullBudget.limit),
     ]
   }
 

@@ -9,13 +9,14 @@
  * D7. Who may not make consumers reads record by record, however long the span: a role that only reads needs no such right, which
  *     would let it have the server publish anywhere.
  */
+import type { Msg } from '@nats-io/transport-node'
 import type { Seq } from '../../protocol/ids.ts'
 import type { LogEntry } from '../../protocol/log.ts'
 import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { plainBytes } from './bytes.ts'
-import { noStream, type JetStream } from './jetstream.ts'
+import { noStream, type Delivery, type JetStream } from './jetstream.ts'
 import type { Link } from './link.ts'
-import { Replay } from './replay.ts'
+import { StreamReading } from './stream-reading.ts'
 
 /** Up to so many records a consumer is not worth its creation. */
 const shortSpan = 64
@@ -43,10 +44,14 @@ export class LogReader {
   }
 
   async *#byConsumer(begin: number, end: LogEntry): AsyncGenerator<LogEntry> {
+    const options = { stream: this.#stream, from: begin, to: end.seq, take: entryFrom }
+    const reading = new StreamReading(this.#link, this.#jetstream, options)
     let next = begin
     try {
-      for await (const entry of new Replay(this.#link, this.#jetstream, this.#stream).entries(begin, end.seq)) {
-        if (entry.seq > next) yield* this.#leftOut(next, entry.seq - 1)
+      while (next <= end.seq) {
+        const entry = await reading.next()
+        if (entry === undefined) return
+        if (entry.seq > next) yield* this.#leftOut(next, Math.min(entry.seq - 1, end.seq))
         next = entry.seq + 1
         if (entry.seq === end.seq && Buffer.compare(entry.record, end.record) !== 0) {
           throw retry(`a replica of ${this.#stream} has another record ${end.seq} than its leader`)
@@ -57,6 +62,8 @@ export class LogReader {
       if (!isHoldfastError(error, 'INVALID')) throw error
       // D7: it was refused at its creation, before any record.
       yield* this.#oneByOne(next, end.seq)
+    } finally {
+      reading.close()
     }
   }
 
@@ -97,5 +104,8 @@ export class LogReader {
     return Math.max(from, info.first)
   }
 }
+
+/** Of a message that a consumer has delivered. */
+export const entryFrom = ({ data }: Msg, { seq }: Delivery): LogEntry => ({ seq: seq as Seq, record: plainBytes(data) })
 
 const retry = (message: string) => new HoldfastError('RETRY', `${message}: try again`)

@@ -1,11 +1,14 @@
 /**
- * Reading on in a stream (I1–I3, C6), by a consumer of its own that acknowledges nothing: ephemeral, in order, pulled.
+ * Reading on in a stream (I1–I3, C6), by a consumer of its own that acknowledges nothing: ephemeral, in order, pulled. Over a long stretch it
+ * is several times faster than asking for each message.
  *
  * D1. The consumer numbers what it delivers: a number that is missing is a message that was lost on its way, and ends the reading with
  *     `RETRY`. The server's heartbeat says the last number, so that the loss of the last message is noticed, too.
- * D2. One pull at a time, and the next one when half of what came has been read. A consumer that says nothing at all for `silentMs`, though a
- *     pull is open, is gone.
+ * D2. One pull at a time, and the next one when little of what came has still to be read: the reader sets the pace. A consumer that says
+ *     nothing at all for `silentMs`, though a pull is open, is gone.
  * D3. The consumer is deleted at the end; one that nobody deletes ends by itself.
+ * D4. What has an end (`to`) is there to be sent at once, and there may be a lot of it: all such readings of a connection pull from one budget
+ *     (pull-budget.ts). Ahead of its reader one takes only what nobody else waits for; one whose reader has nothing left waits in line.
  */
 import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
@@ -14,16 +17,21 @@ import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { deliveryOf, type Delivery, type JetStream } from './jetstream.ts'
 import type { Link } from './link.ts'
+import { PullBudget, pullBytesFor } from './pull-budget.ts'
 
 const pullMessages = 256
-const pullBytes = 4 * 1024 * 1024
 const pullMs = 10_000
+/** D2: above either of them no other pull goes out. */
+const unreadMessages = 128
+const unreadBytes = 1024 * 1024
 const heartbeatMs = 1_000
 const silentMs = 4_000
 /** A reader that pauses for longer has to begin anew. */
 const longestPauseMs = 60_000
 const nanosPerMs = 1_000_000
 
+/** Of those that wait for what is stored later: mostly there is nothing to send. */
+const unbounded = new PullBudget(Number.POSITIVE_INFINITY)
 const utf8 = new TextEncoder()
 
 export interface StreamReadingOptions<T> {
@@ -31,8 +39,15 @@ export interface StreamReadingOptions<T> {
   /** Only messages with such subjects. Default: all. */
   readonly filter?: string | undefined
   readonly from: number
+  /** The last that is wanted, which the stream has already (D4): behind it `next` gives `undefined`. Default: there is no end. */
+  readonly to?: number
   /** What is given for a message. */
   readonly take: (message: Msg, delivery: Delivery) => T
+}
+
+interface Unread<T> {
+  readonly value: T
+  readonly bytes: number
 }
 
 export class StreamReading<T> implements Reading<T> {
@@ -40,13 +55,20 @@ export class StreamReading<T> implements Reading<T> {
   readonly #jetstream: JetStream
   readonly #options: StreamReadingOptions<T>
   readonly #inbox: string
-  readonly #messages: T[] = []
+  readonly #budget: PullBudget
+  readonly #unread: Unread<T>[] = []
   readonly #subscriptions: Subscription[]
   #consumer: string | undefined
   #creating: Promise<void> | undefined
-  /** Of the open pull: still to come. */
+  #pullBytes: number
+  /** Of the open pull: messages still to come, and bytes of the budget; both 0 where none is open. */
   #outstanding = 0
+  #taken = 0
+  #unreadBytes = 0
   #delivered = 0
+  #deliveredBeforePull = 0
+  /** Of the next message at the earliest. */
+  #nextSeq: number
   #heardAtMs = 0
   #look: Timer | undefined
   #failure: HoldfastError | undefined
@@ -58,6 +80,9 @@ export class StreamReading<T> implements Reading<T> {
     this.#jetstream = jetstream
     this.#options = options
     this.#inbox = `${link.inboxRoot}.reading.${link.parts.random.id()}`
+    this.#budget = options.to === undefined ? unbounded : link.pullBudget
+    this.#pullBytes = pullBytesFor(link.maxPayload)
+    this.#nextSeq = options.from
     this.#subscriptions = [
       link.subscribe(this.#inbox, (message) => this.#receive(message)),
       link.listen({ down: () => this.#fail('the connection to NATS broke') }),
@@ -67,11 +92,14 @@ export class StreamReading<T> implements Reading<T> {
   async next(): Promise<T | undefined> {
     await (this.#creating ??= this.#create())
     while (!this.#closed) {
-      const message = this.#messages.shift()
-      if (this.#failure === undefined && 2 * this.#messages.length <= pullMessages) this.#pull()
-      if (message !== undefined) return message
+      const message = this.#unread.shift()
+      if (message !== undefined) this.#unreadBytes -= message.bytes
+      if (this.#mayPull && this.#budget.tryTake(this.#pullBytes)) this.#pull()
+      if (message !== undefined) return message.value
       if (this.#failure !== undefined) throw this.#failure
-      await new Promise<void>((resolve) => (this.#wake = resolve))
+      if (this.#wanted === 0) return undefined
+      if (this.#outstanding > 0) await new Promise<void>((resolve) => (this.#wake = resolve))
+      else await this.#pullInTurn()
     }
     return undefined
   }
@@ -79,8 +107,8 @@ export class StreamReading<T> implements Reading<T> {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#pullIsOver()
     for (const subscription of this.#subscriptions) subscription.close()
-    this.#link.parts.clock.clearTimeout(this.#look)
     this.#deleteConsumer()
     this.#wake?.()
   }
@@ -100,11 +128,29 @@ export class StreamReading<T> implements Reading<T> {
     if (this.#consumer !== undefined) this.#jetstream.deleteConsumer(this.#options.stream, this.#consumer)
   }
 
+  get #mayPull(): boolean {
+    if (this.#outstanding > 0 || this.#failure !== undefined || this.#wanted === 0) return false
+    return this.#unread.length <= unreadMessages && this.#unreadBytes <= unreadBytes
+  }
+
+  get #wanted(): number {
+    const { to = Number.POSITIVE_INFINITY } = this.#options
+    return Math.max(0, Math.min(pullMessages, to - this.#nextSeq + 1))
+  }
+
+  async #pullInTurn(): Promise<void> {
+    const bytes = this.#pullBytes
+    await this.#budget.take(bytes)
+    if (this.#mayPull && !this.#closed) this.#pull()
+    else this.#budget.giveBack(bytes)
+  }
+
+  /** Its bytes have been taken. */
   #pull(): void {
-    if (this.#outstanding > 0) return
+    this.#taken = this.#pullBytes
     const body = {
-      batch: pullMessages,
-      max_bytes: Math.max(pullBytes, 2 * this.#link.maxPayload),
+      batch: this.#wanted,
+      max_bytes: this.#pullBytes,
       expires: pullMs * nanosPerMs,
       idle_heartbeat: heartbeatMs * nanosPerMs,
     }
@@ -112,17 +158,23 @@ export class StreamReading<T> implements Reading<T> {
     if (!this.#link.send(subject, utf8.encode(JSON.stringify(body)), this.#inbox)) {
       return this.#fail('there is no connection to NATS now')
     }
-    this.#outstanding = pullMessages
+    this.#outstanding = body.batch
+    this.#deliveredBeforePull = this.#delivered
     this.#heardAtMs = this.#link.parts.clock.monotonic()
     this.#lookLater()
+  }
+
+  #pullIsOver(): void {
+    this.#outstanding = 0
+    this.#link.parts.clock.clearTimeout(this.#look)
+    if (this.#taken > 0) this.#budget.giveBack(this.#taken)
+    this.#taken = 0
   }
 
   /** D2 */
   #lookLater(): void {
     const { clock } = this.#link.parts
-    clock.clearTimeout(this.#look)
     this.#look = clock.setTimeout(() => {
-      if (this.#outstanding === 0) return
       if (clock.monotonic() - this.#heardAtMs >= silentMs) this.#fail('its consumer says nothing any more')
       else this.#lookLater()
     }, silentMs)
@@ -142,8 +194,11 @@ export class StreamReading<T> implements Reading<T> {
     const delivery = deliveryOf(message.reply)
     if (delivery?.delivered !== this.#delivered + 1) return this.#fail('a message was lost on its way')
     this.#delivered++
-    this.#outstanding--
-    this.#messages.push(this.#options.take(message, delivery))
+    this.#nextSeq = delivery.seq + 1
+    const bytes = message.data.length
+    this.#unread.push({ value: this.#options.take(message, delivery), bytes })
+    this.#unreadBytes += bytes
+    if (--this.#outstanding === 0) this.#pullIsOver()
   }
 
   #onHeartbeat(message: Msg): void {
@@ -155,10 +210,14 @@ export class StreamReading<T> implements Reading<T> {
   #endPull(message: Msg, code: number): void {
     const description = message.headers?.description ?? ''
     const left = Number(message.headers?.get('Nats-Pending-Messages') || Number.NaN)
-    const atItsBound = code === 408 || (code === 409 && /maxbytes|batch completed/i.test(description))
-    if (!atItsBound || !Number.isSafeInteger(left)) return this.#fail(`its consumer ended: ${description} (${code})`)
+    const full = code === 409 && /maxbytes|batch completed/i.test(description)
+    if (!(full || code === 408) || !Number.isSafeInteger(left)) {
+      return this.#fail(`its consumer ended: ${description} (${code})`)
+    }
     if (left !== this.#outstanding) return this.#fail('a message was lost on its way')
-    this.#outstanding = 0
+    // The next message is larger: of a time when the server took such ones.
+    if (full && this.#delivered === this.#deliveredBeforePull) this.#pullBytes *= 2
+    this.#pullIsOver()
   }
 
   #fail(reason: string): void {
@@ -166,6 +225,7 @@ export class StreamReading<T> implements Reading<T> {
       'RETRY',
       `reading ${this.#options.stream} was interrupted (${reason}): read on behind the last message`,
     )
+    this.#pullIsOver()
     this.#wake?.()
   }
 }
