@@ -104,7 +104,7 @@ export class LeaseWatch {
     this.#every(
       () => judgeEveryMs,
       1,
-      () => this.#judge(),
+      () => this.#look(),
     )
   }
 
@@ -141,14 +141,17 @@ export class LeaseWatch {
     const next = () => {
       if (this.#stopped) return
       void work()
-        .catch((error: unknown) => {
-          if (!isHoldfastError(error)) this.#options.observer.emit({ type: 'handler.threw', where: 'leases', error })
-        })
+        .catch((error: unknown) => this.#failed(error))
         .finally(() => {
           if (!this.#stopped) this.#timers[slot] = this.#options.clock.setTimeout(next, afterMs())
         })
     }
     next()
+  }
+
+  /** The registry being away is no news: the next time is another one. */
+  #failed(error: unknown): void {
+    if (!isHoldfastError(error)) this.#options.observer.emit({ type: 'handler.threw', where: 'leases', error })
   }
 
   async #poll(): Promise<void> {
@@ -160,12 +163,17 @@ export class LeaseWatch {
     }
   }
 
+  async #look(): Promise<void> {
+    const { clock, settings } = this.#options
+    const quiet = quietLeases(this.#observations, clock.monotonic(), settings).filter((each) => this.#mayAskAfter(each))
+    for (const each of quiet.slice(0, mostAsked - this.#asking.size)) void this.#askAfter(each)
+    await this.#judge()
+  }
+
   async #judge(): Promise<void> {
     const { clock, settings } = this.#options
     const [observations, verdicts] = judgeLeases(this.#observations, clock.monotonic(), settings)
     this.#observations = observations
-    const quiet = quietLeases(observations, clock.monotonic(), settings).filter((each) => this.#mayAskAfter(each))
-    for (const each of quiet.slice(0, mostAsked - this.#asking.size)) void this.#askAfter(each)
     if (this.#declaring) return
     this.#declaring = true
     try {
@@ -191,7 +199,10 @@ export class LeaseWatch {
     this.#asking.set(quiet.key, sinceMs)
     const absent = await isAbsent(this.#leases.get(quiet.key)!.lease.id)
     if (this.#asking.get(quiet.key) === sinceMs) this.#asking.delete(quiet.key)
-    if (absent) this.#observations = foundAbsent(this.#observations, quiet, clock.monotonic())
+    if (!absent || this.#stopped) return
+    this.#observations = foundAbsent(this.#observations, quiet, clock.monotonic())
+    // It may have been the last thing that a verdict wanted.
+    await this.#judge().catch((error: unknown) => this.#failed(error))
   }
 
   /** One at a time: there is no hurry. */

@@ -70,7 +70,7 @@ export const defaultPartitionSettings: PartitionSettings = {
   keyTurns: 4_096,
   mailboxBytes: 32 * 1_024 * 1_024,
   maxWaitMs: 2_000,
-  sliceMs: 10,
+  sliceMs: 5,
   maxUncommittedBytes: 16 * 1_024 * 1_024,
   maxSessions: 100_000,
   maxReplies: 1_000_000,

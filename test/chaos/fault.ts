@@ -10,6 +10,8 @@ export interface Fault {
   readonly what: string
   /** Strikes of a whole campaign. */
   readonly count: number
+  /** How many work at once around its strikes. Default 2,048, which is more than two processors have time for. */
+  readonly callers?: number
   /** NATS servers; of three each log has three replicas. */
   readonly servers: 1 | 3
   /** Without these it is not possible, and said to be so. */

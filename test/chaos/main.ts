@@ -82,7 +82,8 @@ async function campaign(server: string): Promise<void> {
       const strikes = Math.min(fault.strikesPerWorld ?? strikesPerWorld, (count ?? fault.count) - first)
       if (strikes <= 0) break
       say(`${fault.name}: ${first} of ${count ?? fault.count}, ${minutes(performance.now() - begunMs)}`)
-      const options = { fault, first, strikes, pace: fullPace, say, signal: interrupted.signal }
+      const pace = { ...fullPace, workers: fault.callers ?? fullPace.workers }
+      const options = { fault, first, strikes, pace, say, signal: interrupted.signal }
       const outcome = await run(options).catch((error: unknown) => {
         interrupted.signal.throwIfAborted()
         say(`${fault.name}: could not be begun: ${String(error)}`)

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { leaseSettingsOf, missedMs } from '../../actors/membership.ts'
+import { judgeEveryMs, leaseSettingsOf, missedMs } from '../../actors/membership.ts'
 import { MemoryWorld } from '../../src/adapters/memory/world.ts'
 import { LeaseWatch, type LeaseWatchOptions } from '../../src/membership/lease-watch.ts'
 import { encodeLease, leaseKey } from '../../src/membership/lease.ts'
@@ -47,8 +47,11 @@ afterEach(() => {
 })
 
 /** A watch that has seen the leases of so many nodes for long. `asked`: after whom, and when. */
-async function watching(count: number, options: Partial<LeaseWatchOptions>) {
-  const world = new MemoryWorld({ random: new SeededRandom(1) })
+async function watching(
+  count: number,
+  options: Partial<LeaseWatchOptions>,
+  world = new MemoryWorld({ random: new SeededRandom(1) }),
+) {
   const nodes = new Nodes(world, count)
   const events: HoldfastEvent[] = []
   const asked: { readonly id: NodeId; readonly atMs: number }[] = []
@@ -69,7 +72,7 @@ async function watching(count: number, options: Partial<LeaseWatchOptions>) {
     observer: { emit: (event) => void events.push(event) },
     settings: leaseSettingsOf(membership),
     pollEveryMs: 500,
-    judgeEveryMs: 100,
+    judgeEveryMs: judgeEveryMs(membership),
     mayDeclare: () => true,
     isClose: () => true,
     missedMs: missedMs(membership),
@@ -94,11 +97,35 @@ async function watching(count: number, options: Partial<LeaseWatchOptions>) {
 }
 
 describe('a watch over leases', () => {
-  it('declares a node without a connection dead within 800 ms of its last renewal (LW6)', async () => {
+  it('declares a node without a connection dead within 700 ms of its last renewal (LW6)', async () => {
     const { world, nodes, events } = await watching(5, { isAbsent: (id) => Promise.resolve(id === idOf(3)) })
     nodes.stop(3)
-    await world.clock.advance(membership.renewEveryMs + 800)
+    await world.clock.advance(700)
     expect(events).toContainEqual({ type: 'member.died', node: idOf(3), by: 'watcher' })
+  })
+
+  it('declares it so as soon as it is known, and not at its next look', async () => {
+    let found = 0
+    let stopped = false
+    const world = new MemoryWorld({ random: new SeededRandom(1) })
+    const options: Partial<LeaseWatchOptions> = {
+      judgeEveryMs: 400,
+      isAbsent: async (id) => {
+        // The answer comes a little later.
+        await new Promise<void>((resolve) => void world.clock.setTimeout(resolve, 5))
+        const absent = stopped && id === idOf(0)
+        if (absent) found++
+        return absent
+      },
+    }
+    const { nodes, events } = await watching(3, options, world)
+    nodes.stop(0)
+    await world.clock.advance(membership.renewEveryMs)
+    stopped = true
+    while (found < 2) await world.clock.advance(10)
+    await world.clock.advance(50)
+    await world.clock.advance(50)
+    expect(events).toContainEqual({ type: 'member.died', node: idOf(0), by: 'watcher' })
   })
 
   it('asks after eight of forty at a time at most, and first after those that are quiet longest', async () => {

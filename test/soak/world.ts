@@ -293,7 +293,7 @@ class Process {
     if (world.settings.gossip) this.#every(tickMs, () => this.#tick())
     if (this.#watches) {
       this.#every(membership.renewEveryMs * Math.max(1, world.settings.nodes / fewLeases), () => this.#poll())
-      this.#every(judgeEveryMs(membership), () => this.#judge())
+      this.#every(judgeEveryMs(membership), () => this.#look())
     }
     this.#stallLater()
   }
@@ -383,12 +383,16 @@ class Process {
     return id !== this.id && (this.number === leader || id === idOf(leader))
   }
 
+  #look(): void {
+    for (const quiet of quietLeases(this.#watch, this.#nowMs, this.#leases))
+      if (this.#mayAskAfter(quiet)) this.#askAfter(quiet)
+    this.#judge()
+  }
+
   #judge(): void {
     const { registry } = this.#world
     const [watch, verdicts] = judgeLeases(this.#watch, this.#nowMs, this.#leases)
     this.#watch = watch
-    for (const quiet of quietLeases(watch, this.#nowMs, this.#leases))
-      if (this.#mayAskAfter(quiet)) this.#askAfter(quiet)
     for (const verdict of verdicts)
       if (this.#mayDeclare(verdict.key)) this.#request(() => registry.evict(verdict), nothing)
   }
@@ -410,7 +414,9 @@ class Process {
     const lost = this.#world.loses() || this.#world.loses()
     const answered = (absent: boolean) => {
       if (this.#asking.get(quiet.key) === sinceMs) this.#asking.delete(quiet.key)
-      if (absent) this.#watch = foundAbsent(this.#watch, quiet, this.#nowMs)
+      if (!absent) return
+      this.#watch = foundAbsent(this.#watch, quiet, this.#nowMs)
+      this.#judge()
     }
     if (lost) return void this.#clock.setTimeout(() => answered(false), absenceMs)
     this.#world.clock.setTimeout(() => {

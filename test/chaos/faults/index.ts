@@ -2,7 +2,7 @@
 import type { Fault } from '../fault.ts'
 import { jumpClock } from './clocks.ts'
 import { damageStore, fillNodeDisk, fillServerDisk } from './disks.ts'
-import { kill, killLeader } from './kills.ts'
+import { kill, killLeader, killLightly } from './kills.ts'
 import { moveInterrupted } from './moves.ts'
 import { cuts } from './networks.ts'
 import { pauses } from './pauses.ts'
@@ -12,6 +12,7 @@ import { states } from './states.ts'
 export const faults: readonly Fault[] = [
   kill,
   killLeader,
+  killLightly,
   ...pauses,
   moveInterrupted,
   killServer,

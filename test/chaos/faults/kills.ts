@@ -19,6 +19,17 @@ export const killLeader: Fault = {
   strike: async (world) => killed(world, await world.leader()),
 }
 
+/** Of a load under which a wait is one for the takeover and not for the processor. */
+export const fewCallers = 256
+
+export const killLightly: Fault = {
+  ...kill,
+  name: 'kill-under-light-load',
+  what: 'As `kill`, with an eighth of the callers: a wait has less of the load in it, and more of the takeover.',
+  count: 50,
+  callers: fewCallers,
+}
+
 async function killed(world: World, victim: NodeHandle) {
   const partitions = world.owned(victim)
   await world.cluster.kill(victim)

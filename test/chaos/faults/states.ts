@@ -1,14 +1,15 @@
 /** Nodes that are killed when there is a lot of state. */
 import { ballastBytes, putBallast } from '../ballast.ts'
 import type { Fault } from '../fault.ts'
-import { kill } from './kills.ts'
+import { fewCallers, killLightly } from './kills.ts'
 
 const settlePatienceMs = 1_800_000
 
 const large = (name: string, gigabytes: number, count: number): Fault => ({
   name,
-  what: `As \`kill\`, with ${gigabytes} GB of other state in the cluster, in values of 64 KiB that cannot be compressed.`,
+  what: `As \`${killLightly.name}\`, with ${gigabytes} GB of other state in the cluster, in values of 64 KiB that cannot be compressed.`,
   count,
+  callers: fewCallers,
   servers: 1,
   // Logs of that length are trimmed meanwhile.
   auditsLogs: false,
@@ -16,7 +17,7 @@ const large = (name: string, gigabytes: number, count: number): Fault => ({
     await putBallast(world, Math.round((gigabytes * 1e9) / ballastBytes))
     await world.settled(settlePatienceMs)
   },
-  strike: (world, n) => kill.strike(world, n),
+  strike: (world, n) => killLightly.strike(world, n),
 })
 
 export const states: readonly Fault[] = [
