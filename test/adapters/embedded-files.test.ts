@@ -369,6 +369,22 @@ describe('a frame file', () => {
       expect(await bodiesOf(file, 50, 52)).toEqual(['later 47', 'later 48', 'later 49'])
     })
 
+    it('keeps the newest frames in memory once they are durable, and no more than 256 KiB of them (A7)', async () => {
+      disk.hold()
+      const first = file.append(bytes('two'))
+      while (!disk.events.includes('sync begins')) await new Promise(setImmediate)
+      expect([1, 2, 3].map((n) => file.recent(n))).toEqual([undefined, undefined, undefined])
+      disk.letGo()
+      await first
+      expect([1, 2, 3].map((n) => text(file.recent(n) ?? bytes('none')))).toEqual(['none', 'two', 'none'])
+      const last = 402
+      await Promise.all(Array.from({ length: last - 2 }, (_, i) => file.append(pattern(1_000, i + 3))))
+      const kept = Array.from({ length: last + 1 }, (_, n) => n + 1).filter((n) => file.recent(n) !== undefined)
+      expect(kept).toEqual(Array.from({ length: kept.length }, (_, i) => last - kept.length + 1 + i))
+      expect(kept.length).toBe(Math.floor(262_144 / (1_000 + frameHeader)))
+      for (const n of kept) expect(same(file.recent(n)!, pattern(1_000, n))).toBe(true)
+    })
+
     it('cuts back what could not be written, says that it is not stored, and goes on (A4)', async () => {
       disk.failWrites = 1
       const failed = await Promise.all([file.append(bytes('two')), file.append(bytes('three'))])

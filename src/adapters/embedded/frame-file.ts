@@ -11,6 +11,7 @@
  *     nobody knows what is on the disk: those appends are `unknown`, and the file takes nothing more until it is opened again.
  * A5. Reads give durable frames only, and check each.
  * A6. A file may begin with any sequence: `trim` makes it anew, by A2, without its first frames. A crash leaves the one or the other.
+ * A7. The newest frames are kept in memory too, up to `recentBytes`: who follows what is appended has them without the disk.
  */
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -35,6 +36,8 @@ const windowSize = 1_048_576
 /** The place of every so many-th frame is kept in memory. */
 const indexEvery = 128
 const longestLabel = 65_535
+/** A7 */
+const recentBytes = 262_144
 
 /** The part of a file handle that is used; tests put a failing one in its place. */
 export type FrameFileHandle = Pick<FileHandle, 'read' | 'write' | 'datasync' | 'truncate' | 'stat' | 'close'>
@@ -72,6 +75,10 @@ export class FrameFile {
   #flushing: Promise<void> | null = null
   #lastAppend: Promise<AppendOutcome> | null = null
   #broken: string | null = null
+  #closed = false
+  /** The last durable frames (A7). */
+  readonly #recent: Buffer[] = []
+  #recentSize = 0
   /** Who waits for more frames. */
   readonly #waiting = new Set<() => void>()
 
@@ -215,9 +222,26 @@ export class FrameFile {
     )
   }
 
+  /** A copy of the body of the durable frame `seq`, if it is in memory (A7). */
+  recent(seq: number): Uint8Array | undefined {
+    const frame = this.#recent[this.#recent.length - 1 - (this.#durableSeq - seq)]
+    return frame === undefined || this.#broken !== null
+      ? undefined
+      : Uint8Array.prototype.slice.call(frame, frameHeader)
+  }
+
+  #keepRecent(batch: readonly Pending[]): void {
+    for (const { frame } of batch) {
+      this.#recent.push(frame)
+      this.#recentSize += frame.length
+    }
+    while (this.#recentSize > recentBytes) this.#recentSize -= this.#recent.shift()!.length
+  }
+
   /** Calls `wake` once: when there are more durable frames, or can be none any more. */
   onGrowth(wake: () => void): Subscription {
-    this.#waiting.add(wake)
+    if (this.#closed) queueMicrotask(wake)
+    else this.#waiting.add(wake)
     return { close: () => void this.#waiting.delete(wake) }
   }
 
@@ -257,6 +281,7 @@ export class FrameFile {
   /** Settles what is under way, and takes nothing more. */
   async close(): Promise<void> {
     this.#broken ??= `${this.path} is closed`
+    this.#closed = true
     this.#tellWaiting()
     await this.#flushing
     await this.#handle.close()
@@ -273,6 +298,7 @@ export class FrameFile {
       if (outcome.kind === 'stored') {
         this.#durableEnd += bytes.length
         this.#durableSeq += batch.length
+        this.#keepRecent(batch)
         this.#tellWaiting()
       } else {
         // What was appended behind it has lost its place.

@@ -24,21 +24,26 @@ export class FrameReading implements Reading<LogEntry> {
   async next(): Promise<LogEntry | undefined> {
     while (!this.#closed) {
       const file = await this.#file()
-      if (this.#frames === undefined && file.last < this.#next) {
-        await this.#growth(file)
-        continue
+      if (this.#frames === undefined) {
+        if (file.last < this.#next) {
+          await this.#growth(file)
+          continue
+        }
+        const recent = file.recent(this.#next)
+        if (recent !== undefined) return this.#entry(this.#next, recent)
       }
       this.#frames ??= file.read(this.#next, file.last)
       const step = await this.#step(this.#frames, file)
       if (this.#closed) break
-      if (step.done !== true) {
-        const { seq: at, body } = step.value
-        this.#next = at + 1
-        return { seq: seq(at), record: body }
-      }
+      if (step.done !== true) return this.#entry(step.value.seq, step.value.body)
       this.#frames = undefined
     }
     return undefined
+  }
+
+  #entry(at: number, record: Uint8Array): LogEntry {
+    this.#next = at + 1
+    return { seq: seq(at), record }
   }
 
   close(): void {
