@@ -2,7 +2,8 @@
  * Becoming the owner of a partition: store, replay, claim. The order of effects:
  *
  * V1. Open the store. What is damaged, of another generation or of other content than the log is set aside, never served, never deleted;
- *     so is one that has come less far than where the log begins. An empty one is made of the newest snapshot, where there is one.
+ *     so is one that has come less far than where the log begins. One that was to be made of a snapshot, and was not finished, is deleted. An
+ *     empty one is made of the newest snapshot, where there is one.
  * V2. Compare: the log must be there, of the generation that the registry names, and at least as long as the store (L1); the record at
  *     the store's last valid position must have the hash that the store knows (L4).
  * V3. Replay from there exactly to the log's last sequence as its leader gave it (O2).
@@ -25,7 +26,7 @@ import { nextSeq, type Epoch, type Generation, type NodeRef } from '../protocol/
 import { encodeRecord } from '../protocol/record.ts'
 import { catchUp, logInfo, readLog, takeIn, type TailOptions } from './log-tail.ts'
 import { Replica, type ReplicaOptions } from './replica.ts'
-import { restoreSnapshot } from './snapshot/restore.ts'
+import { discardUnfinished, isUnfinished, restoreSnapshot } from './snapshot/restore.ts'
 
 export interface OpenOptions extends ReplicaOptions, TailOptions {
   readonly stores: Stores
@@ -50,17 +51,28 @@ export async function checkReplica(replica: Replica, options: TakeoverOptions): 
 
 /** Opens the replica, as far as the store has it. Throws `BrokenLog` where the log is not what it must be. */
 export async function openReplica(options: OpenOptions): Promise<Replica> {
-  const { partition, generation, stores, log, observer } = options
   const info = await logInfo(options)
+  return (await openKept(info, options)) ?? openEmpty(info, options)
+}
+
+/** As this node has left it (V1); `undefined` where there is nothing that could be gone on with, and then nothing is there any more. */
+async function openKept(info: LogInfo, options: OpenOptions): Promise<Replica | undefined> {
+  const { partition, generation, stores, log, observer } = options
   let store: Store | undefined
-  let reason: string
+  /** Why it is set aside. */
+  let reason: string | undefined
   try {
     store = await stores.open(partition)
-    const replica = await Replica.open(store, partition, generation, options)
-    if (replica.position.seq === 0) return await openEmpty(replica, info, options)
-    const verdict = await compare(replica, info, log, generation)
-    if (verdict === 'same') return replica
-    reason = verdict
+    if (!(await isUnfinished(store))) {
+      const replica = await Replica.open(store, partition, generation, options)
+      if (replica.position.seq === 0) {
+        await replica.close({ flush: false })
+        return undefined
+      }
+      const verdict = await compare(replica, info, log, generation)
+      if (verdict === 'same') return replica
+      reason = verdict
+    }
   } catch (error) {
     if (error instanceof BrokenLog || !isHoldfastError(error, 'INTERNAL')) {
       await store?.close()
@@ -69,14 +81,14 @@ export async function openReplica(options: OpenOptions): Promise<Replica> {
     reason = messageOf(error)
   }
   await store?.close()
-  observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
-  return openEmpty(await openFresh(options), info, options)
+  if (reason === undefined) await discardUnfinished(options)
+  else observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
+  return undefined
 }
 
 /** What an empty store begins from: the newest snapshot, or else the log's beginning, where that is there. */
-async function openEmpty(empty: Replica, { first }: LogInfo, options: OpenOptions): Promise<Replica> {
+async function openEmpty({ first }: LogInfo, options: OpenOptions): Promise<Replica> {
   const { partition, generation } = options
-  await empty.close({ flush: false })
   const restored = await restoreSnapshot(options)
   if (restored !== null) return opened(restored.store, options)
   if (first > 1) {

@@ -86,6 +86,8 @@ export type HoldfastEvent =
       readonly reason: string
       readonly path: string | null
     }
+  /** It was to be made of a snapshot, and that was not finished; it is deleted, and begins anew. */
+  | { readonly type: 'store.discarded'; readonly partition: PartitionId }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
   /** An operator has seeded a lost log, and this node goes by the new one (L1). */
   | { readonly type: 'log.reseeded'; readonly partition: PartitionId; readonly generation: Generation }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -245,6 +245,19 @@ describe('the RocksDB stores', () => {
     expect(text((await read)[0])).toBe('49')
     await expect(store.getMany([bytes('k')])).rejects.toMatchObject({ code: 'INTERNAL' })
     await expect(stores!.open(p0)).rejects.toMatchObject({ code: 'INTERNAL' })
+  })
+
+  it('are gone at the next start where the process died while it deleted them', async () => {
+    const store = await (await openStores()).open(p0)
+    await store.write(RowBatch.of([{ key: bytes('k'), value: bytes('v') }]))
+    await stores!.close()
+    const half = join(dataDir, 'discarded', 'p0-20260101T000000Z')
+    await mkdir(join(dataDir, 'discarded'))
+    await rename(folder(), half)
+    await rm(join(half, 'CURRENT'))
+    const fresh = await (await openStores()).open(p0)
+    expect(await fresh.getMany([bytes('k')])).toEqual([undefined])
+    expect(await readdir(dataDir)).not.toContain('discarded')
   })
 
   it('open a folder that a crash left before there was data in it', async () => {

@@ -386,6 +386,17 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       expect(await stores.setAside(p1, 'a test')).toBeNull()
     })
 
+    it('is deleted when nobody will miss it, and begins empty after that (S4)', async () => {
+      await store.write(RowBatch.of([put('a', '1')]))
+      await expect(stores.discard(p0)).rejects.toMatchObject({ code: 'CONFLICT' })
+      await store.close()
+      await stores.discard(p0)
+      await stores.discard(p0)
+      await stores.discard(p1)
+      store = await stores.open(p0)
+      expect(await rows(store)).toEqual([])
+    })
+
     it('is not set aside while it is open', async () => {
       await store.write(RowBatch.of([put('a', '1')]))
       await expect(stores.setAside(p0, 'a test')).rejects.toThrow()

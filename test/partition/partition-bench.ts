@@ -100,6 +100,7 @@ export class PartitionNode {
 export const storesWith = (inner: Stores, changes: Partial<Stores>): Stores => ({
   open: (partition) => inner.open(partition),
   setAside: (partition, reason) => inner.setAside(partition, reason),
+  discard: (partition) => inner.discard(partition),
   close: () => inner.close(),
   ...changes,
 })

@@ -17,6 +17,7 @@ import { epoch, generation, rev, seq } from '../../src/protocol/ids.ts'
 import type { ClaimRecord } from '../../src/protocol/record.ts'
 import { FaultyChangelog, type AppendFault } from '../../src/testing/faulty-changelog.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
+import { bytes } from '../conformance/bytes.ts'
 import { LogWriter } from './log-writer.ts'
 import { g1, p0, PartitionWorld, type TestNode } from './world.ts'
 
@@ -436,6 +437,18 @@ describe('the store that is found (V1, V2)', () => {
     await world.settle(store.close())
     const replica = await rebuilt(world, node, options, /position/)
     expect(replica.stateHash).toEqual(writer.stateHash)
+  })
+
+  it('is deleted and made anew where it is one that was to be restored, and was not finished (RN1)', async () => {
+    const { world, writer, node, options } = await withStore('unfinished')
+    const store = await world.settle(node.process.stores.open(p0))
+    await world.settle(store.write(RowBatch.of([{ key: positionKey, value: bytes('being restored') }])))
+    await world.settle(store.close())
+    const { replica } = await world.settle(takeOver(options, 2))
+    expect(replica.stateHash).toEqual(writer.stateHash)
+    expect(node.events.of('store.discarded')).toHaveLength(1)
+    expect(node.events.of('store.set-aside')).toEqual([])
+    expect(world.world.disk('n1').aside).toEqual([])
   })
 
   it('is set aside and rebuilt where it is of another generation', async () => {

@@ -91,6 +91,13 @@ export class MemoryDisk {
     return volume
   }
 
+  discard(partition: PartitionId): void {
+    if (this.#volumes.get(partition)?.open === true) {
+      throw new HoldfastError('CONFLICT', `the store of partition ${partition} is open: close it before it is deleted`)
+    }
+    this.#volumes.delete(partition)
+  }
+
   setAside(partition: PartitionId): string | null {
     const volume = this.#volumes.get(partition)
     if (volume === undefined) return null
@@ -130,6 +137,11 @@ export class MemoryStores implements Stores {
   async setAside(partition: PartitionId, _reason: string): Promise<string | null> {
     await this.#device.write()
     return this.#disk.setAside(partition)
+  }
+
+  async discard(partition: PartitionId): Promise<void> {
+    await this.#device.write()
+    this.#disk.discard(partition)
   }
 
   async close(): Promise<void> {

@@ -1,12 +1,12 @@
 /**
- * The RocksDB databases of one node, in one directory: `<dataDir>/p<n>` for each partition, and
- * `<dataDir>/set-aside` for what was taken out of use.
+ * The RocksDB databases of one node, in one directory: `<dataDir>/p<n>` for each partition, `<dataDir>/set-aside` for what was taken out
+ * of use, and `<dataDir>/discarded` for what is being deleted.
  *
  * B1. Who holds the directory's lock has all of it.
  * B2. A folder that holds data is never opened as a new database, whatever of it is missing (S4).
  * B3. All stores of a node share one budget of memory, divided evenly: the binding offers no common cache.
  */
-import { mkdir, readdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Store, Stores } from '../../ports/store.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
@@ -45,6 +45,8 @@ export class RocksDbStores implements Stores {
       walCompression: false,
     }
     const lock = await DirectoryLock.take(dataDir)
+    // Of a process that died while it deleted them.
+    await rm(join(dataDir, discarded), { recursive: true, force: true })
     return new RocksDbStores(dataDir, lock, share)
   }
 
@@ -90,6 +92,26 @@ export class RocksDbStores implements Stores {
     }
   }
 
+  async discard(partition: PartitionId): Promise<void> {
+    this.#refuseOpen(partition)
+    const from = this.#pathOf(partition)
+    const folder = join(this.#dataDir, discarded)
+    try {
+      if ((await namesIn(from)) === null) return
+      await mkdir(folder, { recursive: true })
+      // By one step out of the way: half of a database would be a damaged one (S4).
+      const path = await freeName(folder, partition)
+      await rename(from, path)
+      await rm(path, { recursive: true })
+    } catch (cause) {
+      throw new HoldfastError(
+        'INTERNAL',
+        `cannot delete ${from} (${messageOf(cause)}): delete it by hand, then restart the node`,
+        { cause },
+      )
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -107,6 +129,8 @@ export class RocksDbStores implements Stores {
     return join(this.#dataDir, `p${partition}`)
   }
 }
+
+const discarded = 'discarded'
 
 /** A database begins with a manifest and a write-ahead log: where files of data are, there was one (B2). */
 async function holdsData(path: string): Promise<boolean> {

@@ -1,12 +1,12 @@
 /**
  * Making a store of a snapshot. The order of effects:
  *
- * RN1. A fresh store is opened; one that holds anything is set aside. Its first batch says "being restored" where the position belongs: whoever
- *      opens it after a crash finds no position there, and sets it aside like any damaged store.
+ * RN1. A fresh store is opened; one that holds anything is set aside. Its first batch says "being restored" where the position belongs: who opens
+ *      it after a crash, or after a restore that was aborted, finds that there (`isUnfinished`) and deletes it. Nothing in it is missed.
  * RN2. The rows are written in big batches, in their order, each chunk after it was checked.
  * RN3. The position is written last, in the batch of the last rows, when all chunks and all sums were right (S1: batches are kept in order).
  *
- * RN4. The newest kept snapshot of the log's generation is taken. Where it turns out to be faulty the store is set aside, and the other is tried.
+ * RN4. The newest kept snapshot of the log's generation is taken. Where it turns out to be faulty the store is deleted, and the other is tried.
  * RN5. Memory is bounded by the chunks that are fetched ahead and two batches.
  */
 import { RowBatch } from '../../core/row-batch.ts'
@@ -70,7 +70,7 @@ async function restoreFrom(options: RestoreOptions, id: string): Promise<Restore
     await fill(store, manifest, options)
   } catch (error) {
     await store.close()
-    if (error instanceof FaultySnapshot) await setAside(options, messageOf(error))
+    if (error instanceof FaultySnapshot) await discardUnfinished(options)
     throw error
   }
   const { rows, bytes, position } = manifest
@@ -79,23 +79,40 @@ async function restoreFrom(options: RestoreOptions, id: string): Promise<Restore
   return { store, manifest }
 }
 
+/** Whether a restore of the store began, and did not come to its end (RN1). */
+export async function isUnfinished(store: Store): Promise<boolean> {
+  const [row] = await store.getMany([positionKey])
+  return row !== undefined && Buffer.compare(row, beingRestored) === 0
+}
+
+/** Of a store that is closed, and `isUnfinished`. */
+export async function discardUnfinished({
+  partition,
+  stores,
+  observer,
+}: Pick<RestoreOptions, 'partition' | 'stores' | 'observer'>): Promise<void> {
+  await stores.discard(partition)
+  observer.emit({ type: 'store.discarded', partition })
+}
+
 /** RN1 */
 async function freshStore(options: RestoreOptions): Promise<Store> {
-  const { partition, stores } = options
+  const { partition, stores, observer } = options
   const store = await stores.open(partition)
-  let empty = true
-  for await (const _ of store.range(allRows.gte, allRows.lt)) {
-    empty = false
-    break
-  }
-  if (empty) return store
+  if (await isEmpty(store)) return store
+  const unfinished = await isUnfinished(store)
   await store.close()
-  await setAside(options, 'it is restored from a snapshot')
+  if (unfinished) await discardUnfinished(options)
+  else {
+    const reason = 'it is restored from a snapshot'
+    observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
+  }
   return stores.open(partition)
 }
 
-async function setAside({ partition, stores, observer }: RestoreOptions, reason: string): Promise<void> {
-  observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
+async function isEmpty(store: Store): Promise<boolean> {
+  for await (const _ of store.range(allRows.gte, allRows.lt)) return false
+  return true
 }
 
 async function fill(store: Store, manifest: Manifest, options: RestoreOptions): Promise<void> {

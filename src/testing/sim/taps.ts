@@ -183,6 +183,7 @@ export function tapStores(inner: Stores, { steps }: NodeTapOptions): Stores {
       return tapStore(store, steps)
     },
     setAside: (partition, reason) => inner.setAside(partition, reason),
+    discard: (partition) => inner.discard(partition),
     close: () => inner.close(),
   }
 }

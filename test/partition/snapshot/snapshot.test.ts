@@ -558,6 +558,11 @@ describe('a restore', () => {
     const store = await stores.open(p0)
     await expect(Replica.open(store, p0, g1, world.replicaOptions())).rejects.toMatchObject({ code: 'INTERNAL' })
     await store.close()
+    const again = (await restoreSnapshot(world.restoreOptions(stores)))!
+    expect(await rowsOf(again.store)).not.toEqual([])
+    await again.store.close()
+    expect(world.events.of('store.discarded')).toHaveLength(1)
+    expect(world.events.of('store.set-aside')).toEqual([])
     await replica.close({ flush: true })
   })
 
@@ -617,6 +622,7 @@ describe('a restore', () => {
         })
       },
       setAside: (partition, reason) => stores.setAside(partition, reason),
+      discard: (partition) => stores.discard(partition),
       close: () => stores.close(),
     }
   }
