@@ -128,6 +128,22 @@ describe('a world in memory', () => {
     expect(heardByB).toEqual(['0', '1', '2', '3', '4', '5'])
   })
 
+  it('does not break a link for a stall that is over, though it is stalled again by then (N3)', async () => {
+    const world = worldOf('stall again')
+    const [a, b] = [world.start('a'), world.start('b')]
+    const heardByA = await listening(world, a, 'y')
+    a.links.hub.stall('toNode', { breakAfterMs: 100 })
+    await world.clock.advance(50)
+    a.links.hub.resume()
+    a.links.hub.stall('toNode')
+    b.transport.publish('y', bytes('kept'))
+    await world.clock.advance(1_000)
+    expect(a.transport.connected).toBe(true)
+    a.links.hub.resume()
+    await world.clock.advance(10)
+    expect(heardByA).toEqual(['kept'])
+  })
+
   it('breaks a link that is stalled for too long, with what it held, and mends it as any other (N3)', async () => {
     const world = worldOf('stall and break')
     const [a, b] = [world.start('a'), world.start('b')]

@@ -101,10 +101,10 @@ export class NetworkLink implements Link {
   stall(direction: 'toServer' | 'toNode', { breakAfterMs }: { readonly breakAfterMs?: number } = {}): void {
     if (!this.#whole) return
     const pipe = direction === 'toServer' ? this.#outbound : this.#inbound
-    pipe.stall()
+    const stall = pipe.stall()
     if (breakAfterMs === undefined) return
     const life = this.#life
-    this.#options.server.setTimeout(() => life === this.#life && pipe.stalled && this.cut(), breakAfterMs)
+    this.#options.server.setTimeout(() => life === this.#life && pipe.stalledBy(stall) && this.cut(), breakAfterMs)
   }
 
   /** Lets both directions go on. A link that broke meanwhile stays broken until `heal`. */
@@ -198,6 +198,7 @@ class Pipe {
   #waiting: Passage[] = []
   #lastAtMs = 0
   #stalled = false
+  #stalls = 0
   /** Runs that have come to the end of a stalled pipe. */
   #held = 0
 
@@ -212,12 +213,16 @@ class Pipe {
     this.#schedule(passage)
   }
 
-  get stalled(): boolean {
-    return this.#stalled
+  /** Whether that stall, and not a later one, holds. */
+  stalledBy(stall: number): boolean {
+    return this.#stalled && stall === this.#stalls
   }
 
-  stall(): void {
+  /** Its number. One that is stalled stays in the stall that it is in. */
+  stall(): number {
+    if (!this.#stalled) this.#stalls++
     this.#stalled = true
+    return this.#stalls
   }
 
   resume(): void {
