@@ -54,6 +54,7 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'placement.elected':
     case 'placement.deposed':
     case 'placement.moving':
+    case 'store.outdated':
     case 'store.discarded':
     case 'partition.serving':
     case 'partition.standing-by':

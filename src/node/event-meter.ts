@@ -40,6 +40,7 @@ const kinds: Readonly<Record<EventType, 'trouble' | 'news'>> = {
   'partition.hash-mismatch': 'trouble',
   'store.failed': 'trouble',
   'store.set-aside': 'trouble',
+  'store.outdated': 'news',
   'store.discarded': 'news',
   'log.provisioned': 'news',
   'log.reseeded': 'trouble',

@@ -46,7 +46,7 @@ export interface TakeoverOptions extends OpenOptions {
  */
 export async function checkReplica(replica: Replica, options: TakeoverOptions): Promise<void> {
   const verdict = await compare(replica, await logInfo(options), options.log, options.generation)
-  if (verdict !== 'same') throw new HoldfastError('INTERNAL', verdict)
+  if (verdict.kind !== 'same') throw new HoldfastError('INTERNAL', verdict.reason)
 }
 
 /** Opens the replica, as far as the store has it. Throws `BrokenLog` where the log is not what it must be. */
@@ -59,8 +59,7 @@ export async function openReplica(options: OpenOptions): Promise<Replica> {
 async function openKept(info: LogInfo, options: OpenOptions): Promise<Replica | undefined> {
   const { partition, generation, stores, log, observer } = options
   let store: Store | undefined
-  /** Why it is set aside. */
-  let reason: string | undefined
+  let verdict: Verdict | 'unfinished' = 'unfinished'
   try {
     store = await stores.open(partition)
     if (!(await isUnfinished(store))) {
@@ -69,20 +68,24 @@ async function openKept(info: LogInfo, options: OpenOptions): Promise<Replica | 
         await replica.close({ flush: false })
         return undefined
       }
-      const verdict = await compare(replica, info, log, generation)
-      if (verdict === 'same') return replica
-      reason = verdict
+      verdict = await compare(replica, info, log, generation)
+      if (verdict.kind === 'same') return replica
     }
   } catch (error) {
     if (error instanceof BrokenLog || !isHoldfastError(error, 'INTERNAL')) {
       await store?.close()
       throw error
     }
-    reason = messageOf(error)
+    verdict = { kind: 'wrong', reason: messageOf(error) }
   }
   await store?.close()
-  if (reason === undefined) await discardUnfinished(options)
-  else observer.emit({ type: 'store.set-aside', partition, reason, path: await stores.setAside(partition, reason) })
+  if (verdict === 'unfinished') {
+    await discardUnfinished(options)
+    return undefined
+  }
+  const { reason } = verdict
+  const path = await stores.setAside(partition, reason)
+  observer.emit({ type: verdict.kind === 'behind' ? 'store.outdated' : 'store.set-aside', partition, reason, path })
   return undefined
 }
 
@@ -112,21 +115,25 @@ async function opened(store: Store, options: OpenOptions): Promise<Replica> {
   }
 }
 
-/** Why the store cannot be gone on with, or `same`. */
-async function compare(replica: Replica, info: LogInfo, log: PartitionLog, generation: Generation): Promise<string> {
+/** `behind`: the log was trimmed since, and nothing says that it is wrong. Neither can be gone on with. */
+type Verdict = { readonly kind: 'same' } | { readonly kind: 'behind' | 'wrong'; readonly reason: string }
+
+const same: Verdict = { kind: 'same' }
+
+async function compare(replica: Replica, info: LogInfo, log: PartitionLog, generation: Generation): Promise<Verdict> {
   const { partition, seq, validSeq, validHash, generation: stored } = replica.position
-  if (stored !== generation) return `it is of generation ${stored}, the log of ${generation}`
+  if (stored !== generation) return { kind: 'wrong', reason: `it is of generation ${stored}, the log of ${generation}` }
   if (info.last < seq) {
     throw new BrokenLog(partition, `it ends at ${info.last}, though this node's store has record ${seq}`)
   }
-  if (seq === 0 && info.first <= 1) return 'same' // It has read nothing yet, and begins where the log does.
+  if (seq === 0 && info.first <= 1) return same // It has read nothing yet, and begins where the log does.
   if (nextSeq(seq) < info.first || validSeq < info.first) {
-    return `it has come to record ${seq}, and the log begins at ${info.first}`
+    return { kind: 'behind', reason: `it has come to record ${seq}, and the log begins at ${info.first}` }
   }
   for await (const entry of readLog(partition, log, validSeq, validSeq)) {
-    if (sameBytes(recordHash(entry.record), validHash)) return 'same'
+    if (sameBytes(recordHash(entry.record), validHash)) return same
   }
-  return `record ${validSeq} of the log is not the one that the store has`
+  return { kind: 'wrong', reason: `record ${validSeq} of the log is not the one that the store has` }
 }
 
 export type ClaimResult =

@@ -86,6 +86,13 @@ export type HoldfastEvent =
       readonly reason: string
       readonly path: string | null
     }
+  /** As long as nobody had it here the log was trimmed: it is set aside, though nothing is wrong with it, and is made anew of a snapshot. */
+  | {
+      readonly type: 'store.outdated'
+      readonly partition: PartitionId
+      readonly reason: string
+      readonly path: string | null
+    }
   /** It was to be made of a snapshot, and that was not finished; it is deleted, and begins anew. */
   | { readonly type: 'store.discarded'; readonly partition: PartitionId }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
