@@ -13,8 +13,8 @@
  * LW6. A node without a connection cannot renew, and is not waited for to the end of its term: it has expired when it renewed nothing for
  *     `quietMs`, and was found to be absent twice since, `absentMs` apart; one that lost its connection and has another one by then
  *     lives. A node that is slow or stopped has its connection, and its whole term. Not while the observer's own connection is new, or its
- *     watch (LW3): what cut it off may have cut off others; for a term it waits for theirs. Its own stall cut off nobody, nor did
- *     a registry that was away.
+ *     watch (LW3), nor when the registry has just been away, as where its server hung: what cut it off may have cut off others; for a term it
+ *     waits for theirs. Its own stall cut off nobody.
  *
  * Pure: `now` is monotonic, in ms. The caller judges on a tick, several times in a term.
  */
@@ -85,10 +85,13 @@ export function dropLease(watch: LeaseWatch, key: string): LeaseWatch {
 
 /** The registry answered a read or a write of this observer. */
 export function registryAnswered(watch: LeaseWatch, now: number, settings: LeaseSettings): LeaseWatch {
-  const { answeredAt } = watch
+  const { answeredAt, judgedAt } = watch
   const wasAway = answeredAt === undefined || now - answeredAt > settings.answerMs
-  const { steadySince = now } = watch
-  return { ...(wasAway ? restarted(watch, now) : watch), steadySince, answeredAt: now }
+  if (!wasAway) return { ...watch, steadySince: watch.steadySince ?? now, answeredAt: now }
+  // What looks like it may have been the observer's own stall.
+  const stalled = judgedAt !== undefined && now - judgedAt > settings.stallMs
+  const steadySince = stalled ? (watch.steadySince ?? now) : now
+  return { ...restarted(watch, now), steadySince, answeredAt: now }
 }
 
 /** The watch failed or was opened anew (LW3). */

@@ -308,6 +308,16 @@ describe('a node without a connection (LW6)', () => {
     expect(asked.every((now) => now - restartedAt >= settings.termMs)).toBe(true)
   })
 
+  it('is not asked after for a term after the registry was away: its server may have cut off others as well', () => {
+    const observer = new Observer(five)
+    quietSince(observer)
+    observer.run(settings.answerMs + 500, 'away')
+    observer.run(100)
+    const backAt = observer.now
+    const at = condemnedAt(observer, () => true)!
+    expect(at - backAt).toBeGreaterThanOrEqual(settings.termMs)
+  })
+
   it('is asked after soon after a stall of the observer, which cut off nobody', () => {
     const observer = new Observer(five)
     quietSince(observer)
