@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { PullBudget, pullBytesFor } from '../../src/adapters/nats/pull-budget.ts'
 
-/** Asks, and writes its name into `went` when it has it. */
-function asker(budget: PullBudget, went: string[]) {
-  return async (name: string, bytes: number) => {
+/** Of ten bytes. Who asks has its name in `went` when it has them. */
+function ten() {
+  const budget = new PullBudget(10)
+  const went: string[] = []
+  const ask = async (name: string, bytes: number) => {
     await budget.take(bytes)
     went.push(name)
   }
+  return { budget, went, ask }
 }
 const settled = async () => {
   for (let i = 0; i < 10; i++) await Promise.resolve()
@@ -14,9 +17,7 @@ const settled = async () => {
 
 describe('the budget of pulls', () => {
   it('is never exceeded, and full again when all is given back', async () => {
-    const budget = new PullBudget(10)
-    const went: string[] = []
-    const ask = asker(budget, went)
+    const { budget, went, ask } = ten()
     void ask('a', 4)
     void ask('b', 6)
     void ask('c', 1)
@@ -33,9 +34,7 @@ describe('the budget of pulls', () => {
   })
 
   it('goes in the order in which it was asked for, also where a later one would have room (B2)', async () => {
-    const budget = new PullBudget(10)
-    const went: string[] = []
-    const ask = asker(budget, went)
+    const { budget, went, ask } = ten()
     void ask('a', 8)
     void ask('large', 9)
     void ask('small', 1)
@@ -48,9 +47,7 @@ describe('the budget of pulls', () => {
   })
 
   it('lets one pull go that is larger than all of it, alone (B1)', async () => {
-    const budget = new PullBudget(10)
-    const went: string[] = []
-    const ask = asker(budget, went)
+    const { budget, went, ask } = ten()
     void ask('small', 1)
     void ask('huge', 25)
     await settled()

@@ -41,14 +41,14 @@ export class FrameReading implements Reading<LogEntry> {
     return undefined
   }
 
-  #entry(at: number, record: Uint8Array): LogEntry {
-    this.#next = at + 1
-    return { seq: seq(at), record }
-  }
-
   close(): void {
     this.#closed = true
     this.#wake?.()
+  }
+
+  #entry(at: number, record: Uint8Array): LogEntry {
+    this.#next = at + 1
+    return { seq: seq(at), record }
   }
 
   /** As the end, where the file was made anew meanwhile: reading goes on in that one. */

@@ -16,6 +16,9 @@ import { leastCache, leastMemtables, type DatabaseOptions } from './disk-protoco
 import { storeFailure } from './failure.ts'
 import { RocksDbStore } from './store.ts'
 
+const setAside = 'set-aside'
+const discarded = 'discarded'
+
 export interface RocksDbStoresOptions {
   /** Created if it is not there. One node at a time. */
   readonly dataDir: string
@@ -74,19 +77,15 @@ export class RocksDbStores implements Stores {
 
   async setAside(partition: PartitionId, reason: string): Promise<string | null> {
     this.#refuseOpen(partition)
-    const from = this.#pathOf(partition)
-    const folder = join(this.#dataDir, 'set-aside')
     try {
-      if ((await namesIn(from)) === null) return null
-      await mkdir(folder, { recursive: true })
-      const path = await freeName(folder, partition)
-      await rename(from, path)
-      await writeFile(join(path, 'reason.txt'), `${reason}\n`)
+      const path = await this.#moveAway(partition, setAside)
+      if (path !== null) await writeFile(join(path, 'reason.txt'), `${reason}\n`)
       return path
     } catch (cause) {
+      const move = `move ${this.#pathOf(partition)} to ${join(this.#dataDir, setAside)}`
       throw new HoldfastError(
         'INTERNAL',
-        `cannot move ${from} to ${folder} (${messageOf(cause)}): move it away by hand, then restart the node`,
+        `cannot ${move} (${messageOf(cause)}): move it away by hand, then restart the node`,
         { cause },
       )
     }
@@ -94,19 +93,14 @@ export class RocksDbStores implements Stores {
 
   async discard(partition: PartitionId): Promise<void> {
     this.#refuseOpen(partition)
-    const from = this.#pathOf(partition)
-    const folder = join(this.#dataDir, discarded)
     try {
-      if ((await namesIn(from)) === null) return
-      await mkdir(folder, { recursive: true })
       // By one step out of the way: half of a database would be a damaged one (S4).
-      const path = await freeName(folder, partition)
-      await rename(from, path)
-      await rm(path, { recursive: true })
+      const path = await this.#moveAway(partition, discarded)
+      if (path !== null) await rm(path, { recursive: true })
     } catch (cause) {
       throw new HoldfastError(
         'INTERNAL',
-        `cannot delete ${from} (${messageOf(cause)}): delete it by hand, then restart the node`,
+        `cannot delete ${this.#pathOf(partition)} (${messageOf(cause)}): delete it by hand, then restart the node`,
         { cause },
       )
     }
@@ -125,12 +119,21 @@ export class RocksDbStores implements Stores {
       throw new HoldfastError('CONFLICT', `the store ${this.#pathOf(partition)} is open in this node: close it first`)
   }
 
+  /** Where it went, below a folder of that name; null where there is nothing. */
+  async #moveAway(partition: PartitionId, name: string): Promise<string | null> {
+    const from = this.#pathOf(partition)
+    if ((await namesIn(from)) === null) return null
+    const folder = join(this.#dataDir, name)
+    await mkdir(folder, { recursive: true })
+    const path = await freeName(folder, partition)
+    await rename(from, path)
+    return path
+  }
+
   #pathOf(partition: PartitionId): string {
     return join(this.#dataDir, `p${partition}`)
   }
 }
-
-const discarded = 'discarded'
 
 /** A database begins with a manifest and a write-ahead log: where files of data are, there was one (B2). */
 async function holdsData(path: string): Promise<boolean> {

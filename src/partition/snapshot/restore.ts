@@ -9,6 +9,7 @@
  * RN4. The newest kept snapshot of the log's generation is taken. Where it turns out to be faulty the store is deleted, and the other is tried.
  * RN5. Memory is bounded by the chunks that are fetched ahead and two batches.
  */
+import { sameBytes } from '../../core/hashing.ts'
 import { RowBatch } from '../../core/row-batch.ts'
 import type { Observer } from '../../ports/observer.ts'
 import type { Registry } from '../../ports/registry.ts'
@@ -82,7 +83,7 @@ async function restoreFrom(options: RestoreOptions, id: string): Promise<Restore
 /** Whether a restore of the store began, and did not come to its end (RN1). */
 export async function isUnfinished(store: Store): Promise<boolean> {
   const [row] = await store.getMany([positionKey])
-  return row !== undefined && Buffer.compare(row, beingRestored) === 0
+  return row !== undefined && sameBytes(row, beingRestored)
 }
 
 /** Of a store that is closed, and `isUnfinished`. */
