@@ -1,14 +1,14 @@
 /**
  * Sends the flights, each as its three commands, at the rate that was asked for, and waits for every acknowledgement.
  *
- * The commands of a flight go out together; the demonstration relies on no order between them. Nothing is given up: what is refused is sent
- * again, and what may have happened is repeated under its id, which makes it happen once.
+ * The commands of a flight go out together; the demonstration relies on no order between them. Nothing is given up.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isHoldfastError, type Holdfast } from '../../src/index.ts'
+import type { Holdfast } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
 import { routeOf, type Flight } from './flights.ts'
 import type { Meter } from './meter.ts'
+import { untilDone } from './until-done.ts'
 
 export interface LoadOptions {
   readonly client: Holdfast
@@ -52,7 +52,7 @@ async function fly({ client, meter }: LoadOptions, flight: Flight, dueMs: number
   const from = client.actor(Airport, origin)
   const to = client.actor(Airport, destination)
   const route = client.actor(Route, routeOf(flight))
-  const send = async (command: Command) => {
+  const send = async (command: (id: string | undefined) => Promise<unknown>) => {
     await untilDone(command)
     meter.acknowledged(dueMs)
   }
@@ -61,23 +61,4 @@ async function fly({ client, meter }: LoadOptions, flight: Flight, dueMs: number
     send((id) => (id === undefined ? to : to.with({ id })).arrived(delay)),
     send((id) => (id === undefined ? route : route.with({ id })).flew(delay)),
   ])
-}
-
-/** Sends a command, anew or as the repetition of an earlier one. */
-type Command = (id: string | undefined) => Promise<unknown>
-
-async function untilDone(command: Command): Promise<void> {
-  let id: string | undefined
-  for (;;) {
-    try {
-      await command(id)
-      return
-    } catch (error) {
-      // Nothing happened: later. It may have happened: the same id once more. The client did both until its time-out already.
-      if (isHoldfastError(error, 'UNKNOWN')) id = error.id
-      else if (isHoldfastError(error, 'RETRY') || isHoldfastError(error, 'OVERLOADED'))
-        await sleep(error.retryAfterMs ?? 50)
-      else throw error
-    }
-  }
 }

@@ -4,7 +4,7 @@
  * S1. In each tick of the event loop turns may run for `sliceMs`; the first one always may. What is left goes on in the next tick.
  * S2. Keys that wait for the next slice take turns: one with many waiting does not keep another one from its first.
  */
-import { lookAtPace, restingPace, unknownPace } from '../core/pace.ts'
+import { lookAtPace, msPerTurnAt, restingPace, unknownPace } from '../core/pace.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
 
@@ -32,9 +32,9 @@ export class Slices {
     return this.#ready[0]
   }
 
-  /** Of late, while keys waited; 0 where that is not known. */
-  get msPerTurn(): number {
-    return this.#pace.msPerTurn
+  /** What a turn took of late, while keys waited; 0 where that is not known. */
+  msPerTurn(nowMs: number): number {
+    return msPerTurnAt(this.#pace, nowMs)
   }
 
   /** Whether turns may run in this tick still (S1). */
@@ -64,7 +64,7 @@ export class Slices {
     this.#endsMs = undefined
     const ready = this.#ready
     if (ready.length === 0) {
-      this.#pace = restingPace(this.#pace)
+      if (!this.#pace.rests) this.#pace = restingPace(this.#pace, this.#clock.monotonic())
       return
     }
     this.#pace = lookAtPace(this.#pace, this.#clock.monotonic(), this.#begun)

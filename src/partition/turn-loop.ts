@@ -229,10 +229,10 @@ export class TurnLoop {
 
   /** How long one that comes now would wait for the processor: at the pace of late, and no less than the next one has. */
   #waitMs(nowMs: number): number {
-    const { next, msPerTurn } = this.#slices
+    const { next } = this.#slices
     if (next === undefined) return 0
     const sinceMs = this.#busy.get(next.id)?.[0]?.sinceMs ?? nowMs
-    return Math.max(nowMs - sinceMs, msPerTurn * (this.#unfinished - this.#timers.size))
+    return Math.max(nowMs - sinceMs, this.#slices.msPerTurn(nowMs) * (this.#unfinished - this.#timers.size))
   }
 
   #enter(turn: Turn): void {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { lookAtPace, restingPace, unknownPace, type Pace } from '../../src/core/pace.ts'
+import { lookAtPace, msPerTurnAt, restingPace, unknownPace, type Pace } from '../../src/core/pace.ts'
 
 /** Looks every so many ms, each at as many turns more. */
 function look(pace: Pace, times: number, everyMs: number, turns: number): Pace {
-  let seen = pace.atMs === undefined ? lookAtPace(pace, 0, pace.begun) : pace
-  for (let i = 0; i < times; i++) seen = lookAtPace(seen, seen.atMs! + everyMs, seen.begun + turns)
+  let seen = pace.rests ? lookAtPace(pace, 0, pace.begun) : pace
+  for (let i = 0; i < times; i++) seen = lookAtPace(seen, seen.atMs + everyMs, seen.begun + turns)
   return seen
 }
 
@@ -25,10 +25,22 @@ describe('the pace of turns', () => {
     expect(look(look(unknownPace, 10, 10, 10), 2, 60_000, 100).msPerTurn).toBe(1)
   })
 
-  it('is what it was after a rest, which counts for nothing', () => {
+  it('is what it was after a short rest, which counts for nothing', () => {
     const busy = look(unknownPace, 25, 10, 10)
-    const again = lookAtPace(restingPace(busy), 90_000, busy.begun + 5_000)
-    expect(again).toEqual({ ...busy, atMs: 90_000, begun: busy.begun + 5_000 })
+    const resting = restingPace(busy, 300)
+    expect(restingPace(resting, 500)).toEqual(resting)
+    expect(msPerTurnAt(resting, 1_300)).toBe(1)
+    expect(lookAtPace(resting, 1_300, busy.begun + 5_000)).toEqual({ ...busy, atMs: 1_300, begun: busy.begun + 5_000 })
+  })
+
+  it('is forgotten after a long one, and with it what was seen by then (P3)', () => {
+    const slow = look(look(unknownPace, 25, 10, 1), 24, 10, 1)
+    const resting = restingPace(slow, 500)
+    expect(msPerTurnAt(slow, 90_000)).toBe(10)
+    expect(msPerTurnAt(resting, 1_501)).toBe(0)
+    const again = lookAtPace(resting, 1_501, slow.begun)
+    expect(look(again, 24, 10, 10).msPerTurn).toBe(0)
+    expect(look(again, 25, 10, 10).msPerTurn).toBe(1)
   })
 
   it('waits for turns where none begin', () => {

@@ -831,6 +831,22 @@ describe('turns that take their time (N8)', () => {
     expect(bench.of(112)).toEqual([])
   })
 
+  it.each([
+    ['right after slow ones are kept out at their pace', 0, true],
+    ['long after slow ones are not', 2_000, false],
+  ])('that come %s', async (name, laterMs, keptOut) => {
+    const bench = await busy(name, { maxWaitMs: 50 })
+    bench.onAdd = () => (bench.clock.spentMs += 20)
+    for (let n = 11; n <= 40; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
+    await bench.pass(0)
+    bench.commit()
+    expect(bench.valueOf(40)).toHaveLength(30)
+    bench.onAdd = () => (bench.clock.spentMs += 1)
+    bench.clock.spentMs += laterMs
+    for (let n = 51; n <= 70; n++) bench.submit(n, 'add', 'x', { key: 'a' })
+    expect(bench.of(70).length > 0).toBe(keptOut)
+  })
+
   it('are all answered, and hold no actor, where the loop is stopped between two slices', async () => {
     const bench = await busy('stopped')
     for (let n = 11; n <= 20; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
