@@ -139,6 +139,7 @@ export class Incarnation {
     const { host, zone, weight } = this.#options
     this.#membership = createMembership({
       ...this.#ports,
+      spareRegistry: this.#ports.spareRegistry,
       subjects,
       self: this.self,
       host,

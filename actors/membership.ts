@@ -31,6 +31,7 @@ export interface MembershipOptions {
   readonly zone: string
   readonly weight: number
   readonly registry: Registry
+  readonly spareRegistry: Registry | undefined
   readonly transport: Transport
   readonly clock: Clock
   readonly random: Random
@@ -71,6 +72,10 @@ export const leaseSettingsOf = ({ renewEveryMs, leaseTermMs }: MembershipSetting
 })
 export const judgeEveryMs = ({ renewEveryMs }: MembershipSettings): number => renewEveryMs / 5
 export const missedMs = ({ renewEveryMs }: MembershipSettings): number => 1.5 * renewEveryMs
+/** How long a renewal is waited for before it goes by the spare way, too. */
+export const patienceMs = ({ renewEveryMs }: MembershipSettings): number => renewEveryMs / 2
+/** With a term of 2 s longer than what TCP waits after six losses in a row, 6.2 s, once the last renewal has run out. */
+export const spareForMs = ({ leaseTermMs }: MembershipSettings): number => 2.5 * leaseTermMs
 
 export interface Membership {
   /** Resolves once this process has its lease and sees the others'. Rejects with `CONFLICT` where others fight for its id. */
@@ -98,12 +103,15 @@ interface Context {
 const joinAgainMs = 500
 
 export function createMembership(options: MembershipOptions): Membership {
-  const { self, host, zone, weight, registry, transport, clock, observer, subjects, settings } = options
+  const { self, host, zone, weight, registry, spareRegistry, transport, clock, observer, subjects, settings } = options
   const { renewEveryMs } = settings
   const keeper = new LeaseKeeper({
     registry,
+    spare: spareRegistry,
     clock,
     renewEveryMs,
+    patienceMs: patienceMs(settings),
+    spareForMs: spareForMs(settings),
     lease: { ...self, host, zone, weight, draining: false },
     onRenewed: () => watch.answered(),
     onLost: (how, reason) => {

@@ -45,6 +45,8 @@ export interface NodePorts {
   readonly transport: Transport
   readonly changelog: Changelog
   readonly registry: Registry
+  /** The same registry by another connection, for renewals of the lease. Default: there is no other. */
+  readonly spareRegistry?: Registry | undefined
   /** Streams for tasks. Default: there are none. */
   readonly inputs?: Inputs
   /** Where snapshots are. */

@@ -6,6 +6,9 @@
  *   incarnation is dead. Then `onLost` is called, once: `dead` if it may come back as a new incarnation, `replaced` if another process
  *   goes by this node's id.
  * - While the registry is away nothing is concluded; renewals go on.
+ * - A renewal that is not answered within `patienceMs` goes to the registry once more, by the spare way: a packet that is lost five times
+ *   in a row keeps a connection silent for longer than a term. Both are the same CAS, so that one of them counts. Not where the main way
+ *   has failed, nor once it has been silent for `spareForMs`: who can do nothing but renew its lease is to be replaced.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Registry } from '../ports/registry.ts'
@@ -15,10 +18,13 @@ import { decodeLease, encodeLease, leaseKey, type NodeLease } from './lease.ts'
 
 export interface LeaseKeeperOptions {
   readonly registry: Registry
+  /** The same registry by another way. `undefined`: there is one way only. */
+  readonly spare: Registry | undefined
   readonly clock: Clock
   readonly lease: Omit<NodeLease, 'renewal' | 'state'>
-  /** Default 500 ms. */
   readonly renewEveryMs: number
+  readonly patienceMs: number
+  readonly spareForMs: number
   /** The registry has taken a renewal. */
   readonly onRenewed: () => void
   readonly onLost: (how: 'dead' | 'replaced', reason: string) => void
@@ -32,6 +38,8 @@ export class LeaseKeeper {
   #lease: NodeLease
   #revision = 0
   #renewedAtMs = Number.NEGATIVE_INFINITY
+  /** When the main way last brought an answer, monotonic ms. */
+  #mainAtMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
   #renewing: Promise<void> | undefined
   #stopped = false
@@ -56,6 +64,7 @@ export class LeaseKeeper {
       if (result.kind === 'conflict') continue
       this.#revision = result.revision
       this.#renewedAtMs = sentAtMs
+      this.#mainAtMs = clock.monotonic()
       this.#schedule()
       return result.revision
     }
@@ -112,30 +121,65 @@ export class LeaseKeeper {
   }
 
   async #renewOnce(): Promise<void> {
-    const { registry, clock, onRenewed, onLost } = this.#options
+    const { registry, spare, clock, patienceMs, spareForMs } = this.#options
     const sentAtMs = clock.monotonic()
     this.#lease = { ...this.#lease, renewal: this.#lease.renewal + 1 }
+    const main = this.#renewBy(registry, sentAtMs)
+    if (spare === undefined || (await this.#settlesWithin(main, patienceMs))) return main
+    if (this.#stopped || clock.monotonic() - this.#mainAtMs > spareForMs) return main
+    await Promise.race([main, this.#renewBy(spare, sentAtMs)])
+  }
+
+  /** What was said by one way may come long after the other way's answer: whatever it says was true when it was said, so revisions grow only. */
+  async #renewBy(registry: Registry, sentAtMs: number): Promise<void> {
+    const { renewal } = this.#lease
     try {
-      const result = await registry.update(this.#key, encodeLease(this.#lease), this.#revision)
-      if (this.#stopped) return
-      if (result.kind === 'written') {
-        this.#revision = result.revision
-        this.#renewedAtMs = sentAtMs
-        return onRenewed()
+      // Whoever finds a renewal of its own that it did not know of tries once more.
+      for (let tries = 0; tries < 2 && !this.#stopped; tries++) {
+        const result = await registry.update(this.#key, encodeLease(this.#lease), this.#revision)
+        this.#answered(registry)
+        if (result.kind === 'written') return this.#renewed(result.revision, sentAtMs)
+        const entry = await registry.get(this.#key)
+        if (this.#stopped) return
+        const found = entry === null ? undefined : decodeLease(entry.value)
+        if (entry === null || found?.state !== 'alive' || !sameNode(found, this.#lease)) return this.#lost(found)
+        // Written by the other way, or by an earlier one whose answer was lost.
+        if (found.renewal >= renewal) return this.#renewed(entry.revision, sentAtMs)
+        this.#revision = Math.max(this.#revision, entry.revision)
       }
-      const entry = await registry.get(this.#key)
-      if (this.#stopped) return
-      const found = entry === null ? undefined : decodeLease(entry.value)
-      if (entry !== null && found?.state === 'alive' && sameNode(found, this.#lease)) {
-        this.#revision = entry.revision
-        return
-      }
-      this.stop()
-      if (found?.state === 'alive')
-        onLost('replaced', `another process took the node id "${found.id}"; give each an id of its own`)
-      else onLost('dead', found === undefined ? 'its lease is gone' : `its lease was marked ${found.state}`)
     } catch (error) {
       if (!isHoldfastError(error)) throw error
     }
+  }
+
+  #settlesWithin(work: Promise<void>, ms: number): Promise<boolean> {
+    const { clock } = this.#options
+    return new Promise((resolve) => {
+      const timer = clock.setTimeout(() => resolve(false), ms)
+      const settled = () => {
+        clock.clearTimeout(timer)
+        resolve(true)
+      }
+      work.then(settled, settled)
+    })
+  }
+
+  #answered(registry: Registry): void {
+    if (registry === this.#options.registry) this.#mainAtMs = this.#options.clock.monotonic()
+  }
+
+  #renewed(revision: number, sentAtMs: number): void {
+    if (this.#stopped) return
+    this.#revision = Math.max(this.#revision, revision)
+    this.#renewedAtMs = Math.max(this.#renewedAtMs, sentAtMs)
+    this.#options.onRenewed()
+  }
+
+  #lost(found: NodeLease | undefined): void {
+    const { onLost } = this.#options
+    this.stop()
+    if (found?.state === 'alive')
+      onLost('replaced', `another process took the node id "${found.id}"; give each an id of its own`)
+    else onLost('dead', found === undefined ? 'its lease is gone' : `its lease was marked ${found.state}`)
   }
 }

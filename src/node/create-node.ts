@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createNodeActor, type Node, type NodePorts, type NodeStatus } from '../../actors/node.ts'
 import { EmbeddedServer } from '../adapters/embedded/server.ts'
-import { openNats } from '../adapters/nats/open.ts'
+import { openNats, openSpareRegistry, type SpareRegistry } from '../adapters/nats/open.ts'
 import { openTracer } from '../adapters/opentelemetry/tracer.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemCompression } from '../adapters/system/compression.ts'
@@ -172,7 +172,7 @@ async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined
 type Parts = Pick<NodePorts, 'clock' | 'random' | 'observer'>
 
 interface Server {
-  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'inputs' | 'objects'>
+  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'spareRegistry' | 'inputs' | 'objects'>
   readonly embedded: EmbeddedServer | undefined
   readonly metrics: () => readonly Metric[]
   close(): Promise<void>
@@ -181,19 +181,23 @@ interface Server {
 async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, parts: Parts): Promise<Server> {
   const { cluster = defaultCluster } = options
   const nats = await openNats({ ...options, cluster }, parts)
+  let spareRegistry: SpareRegistry
   try {
     await nats.provisionRegistry()
     await nats.provisionObjects()
+    spareRegistry = await openSpareRegistry({ ...options, cluster }, parts)
   } catch (error) {
     await nats.close()
     throw error
   }
   const { transport, changelog, registry, inputs, objects } = nats
   return {
-    ports: { transport, changelog, registry, inputs, objects },
+    ports: { transport, changelog, registry, spareRegistry, inputs, objects },
     embedded: undefined,
-    metrics: () => nats.metrics(),
-    close: () => nats.close(),
+    metrics: () => [...nats.metrics(), ...spareRegistry.metrics()],
+    async close() {
+      await Promise.all([nats.close(), spareRegistry.close()])
+    },
   }
 }
 

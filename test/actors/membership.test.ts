@@ -1,5 +1,5 @@
-import { afterEach, expect, it } from 'vitest'
-import { createMembership, type Membership, type MembershipSettings } from '../../actors/membership.ts'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createMembership, spareForMs, type Membership, type MembershipSettings } from '../../actors/membership.ts'
 import { MemoryWorld } from '../../src/adapters/memory/world.ts'
 import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
@@ -55,14 +55,16 @@ function member(
   name: NodeId,
   events: HoldfastEvent[] = [],
   lost: string[] = [],
+  started = world.start(name, { emit: (event) => void events.push(event) }),
 ): Membership {
   const observer = { emit: (event: HoldfastEvent) => void events.push(event) }
-  const { transport, registry: own, clock, random } = world.start(name, observer)
+  const { transport, registry: own, spareRegistry, clock, random } = started
   const membership = createMembership({
     transport,
     clock,
     random,
     registry: registry.connect(own),
+    spareRegistry: registry.connect(spareRegistry),
     observer,
     self: { id: name, incarnation: incarnation(`${name}1`) },
     host: name,
@@ -157,4 +159,65 @@ it('deletes the lease of a node that is gone after ten minutes, and not before, 
   expect(await keys()).toEqual(['b', 'c'])
   const leases = open[0]!.metrics().find(({ name }) => name === 'holdfast_leases')
   expect(leases).toMatchObject({ value: 2 })
+})
+
+describe('a renewal that is not answered by the main way', () => {
+  const expiredMs = settings.leaseTermMs + 2 * settings.renewEveryMs
+
+  /** Two members, and the process of the second one. */
+  async function pair(seed: number) {
+    const world = new MemoryWorld({ random: new SeededRandom(seed) })
+    const registry = new HangingRegistry()
+    const events: HoldfastEvent[] = []
+    const lost: string[] = []
+    const process = world.start('b')
+    const other = member(world, registry, 'a' as NodeId, events, lost)
+    const membership = member(world, registry, 'b' as NodeId, events, lost, process)
+    for (const each of [other, membership]) await world.clock.settle(each.join(), 5_000)
+    await world.clock.advance(3_000 + seed * 37)
+    const died = () => events.filter(({ type }) => type === 'member.died').length
+    return { world, process, membership, died, lost }
+  }
+
+  it.each(['toServer', 'toNode'] as const)('goes by the spare one, where that stalls %s for 3 s', async (direction) => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const { world, process, membership, died, lost } = await pair(seed)
+      process.links.registry.stall(direction)
+      for (let ms = 0; ms < 3_000; ms += 100) {
+        await world.clock.advance(100)
+        // An interval, half of one for patience, and what the ways take.
+        expect(membership.own().renewedMsAgo).toBeLessThan(1_000)
+      }
+      process.links.registry.resume()
+      await world.clock.advance(6_000)
+      expect([died(), lost, membership.own().held]).toEqual([0, [], true])
+      for (const each of open.splice(0)) each.close()
+    }
+  })
+
+  it('goes by the spare one for a while only: who can do nothing else is replaced', async () => {
+    const { world, process, died, lost } = await pair(1)
+    process.links.registry.stall('toServer')
+    await world.clock.advance(spareForMs(settings))
+    expect(died()).toBe(0)
+    await world.clock.advance(expiredMs)
+    expect(died()).toBe(1)
+    process.links.registry.resume()
+    await world.clock.advance(6_000)
+    expect(lost).toEqual(['b dead: its lease was marked dead'])
+  })
+
+  it('does not go by the spare one where the main one has failed', async () => {
+    const { world, process, died } = await pair(1)
+    process.links.registry.cut()
+    await world.clock.advance(expiredMs)
+    expect(died()).toBe(1)
+  })
+
+  it('is lost with both', async () => {
+    const { world, process, died } = await pair(1)
+    for (const link of [process.links.registry, process.links.spare]) link.stall('toServer')
+    await world.clock.advance(expiredMs)
+    expect(died()).toBe(1)
+  })
 })

@@ -84,6 +84,8 @@ export class Wire {
   readonly #server: Server
   readonly #target: number
   readonly #sockets = new Set<Socket>()
+  /** Both ends of each connection, in the order in which they were made. */
+  readonly #pairs: (readonly [Socket, Socket])[] = []
   #cut = false
   #hung = false
   #rewrite: ((text: string) => string) | undefined
@@ -122,6 +124,11 @@ export class Wire {
     for (const socket of this.#sockets) socket.pause()
   }
 
+  /** As `hang`, of the connection that was made first. */
+  hangFirst(): void {
+    for (const socket of this.#pairs[0] ?? []) socket.pause()
+  }
+
   /** Alters what comes from the server, Latin-1, in pieces as they come; the length must stay. */
   rewrite(change: (text: string) => string): void {
     this.#rewrite = change
@@ -139,6 +146,7 @@ export class Wire {
       return
     }
     const far = connect({ host: '127.0.0.1', port: this.#target })
+    this.#pairs.push([near, far])
     for (const [from, to] of [
       [near, far],
       [far, near],

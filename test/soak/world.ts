@@ -4,7 +4,8 @@
  *
  * W1. Of whatever a node sends to another by gossip, `loss` is lost; so are questions whether a node has a connection, and answers to them.
  * W2. What goes to the registry and comes from it goes by TCP as Linux has it: a packet that is lost is sent again after 10 ms (RFC 8985), then
- *     after 200 ms, 400, 800 and so on (RFC 6298), and whatever follows on the same connection waits for it.
+ *     after 200 ms, 400, 800 and so on (RFC 6298), and whatever follows on the same connection waits for it. Of these a node has two; losses on
+ *     one tell nothing of the other.
  * W3. A node stalls for `stallMs` now and then: none of its events fires meanwhile, and all of them after it.
  * W4. Now and then a node is killed: its connection is gone at once, and another process of it begins `awayMs` after its eviction.
  * W5. One node leads, and says who is dead; who is dead of the leader's say anybody says. There is another one as soon as it is evicted.
@@ -16,6 +17,8 @@ import {
   judgeEveryMs,
   leaseSettingsOf,
   missedMs,
+  patienceMs,
+  spareForMs,
   type MembershipSettings,
 } from '../../actors/membership.ts'
 import { VirtualClock, type NodeClock } from '../../src/adapters/memory/virtual-clock.ts'
@@ -194,7 +197,7 @@ export class SoakWorld {
 }
 
 /** In order, as by TCP (W2). */
-class Connection {
+class Direction {
   readonly #world: SoakWorld
   #arrivesMs = 0
 
@@ -216,6 +219,14 @@ class Connection {
   }
 }
 
+/** A connection of TCP, both directions. */
+interface Way {
+  readonly out: Direction
+  readonly back: Direction
+}
+
+const wayOf = (world: SoakWorld): Way => ({ out: new Direction(world), back: new Direction(world) })
+
 /** The leases, by the ids of nodes. What it says it says in the order in which it happened. */
 class Registry {
   readonly #world: SoakWorld
@@ -231,10 +242,10 @@ class Registry {
     return this.#write(id, true)
   }
 
-  /** `undefined`: it has another revision by now. */
-  renew(id: NodeId, revision: number): number | undefined {
-    const lease = this.leases.get(id)
-    return lease?.alive === true && lease.revision === revision ? this.#write(id, true) : undefined
+  /** Gives the revision of then: another one than was expected is of the same node's other way, unless it is dead. */
+  renew(id: NodeId, revision: number): number {
+    const lease = this.leases.get(id)!
+    return lease.alive && lease.revision === revision ? this.#write(id, true) : lease.revision
   }
 
   evict({ key, revision }: Verdict): void {
@@ -259,12 +270,13 @@ class Process {
   killedAtMs: number | undefined
   readonly #world: SoakWorld
   readonly #clock: NodeClock
-  readonly #toRegistry: Connection
-  readonly #fromRegistry: Connection
+  readonly #main: Way
+  readonly #spare: Way
   readonly #watches: boolean
   readonly #leases: LeaseSettings
   #revision: number
   #renewing = false
+  #mainAtMs: number
   #polling = false
   #watch: LeaseWatch = beginLeaseWatch
   readonly #asking = new Map<string, number>()
@@ -280,11 +292,12 @@ class Process {
     this.number = number
     this.id = idOf(number)
     this.#clock = world.clock.nodeClock()
-    this.#toRegistry = new Connection(world)
-    this.#fromRegistry = new Connection(world)
+    this.#main = wayOf(world)
+    this.#spare = wayOf(world)
     this.#watches = number < world.settings.watchers
     this.#leases = leaseSettingsOf(world.settings.membership)
     this.#revision = boot
+    this.#mainAtMs = this.#clock.monotonic()
     this.#tickedAtMs = this.#clock.monotonic()
     const self = { id: this.id, boot, incarnation: incarnation(String(boot)), details }
     this.#membership = beginMembership(self, this.#clock.monotonic())
@@ -309,7 +322,7 @@ class Process {
 
   /** From the registry. */
   tell(what: () => void): void {
-    if (this.#watches && this.killedAtMs === undefined) this.#clock.setTimeout(what, this.#fromRegistry.delayMs())
+    if (this.#watches && this.killedAtMs === undefined) this.#clock.setTimeout(what, this.#main.back.delayMs())
   }
 
   seeLease(id: NodeId, revision: number, alive: boolean): void {
@@ -339,25 +352,37 @@ class Process {
   }
 
   /** Does something at the registry, and here when its answer has come. */
-  #request<T>(there: () => T, here: (answer: T) => void): void {
+  #request<T>(there: () => T, here: (answer: T) => void, { out, back } = this.#main): void {
     const { clock } = this.#world
     clock.setTimeout(() => {
       const answer = there()
-      this.#clock.setTimeout(() => here(answer), this.#fromRegistry.delayMs())
-    }, this.#toRegistry.delayMs())
+      this.#clock.setTimeout(() => here(answer), back.delayMs())
+    }, out.delayMs())
   }
 
+  /** As lease-keeper.ts. */
   #renew(): void {
     if (this.#renewing) return
     this.#renewing = true
-    this.#request(
-      () => this.#world.registry.renew(this.id, this.#revision),
-      (revision) => {
-        this.#renewing = false
-        this.#answered()
-        this.#revision = revision ?? this.#revision
-      },
-    )
+    const expected = this.#revision
+    let done = false
+    const renewBy = (way: Way) =>
+      this.#request(
+        () => this.#world.registry.renew(this.id, expected),
+        (revision) => {
+          if (way === this.#main) this.#mainAtMs = this.#nowMs
+          this.#revision = Math.max(this.#revision, revision)
+          this.#answered()
+          if (!done) this.#renewing = false
+          done = true
+        },
+        way,
+      )
+    renewBy(this.#main)
+    const { membership } = this.#world.settings
+    this.#clock.setTimeout(() => {
+      if (!done && this.#nowMs - this.#mainAtMs <= spareForMs(membership)) renewBy(this.#spare)
+    }, patienceMs(membership))
   }
 
   #answered(): void {

@@ -83,14 +83,17 @@ export class MemoryProcess {
   readonly transport: MemoryTransport
   readonly changelog: MemoryChangelogHandle
   readonly registry: Registry
+  /** By a link of its own. */
+  readonly spareRegistry: Registry
   readonly objects: Objects
   readonly compression: Compression = new MemoryCompression()
   readonly stores: MemoryStores
-  /** Four links to the one server: each can be cut or slowed alone. */
+  /** Five links to the one server: each can be cut or slowed alone. */
   readonly links: {
     readonly hub: NetworkLink
     readonly changelog: NetworkLink
     readonly registry: NetworkLink
+    readonly spare: NetworkLink
     readonly objects: NetworkLink
   }
   readonly #world: MemoryWorld
@@ -114,6 +117,7 @@ export class MemoryProcess {
       hub: link('hub'),
       changelog: link('changelog'),
       registry: link('registry'),
+      spare: link('registry by the spare way'),
       objects: link('objects'),
     }
     this.transport = world.hub.connect({ link: this.links.hub, name: life, observer })
@@ -123,11 +127,14 @@ export class MemoryProcess {
       random: this.random.fork('appends'),
       ...(appendTimeoutMs === undefined ? {} : { appendTimeoutMs }),
     })
-    this.registry = world.registry.connect({
-      link: this.links.registry,
-      clock: this.clock,
-      ...(registryTimeoutMs === undefined ? {} : { timeoutMs: registryTimeoutMs }),
-    })
+    const registryBy = (link: NetworkLink) =>
+      world.registry.connect({
+        link,
+        clock: this.clock,
+        ...(registryTimeoutMs === undefined ? {} : { timeoutMs: registryTimeoutMs }),
+      })
+    this.registry = registryBy(this.links.registry)
+    this.spareRegistry = registryBy(this.links.spare)
     this.objects = world.objects.connect({
       link: this.links.objects,
       clock: this.clock,

@@ -1,10 +1,12 @@
 /**
- * How a composition root gets its ports over NATS: everything over one connection, which closes with the last of them.
+ * How a composition root gets its ports over NATS: everything over one connection, which closes with the last of them; and, for a node, the
+ * registry once more over another one.
  */
 import type { Changelog } from '../../ports/changelog.ts'
 import type { Inputs } from '../../ports/inputs.ts'
 import type { Metric } from '../../ports/metrics.ts'
 import type { Objects } from '../../ports/objects.ts'
+import type { HoldfastEvent, Observer } from '../../ports/observer.ts'
 import type { Registry } from '../../ports/registry.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
@@ -68,6 +70,25 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
     await hold.close()
   }
 }
+
+/**
+ * Another way to the registry of a node, over a connection of its own: what holds up the node's other one, a packet that is lost again and
+ * again or much that waits before it, holds up nothing here. Throws like `openNats`.
+ */
+export async function openSpareRegistry(
+  settings: NatsSettings & LogSettings,
+  parts: NatsParts,
+): Promise<SpareRegistry> {
+  const { observer } = parts
+  // Whether the node is connected is told of its other connection.
+  const quiet: Observer = { emit: (event) => void (isOfConnection(event) || observer.emit(event)) }
+  const link = await Link.connect(settings, { ...parts, observer: quiet })
+  return new NatsRegistry(link, settings, 'spare')
+}
+
+export type SpareRegistry = Registry & { metrics(): readonly Metric[] }
+
+const isOfConnection = ({ type }: HoldfastEvent) => type === 'transport.connected' || type === 'transport.disconnected'
 
 /** For a client: no JetStream is needed. Throws like `openNats`. */
 export async function openNatsTransport(settings: NatsSettings, parts: NatsParts): Promise<NatsTransport> {

@@ -36,14 +36,15 @@ export class NatsRegistry implements Registry {
   readonly #watches = new Set<RegistryWatch>()
   #closed = false
 
-  constructor(link: Link, settings: LogSettings) {
+  /** `name`: of its questions, among those of the process. */
+  constructor(link: Link, settings: LogSettings, name = 'registry') {
     const { cluster } = subjectsOf(settings.cluster)
     this.#bucket = registryBucket(cluster)
     this.#stream = registryStream(cluster)
     this.#replicas = checkReplicas(settings.replicas)
     this.#link = link
     this.#hold = link.hold()
-    this.#requests = new Requests(link, 'registry', link.settings.requestTimeoutMs)
+    this.#requests = new Requests(link, name, link.settings.requestTimeoutMs)
     this.#jetstream = new JetStream(this.#requests)
   }
 

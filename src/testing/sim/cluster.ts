@@ -90,7 +90,7 @@ export class SimCluster {
       },
     }
     const process = this.world.start(name, observer)
-    if (this.#outage) process.links.registry.cut()
+    if (this.#outage) for (const link of registryLinksOf(process)) link.cut()
     this.onStart(process)
     const { clock, random } = process
     const tap = { clock: this.clock, fingerprint: this.fingerprint, cluster: clusterName, node: name, steps }
@@ -98,6 +98,7 @@ export class SimCluster {
       transport: tapNodeTransport(process.transport, tap),
       changelog: tapChangelog(process.changelog, tap),
       registry: tapRegistry(process.registry, tap),
+      spareRegistry: tapRegistry(process.spareRegistry, tap),
       stores: tapStores(process.stores, tap),
       objects: process.objects,
       compression: process.compression,
@@ -159,8 +160,10 @@ export class SimCluster {
   outage(begins: boolean): void {
     this.#outage = begins
     for (const { process } of this.nodes.values()) {
-      if (begins) process.links.registry.cut()
-      else process.links.registry.heal()
+      for (const link of registryLinksOf(process)) {
+        if (begins) link.cut()
+        else link.heal()
+      }
     }
   }
 
@@ -235,3 +238,5 @@ export class SimCluster {
 /** As one line. Without the stack of an error, which has paths. */
 export const shown = (event: HoldfastEvent): string =>
   JSON.stringify(event, (_, value: unknown) => (value instanceof Error ? String(value) : value))
+
+const registryLinksOf = ({ links }: MemoryProcess) => [links.registry, links.spare]

@@ -130,10 +130,11 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
    * it still owns anything (O3).
    */
   'late appends'({ cluster, random, pace }, { name, process }) {
-    const { changelog, registry } = process.links
+    const { changelog, registry, spare } = process.links
     const behind = random.pick(['claiming', 'appending'] as const)
     const freezes = random.chance(0.2)
     registry.cut()
+    spare.cut()
     changelog.stall(random.chance(0.3) ? 'toNode' : 'toServer')
     if (freezes) process.freeze()
     const arrive = () => changelog.resume()
@@ -148,6 +149,7 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
     const end = () => {
       stopListening()
       registry.heal()
+      spare.heal()
       arrive()
       if (freezes) process.thaw()
     }
@@ -207,10 +209,11 @@ export class Faults {
   }
 }
 
-const linksOf = ({ links }: MemoryProcess): [NetworkLink, NetworkLink, NetworkLink] => [
+const linksOf = ({ links }: MemoryProcess): [NetworkLink, ...NetworkLink[]] => [
   links.hub,
   links.changelog,
   links.registry,
+  links.spare,
 ]
 
 function onLinks(links: readonly NetworkLink[], lastsMs: number, mend: (link: NetworkLink) => void) {
