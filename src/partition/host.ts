@@ -53,7 +53,7 @@ import type { PartitionSettings } from './settings.ts'
 import { SnapshotKeeper, type OrderedCut } from './snapshot/keeper.ts'
 import { CutSlots } from './snapshot/slots.ts'
 import type { OpenTenant } from './tenant.ts'
-import { catchUp, tail } from './log-tail.ts'
+import { catchUp, Outdated, tail } from './log-tail.ts'
 import { StandbyReads } from './standby-reads.ts'
 import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOptions } from './takeover.ts'
 import { withPatienceLeft } from './asked.ts'
@@ -263,6 +263,7 @@ export class PartitionHost {
       return await work(this.#replica, options)
     } catch (error) {
       if (isHoldfastError(error, 'INTERNAL')) this.#damage = error.message
+      if (error instanceof Outdated) await this.#closeReplica({ flush: true })
       if (error instanceof Diverged) this.#believed.add(error.seq)
       throw error
     }
@@ -440,10 +441,8 @@ export class PartitionHost {
     await this.#leaving.catch(() => {})
     await this.#using
     this.#lastProgress = this.progress
-    const replica = this.#replica
-    this.#replica = undefined
     this.#leaveMemory()
-    await replica?.close({ flush: !this.#crashed && why !== 'damaged' })
+    await this.#closeReplica({ flush: !this.#crashed && why !== 'damaged' })
     if (why !== 'damaged' || this.#crashed) return
     const { stores, observer, partition } = this.#options
     const reason = this.#damage
@@ -465,10 +464,14 @@ export class PartitionHost {
     this.#owner?.end(inDoubt)
     this.#owner = undefined
     await this.#using
+    this.#leaveMemory()
+    await this.#closeReplica({ flush: false })
+  }
+
+  async #closeReplica(how: { readonly flush: boolean }): Promise<void> {
     const replica = this.#replica
     this.#replica = undefined
-    this.#leaveMemory()
-    await replica?.close({ flush: false })
+    await replica?.close(how)
   }
 
   #leaveMemory(): void {

@@ -5,8 +5,8 @@
  * T2. `tail` goes on with what is stored later, as a replica of the log has it. What it cannot take in it does not judge: it ends with
  *     `RETRY`, and the leader is asked (T1).
  * T3. Whatever ends it, the replica stands right behind the last record that was taken in whole.
- * T4. A replica that has come less far than where the log begins, since that was trimmed, cannot go on: `INTERNAL`; it is made anew of a
- *     snapshot (V1 of takeover.ts).
+ * T4. A replica that has come less far than where the log begins, since that was trimmed, cannot go on: `Outdated`; who opens it again has it made
+ *     anew of a snapshot (V1 of takeover.ts).
  */
 import { BrokenLog, judge } from '../core/log.ts'
 import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
@@ -30,17 +30,26 @@ export interface TailOptions {
   readonly onApplied?: (() => void) | undefined
 }
 
+/** T4 */
+export class Outdated extends HoldfastError {
+  constructor(seq: Seq, first: Seq) {
+    super('RETRY', outdatedBecause(seq, first))
+  }
+}
+
+export const outdatedBecause = (seq: Seq, first: Seq): string =>
+  `it has come to record ${seq}, and the log begins at ${first}`
+
 const tellEveryMs = 1_000
 
-/** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `RETRY`, and `Diverged` (M4 of the replica). */
+/** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `Outdated`, `RETRY`, and `Diverged` (M4 of the replica). */
 export async function catchUp(replica: Replica, options: TailOptions): Promise<void> {
   const { partition, log, clock, observer, signal } = options
   const from = nextSeq(replica.position.seq)
   const beganAtMs = clock.monotonic()
   const { first, last } = await logInfo(options)
   replica.noteHead(last)
-  if (first > from)
-    throw new HoldfastError('INTERNAL', `it has come to record ${replica.position.seq}, and the log begins at ${first}`)
+  if (first > from) throw new Outdated(replica.position.seq, first)
   let records = 0
   let bytes = 0
   let toldMs = beganAtMs

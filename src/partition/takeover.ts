@@ -2,8 +2,8 @@
  * Becoming the owner of a partition: store, replay, claim. The order of effects:
  *
  * V1. Open the store. What is damaged, of another generation or of other content than the log is set aside, never served, never deleted;
- *     so is one that has come less far than where the log begins. One that was to be made of a snapshot, and was not finished, is deleted. An
- *     empty one is made of the newest snapshot, where there is one.
+ *     so is one that has come less far than where the log begins, until its successor is open, which has all that it had. One that was to be
+ *     made of a snapshot, and was not finished, is deleted. An empty one is made of the newest snapshot, where there is one.
  * V2. Compare: the log must be there, of the generation that the registry names, and at least as long as the store (L1); the record at
  *     the store's last valid position must have the hash that the store knows (L4).
  * V3. Replay from there exactly to the log's last sequence as its leader gave it (O2).
@@ -24,7 +24,7 @@ import type { Store, Stores } from '../ports/store.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../protocol/errors.ts'
 import { nextSeq, type Epoch, type Generation, type NodeRef } from '../protocol/ids.ts'
 import { encodeRecord } from '../protocol/record.ts'
-import { catchUp, logInfo, readLog, takeIn, type TailOptions } from './log-tail.ts'
+import { catchUp, logInfo, Outdated, outdatedBecause, readLog, takeIn, type TailOptions } from './log-tail.ts'
 import { Replica, type ReplicaOptions } from './replica.ts'
 import { discardUnfinished, isUnfinished, restoreSnapshot } from './snapshot/restore.ts'
 
@@ -41,22 +41,33 @@ export interface TakeoverOptions extends OpenOptions {
 }
 
 /**
- * Makes sure that a replica that was kept is still one of its log (V2), as after a connection that broke. Throws `BrokenLog`, and
- * `INTERNAL` where the replica is of another log. One that has read nothing fits each log that is there from its beginning.
+ * Makes sure that a replica that was kept is still one of its log (V2), as after a connection that broke. Throws `BrokenLog`,
+ * `Outdated`, and `INTERNAL` where the replica is of another log. One that has read nothing fits each log that is there from its beginning.
  */
 export async function checkReplica(replica: Replica, options: TakeoverOptions): Promise<void> {
-  const verdict = await compare(replica, await logInfo(options), options.log, options.generation)
-  if (verdict.kind !== 'same') throw new HoldfastError('INTERNAL', verdict.reason)
+  const info = await logInfo(options)
+  const verdict = await compare(replica, info, options.log, options.generation)
+  if (verdict.kind === 'behind') throw new Outdated(replica.position.seq, info.first)
+  if (verdict.kind === 'wrong') throw new HoldfastError('INTERNAL', verdict.reason)
 }
 
 /** Opens the replica, as far as the store has it. Throws `BrokenLog` where the log is not what it must be. */
 export async function openReplica(options: OpenOptions): Promise<Replica> {
   const info = await logInfo(options)
-  return (await openKept(info, options)) ?? openEmpty(info, options)
+  const kept = await openKept(info, options)
+  if (kept.replica !== undefined) return kept.replica
+  const replica = await openEmpty(info, options)
+  if (kept.outdated !== undefined) await discardOutdated(kept.outdated, options)
+  return replica
 }
 
-/** As this node has left it (V1); `undefined` where there is nothing that could be gone on with, and then nothing is there any more. */
-async function openKept(info: LogInfo, options: OpenOptions): Promise<Replica | undefined> {
+/** `outdated`: where the one is that the log was trimmed behind. Where there is no replica there is no store any more. */
+type Kept =
+  | { readonly replica: Replica; readonly outdated?: undefined }
+  | { readonly replica?: undefined; readonly outdated?: string }
+
+/** As this node has left it (V1). */
+async function openKept(info: LogInfo, options: OpenOptions): Promise<Kept> {
   const { partition, generation, stores, log, observer } = options
   let store: Store | undefined
   let verdict: Verdict | 'unfinished' = 'unfinished'
@@ -66,10 +77,10 @@ async function openKept(info: LogInfo, options: OpenOptions): Promise<Replica | 
       const replica = await Replica.open(store, partition, generation, options)
       if (replica.position.seq === 0) {
         await replica.close({ flush: false })
-        return undefined
+        return {}
       }
       verdict = await compare(replica, info, log, generation)
-      if (verdict.kind === 'same') return replica
+      if (verdict.kind === 'same') return { replica }
     }
   } catch (error) {
     if (error instanceof BrokenLog || !isHoldfastError(error, 'INTERNAL')) {
@@ -81,12 +92,26 @@ async function openKept(info: LogInfo, options: OpenOptions): Promise<Replica | 
   await store?.close()
   if (verdict === 'unfinished') {
     await discardUnfinished(options)
-    return undefined
+    return {}
   }
   const { reason } = verdict
   const path = await stores.setAside(partition, reason)
-  observer.emit({ type: verdict.kind === 'behind' ? 'store.outdated' : 'store.set-aside', partition, reason, path })
-  return undefined
+  if (verdict.kind === 'behind') {
+    observer.emit({ type: 'store.outdated', partition, reason, path })
+    return path === null ? {} : { outdated: path }
+  }
+  observer.emit({ type: 'store.set-aside', partition, reason, path })
+  return {}
+}
+
+/** Where that fails it stays: its successor serves all the same. */
+async function discardOutdated(path: string, { partition, stores, observer }: OpenOptions): Promise<void> {
+  try {
+    await stores.discardAside(path)
+    observer.emit({ type: 'store.discarded', partition })
+  } catch (error) {
+    observer.emit({ type: 'store.failed', partition, reason: messageOf(error) })
+  }
 }
 
 /** What an empty store begins from: the newest snapshot, or else the log's beginning, where that is there. */
@@ -128,7 +153,7 @@ async function compare(replica: Replica, info: LogInfo, log: PartitionLog, gener
   }
   if (seq === 0 && info.first <= 1) return same // It has read nothing yet, and begins where the log does.
   if (nextSeq(seq) < info.first || validSeq < info.first) {
-    return { kind: 'behind', reason: `it has come to record ${seq}, and the log begins at ${info.first}` }
+    return { kind: 'behind', reason: outdatedBecause(seq, info.first) }
   }
   for await (const entry of readLog(partition, log, validSeq, validSeq)) {
     if (sameBytes(recordHash(entry.record), validHash)) return same

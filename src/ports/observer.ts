@@ -86,14 +86,14 @@ export type HoldfastEvent =
       readonly reason: string
       readonly path: string | null
     }
-  /** As long as nobody had it here the log was trimmed: it is set aside, though nothing is wrong with it, and is made anew of a snapshot. */
+  /** The log was trimmed behind what it has: nothing is wrong with it. It is set aside until another one is made of a snapshot, then deleted. */
   | {
       readonly type: 'store.outdated'
       readonly partition: PartitionId
       readonly reason: string
       readonly path: string | null
     }
-  /** It was to be made of a snapshot, and that was not finished; it is deleted, and begins anew. */
+  /** Deleted: one that was to be made of a snapshot, and was not finished; or one that was outdated, and has a successor. */
   | { readonly type: 'store.discarded'; readonly partition: PartitionId }
   | { readonly type: 'log.provisioned'; readonly partition: PartitionId; readonly generation: Generation }
   /** An operator has seeded a lost log, and this node goes by the new one (L1). */

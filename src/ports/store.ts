@@ -8,8 +8,8 @@ import type { PartitionId } from '../protocol/ids.ts'
  *     in order and nothing of the others.
  * S2. An iterator sees the store as it was when it began; a view, too: every write that was asked for before it, and none after.
  * S3. One process at a time: `Stores.open` throws `CONFLICT` while another holds the directory.
- * S4. What is damaged throws `INTERNAL` naming the path; it never answers wrongly. `setAside` renames; only `discard` deletes, as a whole or not
- *     at all, also over a crash.
+ * S4. What is damaged throws `INTERNAL` naming the path; it never answers wrongly. `setAside` renames; only `discard` and
+ *     `discardAside` delete, as a whole or not at all, also over a crash.
  * S5. A view keeps what it sees on disk, so it is closed as soon as it can be; at most `maxViews` of a store are open at a time.
  */
 export interface Stores {
@@ -19,6 +19,8 @@ export interface Stores {
   setAside(partition: PartitionId, reason: string): Promise<string | null>
   /** Deletes a closed store that nobody will miss: one that was to be a copy of what is elsewhere, and is not finished. */
   discard(partition: PartitionId): Promise<void>
+  /** Deletes what `setAside` has put there, by the path that it gave. */
+  discardAside(path: string): Promise<void>
   /** Closes all. */
   close(): Promise<void>
 }

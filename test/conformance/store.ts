@@ -397,6 +397,19 @@ export function storeConformance(name: string, makeWorld: () => Promise<StoreWor
       expect(await rows(store)).toEqual([])
     })
 
+    it('is deleted where it was set aside, and what is there now stays', async () => {
+      await store.write(RowBatch.of([put('a', '1')]))
+      await store.close()
+      const path = (await stores.setAside(p0, 'a test'))!
+      store = await stores.open(p0)
+      await store.write(RowBatch.of([put('b', '2')]))
+      await stores.discardAside(path)
+      await stores.discardAside(path)
+      expect(await rows(store)).toEqual(['b=2'])
+      await store.close()
+      expect(await stores.setAside(p0, 'a test')).not.toBeNull()
+    })
+
     it('is not set aside while it is open', async () => {
       await store.write(RowBatch.of([put('a', '1')]))
       await expect(stores.setAside(p0, 'a test')).rejects.toThrow()

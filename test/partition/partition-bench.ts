@@ -101,6 +101,7 @@ export const storesWith = (inner: Stores, changes: Partial<Stores>): Stores => (
   open: (partition) => inner.open(partition),
   setAside: (partition, reason) => inner.setAside(partition, reason),
   discard: (partition) => inner.discard(partition),
+  discardAside: (path) => inner.discardAside(path),
   close: () => inner.close(),
   ...changes,
 })

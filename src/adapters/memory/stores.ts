@@ -49,6 +49,7 @@ export class MemoryDisk {
   writeMs = 0
   readonly #volumes = new Map<PartitionId, Volume>()
   readonly #setAside = new Map<string, Volume>()
+  #asides = 0
   #holder: MemoryStores | null = null
 
   /** The stores for one process of the node. */
@@ -106,10 +107,14 @@ export class MemoryDisk {
         'CONFLICT',
         `the store of partition ${partition} is open: close it before it is set aside`,
       )
-    const path = `memory:set-aside/p${partition}-${this.#setAside.size + 1}`
+    const path = `memory:set-aside/p${partition}-${++this.#asides}`
     this.#setAside.set(path, volume)
     this.#volumes.delete(partition)
     return path
+  }
+
+  discardAside(path: string): void {
+    this.#setAside.delete(path)
   }
 
   release(by: MemoryStores): void {
@@ -142,6 +147,11 @@ export class MemoryStores implements Stores {
   async discard(partition: PartitionId): Promise<void> {
     await this.#device.write()
     this.#disk.discard(partition)
+  }
+
+  async discardAside(path: string): Promise<void> {
+    await this.#device.write()
+    this.#disk.discardAside(path)
   }
 
   async close(): Promise<void> {

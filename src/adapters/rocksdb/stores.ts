@@ -7,7 +7,7 @@
  * B3. All stores of a node share one budget of memory, divided evenly: the binding offers no common cache.
  */
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Store, Stores } from '../../ports/store.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { PartitionId } from '../../protocol/ids.ts'
@@ -78,7 +78,7 @@ export class RocksDbStores implements Stores {
   async setAside(partition: PartitionId, reason: string): Promise<string | null> {
     this.#refuseOpen(partition)
     try {
-      const path = await this.#moveAway(partition, setAside)
+      const path = await this.#moveAway(this.#pathOf(partition), setAside)
       if (path !== null) await writeFile(join(path, 'reason.txt'), `${reason}\n`)
       return path
     } catch (cause) {
@@ -93,17 +93,11 @@ export class RocksDbStores implements Stores {
 
   async discard(partition: PartitionId): Promise<void> {
     this.#refuseOpen(partition)
-    try {
-      // By one step out of the way: half of a database would be a damaged one (S4).
-      const path = await this.#moveAway(partition, discarded)
-      if (path !== null) await rm(path, { recursive: true })
-    } catch (cause) {
-      throw new HoldfastError(
-        'INTERNAL',
-        `cannot delete ${this.#pathOf(partition)} (${messageOf(cause)}): delete it by hand, then restart the node`,
-        { cause },
-      )
-    }
+    await this.#delete(this.#pathOf(partition))
+  }
+
+  discardAside(path: string): Promise<void> {
+    return this.#delete(path)
   }
 
   async close(): Promise<void> {
@@ -119,13 +113,26 @@ export class RocksDbStores implements Stores {
       throw new HoldfastError('CONFLICT', `the store ${this.#pathOf(partition)} is open in this node: close it first`)
   }
 
+  /** By one step out of the way: half of a database would be a damaged one (S4). */
+  async #delete(folder: string): Promise<void> {
+    try {
+      const path = await this.#moveAway(folder, discarded)
+      if (path !== null) await rm(path, { recursive: true })
+    } catch (cause) {
+      throw new HoldfastError(
+        'INTERNAL',
+        `cannot delete ${folder} (${messageOf(cause)}): delete it by hand, then restart the node`,
+        { cause },
+      )
+    }
+  }
+
   /** Where it went, below a folder of that name; null where there is nothing. */
-  async #moveAway(partition: PartitionId, name: string): Promise<string | null> {
-    const from = this.#pathOf(partition)
+  async #moveAway(from: string, name: string): Promise<string | null> {
     if ((await namesIn(from)) === null) return null
     const folder = join(this.#dataDir, name)
     await mkdir(folder, { recursive: true })
-    const path = await freeName(folder, partition)
+    const path = await freeName(folder, basename(from))
     await rename(from, path)
     return path
   }
@@ -156,10 +163,10 @@ async function namesIn(path: string): Promise<readonly string[] | null> {
   }
 }
 
-async function freeName(folder: string, partition: PartitionId): Promise<string> {
+async function freeName(folder: string, former: string): Promise<string> {
   const taken = new Set(await readdir(folder))
   const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')
-  let name = `p${partition}-${stamp}`
-  for (let i = 2; taken.has(name); i++) name = `p${partition}-${stamp}-${i}`
+  let name = `${former}-${stamp}`
+  for (let i = 2; taken.has(name); i++) name = `${former}-${stamp}-${i}`
   return join(folder, name)
 }

@@ -184,6 +184,7 @@ export function tapStores(inner: Stores, { steps }: NodeTapOptions): Stores {
     },
     setAside: (partition, reason) => inner.setAside(partition, reason),
     discard: (partition) => inner.discard(partition),
+    discardAside: (path) => inner.discardAside(path),
     close: () => inner.close(),
   }
 }

@@ -154,7 +154,7 @@ describe('a store that the log does not reach back to (V1)', () => {
     expect(said(again)).toBe(35)
   })
 
-  it('that was away for too long is set aside, and made anew, as a standby and as an owner', async () => {
+  it('that was away for too long is made anew, and then deleted, as a standby and as an owner', async () => {
     for (const role of ['standby', 'owner'] as const) {
       const world = new PartitionWorld(`behind ${role}`)
       const owner = await nodeOf(world, 'n1').serve(1)
@@ -178,6 +178,8 @@ describe('a store that the log does not reach back to (V1)', () => {
         { reason: expect.stringMatching(/^it has come to record \d+, and the log begins at \d+$/) },
       ])
       expect(late.node.events.of('snapshot.restored')).toHaveLength(restored + 1)
+      expect(late.node.events.of('store.discarded')).toHaveLength(1)
+      expect(world.world.disk('n2').aside).toEqual([])
       if (role === 'standby') {
         await world.until(() => late.partition.status().progress.appliedSeq === infoOf(world).last)
         expect(late.partition.status().progress.stateHash).toBe(owner.partition.status().progress.stateHash)
@@ -195,7 +197,9 @@ describe('a store that the log does not reach back to (V1)', () => {
     await work(world, owner, 300)
     expect(infoOf(world).first).toBeGreaterThan(100)
     standby.node.process.heal()
-    await world.until(() => standby.node.events.of('store.set-aside').length > 0)
+    await world.until(() => standby.node.events.of('store.discarded').length > 0)
+    expect(standby.node.events.of('store.outdated')).toHaveLength(1)
+    expect(standby.node.events.of('store.set-aside')).toEqual([])
     await standby.until('standby')
     await world.until(() => standby.partition.status().progress.appliedSeq === infoOf(world).last)
     expect(standby.partition.status().progress.stateHash).toBe(owner.partition.status().progress.stateHash)

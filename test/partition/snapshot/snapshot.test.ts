@@ -623,6 +623,7 @@ describe('a restore', () => {
       },
       setAside: (partition, reason) => stores.setAside(partition, reason),
       discard: (partition) => stores.discard(partition),
+      discardAside: (path) => stores.discardAside(path),
       close: () => stores.close(),
     }
   }
