@@ -74,8 +74,8 @@ export const judgeEveryMs = ({ renewEveryMs }: MembershipSettings): number => re
 export const missedMs = ({ renewEveryMs }: MembershipSettings): number => 1.5 * renewEveryMs
 /** How long a renewal is waited for before it goes by the spare way, too. */
 export const patienceMs = ({ renewEveryMs }: MembershipSettings): number => renewEveryMs / 2
-/** With a term of 2 s longer than what TCP waits after six losses in a row, 6.2 s, once the last renewal has run out. */
-export const spareForMs = ({ leaseTermMs }: MembershipSettings): number => 2.5 * leaseTermMs
+/** How long its own lease is renewed by the spare way alone. A connection that is silent is made anew before that (`pingIntervalMs`). */
+export const spareForMs = ({ leaseTermMs }: MembershipSettings): number => 4 * leaseTermMs
 
 export interface Membership {
   /** Resolves once this process has its lease and sees the others'. Rejects with `CONFLICT` where others fight for its id. */

@@ -6,9 +6,10 @@
  *   incarnation is dead. Then `onLost` is called, once: `dead` if it may come back as a new incarnation, `replaced` if another process
  *   goes by this node's id.
  * - While the registry is away nothing is concluded; renewals go on.
- * - A renewal that is not answered within `patienceMs` goes to the registry once more, by the spare way: a packet that is lost five times
- *   in a row keeps a connection silent for longer than a term. Both are the same CAS, so that one of them counts. Not where the main way
- *   has failed, nor once it has been silent for `spareForMs`: who can do nothing but renew its lease is to be replaced.
+ * - A renewal that has not succeeded within `patienceMs`, or fails, goes to the registry once more, by the spare way: a packet that is
+ *   lost four times in a row keeps a connection silent for longer than a term, and one that broke is made anew meanwhile. Both are the same
+ *   CAS, so that one of them counts. Not once the main way has been silent for `spareForMs`: who can do nothing but renew its lease is to
+ *   be replaced.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Registry } from '../ports/registry.ts'
@@ -125,13 +126,18 @@ export class LeaseKeeper {
     const sentAtMs = clock.monotonic()
     this.#lease = { ...this.#lease, renewal: this.#lease.renewal + 1 }
     const main = this.#renewBy(registry, sentAtMs)
-    if (spare === undefined || (await this.#settlesWithin(main, patienceMs))) return main
-    if (this.#stopped || clock.monotonic() - this.#mainAtMs > spareForMs) return main
-    await Promise.race([main, this.#renewBy(spare, sentAtMs)])
+    if (spare === undefined) return void (await main)
+    if (await this.#succeedsWithin(main, patienceMs)) return
+    if (this.#stopped || clock.monotonic() - this.#mainAtMs > spareForMs) return void (await main)
+    const bySpare = this.#renewBy(spare, sentAtMs)
+    await Promise.race([bySpare, main.then((done) => done || bySpare)])
   }
 
-  /** What was said by one way may come long after the other way's answer: whatever it says was true when it was said, so revisions grow only. */
-  async #renewBy(registry: Registry, sentAtMs: number): Promise<void> {
+  /**
+   * Whether there is nothing left to do. What is heard by one way may come long after the other way's answer: it was true when it was said,
+   * so revisions grow only.
+   */
+  async #renewBy(registry: Registry, sentAtMs: number): Promise<boolean> {
     const { renewal } = this.#lease
     try {
       // Whoever finds a renewal of its own that it did not know of tries once more.
@@ -140,7 +146,7 @@ export class LeaseKeeper {
         this.#answered(registry)
         if (result.kind === 'written') return this.#renewed(result.revision, sentAtMs)
         const entry = await registry.get(this.#key)
-        if (this.#stopped) return
+        if (this.#stopped) return true
         const found = entry === null ? undefined : decodeLease(entry.value)
         if (entry === null || found?.state !== 'alive' || !sameNode(found, this.#lease)) return this.#lost(found)
         // Written by the other way, or by an earlier one whose answer was lost.
@@ -150,17 +156,14 @@ export class LeaseKeeper {
     } catch (error) {
       if (!isHoldfastError(error)) throw error
     }
+    return this.#stopped
   }
 
-  #settlesWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  #succeedsWithin(work: Promise<boolean>, ms: number): Promise<boolean> {
     const { clock } = this.#options
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const timer = clock.setTimeout(() => resolve(false), ms)
-      const settled = () => {
-        clock.clearTimeout(timer)
-        resolve(true)
-      }
-      work.then(settled, settled)
+      work.finally(() => clock.clearTimeout(timer)).then(resolve, reject)
     })
   }
 
@@ -168,18 +171,20 @@ export class LeaseKeeper {
     if (registry === this.#options.registry) this.#mainAtMs = this.#options.clock.monotonic()
   }
 
-  #renewed(revision: number, sentAtMs: number): void {
-    if (this.#stopped) return
+  #renewed(revision: number, sentAtMs: number): true {
+    if (this.#stopped) return true
     this.#revision = Math.max(this.#revision, revision)
     this.#renewedAtMs = Math.max(this.#renewedAtMs, sentAtMs)
     this.#options.onRenewed()
+    return true
   }
 
-  #lost(found: NodeLease | undefined): void {
+  #lost(found: NodeLease | undefined): true {
     const { onLost } = this.#options
     this.stop()
     if (found?.state === 'alive')
       onLost('replaced', `another process took the node id "${found.id}"; give each an id of its own`)
     else onLost('dead', found === undefined ? 'its lease is gone' : `its lease was marked ${found.state}`)
+    return true
   }
 }

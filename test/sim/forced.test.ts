@@ -6,7 +6,7 @@ import { decodeReplyFrame, encodeRequestFrame, type Reply } from '../../src/prot
 import { incarnation, partitionId, seq, sessionId, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
-import { clusterName, SimCluster } from '../../src/testing/sim/cluster.ts'
+import { clusterName, registryLinksOf, SimCluster } from '../../src/testing/sim/cluster.ts'
 import { ledgersOf } from '../../src/testing/sim/judge.ts'
 import { Ledger } from '../../src/testing/sim/ledger.ts'
 import { tableOf } from '../../src/testing/sim/under-way.ts'
@@ -115,13 +115,13 @@ it('O1, L3: of two claimers whose claims are under way at once one serves, and t
   const event = assigned()
   const slow = cluster.nodes.get(event?.type === 'placement.assigned' ? event.owner : '')!
   // Its claim is on the way; it is declared dead, and another one claims.
-  slow.process.links.registry.cut()
+  for (const link of registryLinksOf(slow.process)) link.cut()
   slow.process.links.changelog.delayMs = 6_000
   for (const { name, process } of cluster.nodes.values()) if (name !== slow.name) process.links.changelog.delayMs = 0
 
   expect(await cluster.clock.settle(append(session, 'second'), 60_000)).toBe(2)
   slow.process.links.changelog.delayMs = 0
-  slow.process.links.registry.heal()
+  for (const link of registryLinksOf(slow.process)) link.heal()
   await cluster.clock.advance(15_000)
   expect(await cluster.clock.settle(append(session, 'third'), 60_000)).toBe(3)
   expect(verdictsOf(cluster).filter((verdict) => verdict.startsWith('broken'))).toEqual([])
@@ -223,7 +223,7 @@ it('O3, O4: a node that was declared dead and does not know it gives no stale an
     clock.setTimeout(ask, 5)
   }
   ask()
-  process.links.registry.cut()
+  for (const link of registryLinksOf(process)) link.cut()
   for (let i = 1; i <= 200; i++) {
     await cluster.clock.settle(append(session, String(i)), 60_000)
     acknowledged = i + 1
@@ -238,7 +238,7 @@ it('a node that drains while the registry is away says that nothing can be moved
   const { cluster, owner, session } = await clusterOf(['a', 'b'])
   await cluster.clock.settle(append(session, 'first'), 5_000)
   const { node, process } = cluster.nodes.get(owner)!
-  process.links.registry.cut()
+  for (const link of registryLinksOf(process)) link.cut()
   await expect(cluster.clock.settle(node.drain(), 20_000)).rejects.toMatchObject({ code: 'RETRY' })
   await cluster.clock.settle(node.close(), 20_000)
   expect(await cluster.clock.settle(append(session, 'second'), 20_000)).toBe(2)

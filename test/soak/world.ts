@@ -3,9 +3,8 @@
  * They are core/leases.ts, which alone evicts, and core/membership.ts with core/detector.ts, which suspect.
  *
  * W1. Of whatever a node sends to another by gossip, `loss` is lost; so are questions whether a node has a connection, and answers to them.
- * W2. What goes to the registry and comes from it goes by TCP as Linux has it: a packet that is lost is sent again after 10 ms (RFC 8985), then
- *     after 200 ms, 400, 800 and so on (RFC 6298), and whatever follows on the same connection waits for it. Of these a node has two; losses on
- *     one tell nothing of the other.
+ * W2. What goes to the registry and comes from it goes by TCP (connection.ts). Of these connections a node has two; losses on one tell
+ *     nothing of the other. While it dials the first one anew it has none, for those who ask.
  * W3. A node stalls for `stallMs` now and then: none of its events fires meanwhile, and all of them after it.
  * W4. Now and then a node is killed: its connection is gone at once, and another process of it begins `awayMs` after its eviction.
  * W5. One node leads, and says who is dead; who is dead of the leader's say anybody says. There is another one as soon as it is evicted.
@@ -31,6 +30,7 @@ import {
   observeLease,
   quietLeases,
   registryAnswered,
+  watchRestarted,
   type LeaseSettings,
   type LeaseWatch,
   type QuietLease,
@@ -57,6 +57,7 @@ import { absenceMs, defaultGossipSettings } from '../../src/membership/gossiper.
 import { fewLeases } from '../../src/membership/lease-watch.ts'
 import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
+import { Connection, type Network } from './connection.ts'
 
 export interface SoakSettings {
   readonly nodes: number
@@ -99,9 +100,6 @@ export interface SoakResult {
 const { tickMs, fanout, forgetAfterMs } = defaultGossipSettings
 
 const latencyMs = [0.2, 5] as const
-/** W2 */
-const probeAfterMs = 10
-const retransmitAfterMs = 200
 const awayMs = 5_000
 
 const details: MemberDetails = { host: 'h', zone: 'z', version: '1', load: 0, leaving: false, partitions: [] }
@@ -116,7 +114,7 @@ type Gossip =
     }
   | { readonly kind: 'news'; readonly news: readonly News[] }
 
-export class SoakWorld {
+export class SoakWorld implements Network {
   readonly clock = new VirtualClock()
   readonly random: SeededRandom
   readonly settings: SoakSettings
@@ -196,37 +194,6 @@ export class SoakWorld {
   }
 }
 
-/** In order, as by TCP (W2). */
-class Direction {
-  readonly #world: SoakWorld
-  #arrivesMs = 0
-
-  constructor(world: SoakWorld) {
-    this.#world = world
-  }
-
-  /** Ms until what is sent now arrives. */
-  delayMs(): number {
-    const world = this.#world
-    let delayMs = world.latencyMs()
-    if (world.loses()) {
-      delayMs += probeAfterMs
-      for (let againMs = retransmitAfterMs; world.loses(); againMs *= 2) delayMs += againMs
-    }
-    const nowMs = world.clock.monotonic()
-    this.#arrivesMs = Math.max(this.#arrivesMs, nowMs + delayMs)
-    return this.#arrivesMs - nowMs
-  }
-}
-
-/** A connection of TCP, both directions. */
-interface Way {
-  readonly out: Direction
-  readonly back: Direction
-}
-
-const wayOf = (world: SoakWorld): Way => ({ out: new Direction(world), back: new Direction(world) })
-
 /** The leases, by the ids of nodes. What it says it says in the order in which it happened. */
 class Registry {
   readonly #world: SoakWorld
@@ -270,8 +237,8 @@ class Process {
   killedAtMs: number | undefined
   readonly #world: SoakWorld
   readonly #clock: NodeClock
-  readonly #main: Way
-  readonly #spare: Way
+  readonly #main: Connection
+  readonly #spare: Connection
   readonly #watches: boolean
   readonly #leases: LeaseSettings
   #revision: number
@@ -292,8 +259,8 @@ class Process {
     this.number = number
     this.id = idOf(number)
     this.#clock = world.clock.nodeClock()
-    this.#main = wayOf(world)
-    this.#spare = wayOf(world)
+    this.#main = new Connection(world, this.#clock, () => this.#missSomething())
+    this.#spare = new Connection(world, this.#clock)
     this.#watches = number < world.settings.watchers
     this.#leases = leaseSettingsOf(world.settings.membership)
     this.#revision = boot
@@ -322,7 +289,7 @@ class Process {
 
   /** From the registry. */
   tell(what: () => void): void {
-    if (this.#watches && this.killedAtMs === undefined) this.#clock.setTimeout(what, this.#main.back.delayMs())
+    if (this.#watches && this.killedAtMs === undefined) this.#main.receive(what)
   }
 
   seeLease(id: NodeId, revision: number, alive: boolean): void {
@@ -351,13 +318,12 @@ class Process {
     }, this.#world.wait(settings.stallEveryMs))
   }
 
-  /** Does something at the registry, and here when its answer has come. */
-  #request<T>(there: () => T, here: (answer: T) => void, { out, back } = this.#main): void {
-    const { clock } = this.#world
-    clock.setTimeout(() => {
-      const answer = there()
-      this.#clock.setTimeout(() => here(answer), back.delayMs())
-    }, out.delayMs())
+  get isConnected(): boolean {
+    return this.killedAtMs === undefined && this.#main.up
+  }
+
+  #missSomething(): void {
+    this.#watch = watchRestarted(this.#watch, this.#nowMs)
   }
 
   /** As lease-keeper.ts. */
@@ -365,24 +331,34 @@ class Process {
     if (this.#renewing) return
     this.#renewing = true
     const expected = this.#revision
+    const { registry, settings } = this.#world
     let done = false
-    const renewBy = (way: Way) =>
-      this.#request(
-        () => this.#world.registry.renew(this.id, expected),
+    const end = () => {
+      if (!done) this.#renewing = false
+      done = true
+    }
+    const renewBy = (way: Connection, failed: () => void) =>
+      way.request(
+        () => registry.renew(this.id, expected),
         (revision) => {
           if (way === this.#main) this.#mainAtMs = this.#nowMs
           this.#revision = Math.max(this.#revision, revision)
           this.#answered()
-          if (!done) this.#renewing = false
-          done = true
+          end()
         },
-        way,
+        failed,
       )
-    renewBy(this.#main)
-    const { membership } = this.#world.settings
-    this.#clock.setTimeout(() => {
-      if (!done && this.#nowMs - this.#mainAtMs <= spareForMs(membership)) renewBy(this.#spare)
-    }, patienceMs(membership))
+    let second = false
+    const bySpare = () => {
+      if (done || second || this.#nowMs - this.#mainAtMs > spareForMs(settings.membership)) return
+      second = true
+      renewBy(this.#spare, end)
+    }
+    renewBy(this.#main, () => {
+      bySpare()
+      if (!second) end()
+    })
+    this.#clock.setTimeout(bySpare, patienceMs(settings.membership))
   }
 
   #answered(): void {
@@ -392,13 +368,14 @@ class Process {
   #poll(): void {
     if (this.#polling) return
     this.#polling = true
-    this.#request(
+    this.#main.request(
       () => [...this.#world.registry.leases],
       (leases) => {
         this.#polling = false
         this.#answered()
         for (const [id, { revision, alive }] of leases) this.seeLease(id, revision, alive)
       },
+      () => (this.#polling = false),
     )
   }
 
@@ -419,7 +396,7 @@ class Process {
     const [watch, verdicts] = judgeLeases(this.#watch, this.#nowMs, this.#leases)
     this.#watch = watch
     for (const verdict of verdicts)
-      if (this.#mayDeclare(verdict.key)) this.#request(() => registry.evict(verdict), nothing)
+      if (this.#mayDeclare(verdict.key)) this.#main.request(() => registry.evict(verdict), nothing, nothing)
   }
 
   /** As lease-watch.ts and incarnation.ts. */
@@ -445,7 +422,7 @@ class Process {
     }
     if (lost) return void this.#clock.setTimeout(() => answered(false), absenceMs)
     this.#world.clock.setTimeout(() => {
-      const absent = this.#world.process(quiet.key as NodeId)?.killedAtMs !== undefined
+      const absent = this.#world.process(quiet.key as NodeId)?.isConnected === false
       this.#clock.setTimeout(() => answered(absent), this.#world.latencyMs())
     }, this.#world.latencyMs())
   }

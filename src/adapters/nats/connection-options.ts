@@ -12,7 +12,7 @@ const natsDefaults = {
   name: 'holdfast',
   inboxPrefix: '_INBOX',
   connectTimeoutMs: 5_000,
-  pingIntervalMs: 5_000,
+  pingIntervalMs: 2_000,
   reconnectWaitMs: 250,
   reconnectJitterMs: 250,
   appendTimeoutMs: 2_000,

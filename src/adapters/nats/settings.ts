@@ -46,7 +46,7 @@ export interface NatsSettings extends LoginSettings {
 
   /** How long a first connect may take for each server, in ms. Default 5,000. */
   readonly connectTimeoutMs?: number
-  /** The server is asked for a sign of life this often, in ms; a connection without one for three times as long is given up. Default 5,000. */
+  /** The server is asked for a sign of life this often, in ms; a connection without one for three times as long is given up. Default 2,000. */
   readonly pingIntervalMs?: number
   /** Least time between two attempts to reach the same server again, in ms. Default 250. */
   readonly reconnectWaitMs?: number

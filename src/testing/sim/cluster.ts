@@ -5,6 +5,7 @@
  * U2. A node is given taps of its ports (taps.ts), and knows nothing of a simulation.
  */
 import { createNodeActor, type Node, type NodeOptions, type NodeSettingsInput } from '../../../actors/node.ts'
+import type { NetworkLink } from '../../adapters/memory/network-link.ts'
 import { MemoryWorld, type MemoryProcess } from '../../adapters/memory/world.ts'
 import type { ActorDefinition } from '../../behaviour/definition.ts'
 import { Session } from '../../client/session.ts'
@@ -239,4 +240,5 @@ export class SimCluster {
 export const shown = (event: HoldfastEvent): string =>
   JSON.stringify(event, (_, value: unknown) => (value instanceof Error ? String(value) : value))
 
-const registryLinksOf = ({ links }: MemoryProcess) => [links.registry, links.spare]
+/** Both ways to it. */
+export const registryLinksOf = ({ links }: MemoryProcess): readonly NetworkLink[] => [links.registry, links.spare]

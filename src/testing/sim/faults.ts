@@ -71,7 +71,10 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   cut: (world, { process }) => cut(world, Object.values(process.links)),
   'cut hub': (world, { process }) => cut(world, [process.links.hub]),
   'cut changelog': (world, { process }) => cut(world, [process.links.changelog]),
-  'cut registry': (world, { process }) => cut(world, [process.links.registry]),
+  'cut registry'(world, { process: { links } }) {
+    // By one way, or by both.
+    return cut(world, world.random.chance(0.3) ? [links.registry] : [links.registry, links.spare])
+  },
   'one way to servers': (world, { process }) => stall(world, process, 'toServer'),
   'one way from servers': (world, { process }) => stall(world, process, 'toNode'),
   'registry outage'({ cluster, random, pace }) {
