@@ -1,10 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
+/** Folders whose tests leave nothing behind in the process that they run in, the variables of its environment included. */
+const inMemory = 'actors,behaviour,client,core,kv,membership,partition,placement,protocol,soak,testing'
+const filesInMemory = `test/{${inMemory}}/**/*.test.ts`
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    // Native code (RocksDB) and child processes: each file in a process of its own.
     pool: 'forks',
     // They wait for disks, servers and clocks as much as they work. More of them would make waits of tests that measure.
     maxWorkers: 2,
@@ -14,5 +16,25 @@ export default defineConfig({
     dangerouslyIgnoreUnhandledErrors: false,
     restoreMocks: true,
     expect: { requireAssertions: true },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'processes',
+          include: ['test/**/*.test.ts'],
+          exclude: [filesInMemory],
+          // Each file has a process of its own.
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'memory',
+          include: [filesInMemory],
+          // All files of a worker share the modules, which else are loaded anew for each: two thirds of a second.
+          isolate: false,
+        },
+      },
+    ],
   },
 })

@@ -1,12 +1,9 @@
 #!/usr/bin/env node
 /** The command `holdfast`. */
-import { CommanderError } from 'commander'
-import { exitCodeOf, exitCodes } from './exit-codes.ts'
-import { createProgram } from './program.ts'
-import { outputOf, type Surroundings } from './run.ts'
+import { exitCodes } from './exit-codes.ts'
+import { runProgram } from './run-program.ts'
 
-const { env, stdin, stdout, stderr } = process
-const surroundings: Surroundings = { env, stdin, stdout, stderr, setExitCode: (code) => (process.exitCode = code) }
+const { argv, env, stdin, stdout, stderr } = process
 
 // Whoever reads this output has seen enough: `holdfast watch … | head -1`.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -14,15 +11,5 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(exitCodes.ok)
 })
 
-const words = process.argv.slice(2)
-const program = await createProgram(surroundings, words)
-try {
-  if (words.length === 0) program.outputHelp()
-  else await program.parseAsync(words, { from: 'user' })
-} catch (error) {
-  // Help and version are no failures.
-  if (!(error instanceof CommanderError && error.exitCode === 0)) {
-    outputOf(surroundings, words.includes('--json')).error(error)
-    process.exitCode = exitCodeOf(error)
-  }
-}
+const setExitCode = (code: number) => void (process.exitCode = code)
+await runProgram({ env, stdin, stdout, stderr, setExitCode }, argv.slice(2))

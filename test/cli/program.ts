@@ -22,11 +22,15 @@ export interface RunOptions {
   readonly stdin?: string
 }
 
-export interface Outcome {
+/** What a run has said, and how it ended. */
+export interface Said {
   readonly code: number | null
-  readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
+}
+
+export interface Outcome extends Said {
+  readonly signal: NodeJS.Signals | null
 }
 
 const running = new Set<ChildProcess>()
@@ -128,12 +132,12 @@ export async function stopAll(): Promise<void> {
 }
 
 /** What a run printed with `--json`. */
-export const jsonOf = (outcome: Outcome): unknown => {
+export const jsonOf = (outcome: Said): unknown => {
   if (outcome.code !== 0) throw new Error(`it ended with ${outcome.code}: ${outcome.stderr}`)
   return JSON.parse(outcome.stdout)
 }
 
-export const jsonLinesOf = ({ stdout }: Outcome): unknown[] =>
+export const jsonLinesOf = ({ stdout }: Said): unknown[] =>
   stdout
     .split('\n')
     .filter((line) => line !== '')

@@ -12,7 +12,7 @@ import { silent, type HoldfastEvent } from '../../src/ports/observer.ts'
 import { partitionId } from '../../src/protocol/ids.ts'
 import { Ledger } from '../e2e/support/ledger.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { runProgram } from './program-only.ts'
+import { runHere } from './program-only.ts'
 
 const timeout = 60_000
 const cluster = 'shop'
@@ -61,7 +61,7 @@ afterAll(async () => {
 }, timeout)
 
 const run = (...words: readonly string[]) =>
-  runProgram([...words, '--servers', server.url, '--cluster', cluster, '--timeout', '20s'])
+  runHere([...words, '--servers', server.url, '--cluster', cluster, '--timeout', '20s'])
 
 async function json<T>(...words: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await run(...words, '--json')
