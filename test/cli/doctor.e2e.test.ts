@@ -12,7 +12,8 @@ import { checkNodeVersion } from '../../src/cli/doctor/machine.ts'
 import { connect, provision, type ActorDefinition } from '../../src/index.ts'
 import { loginOf, passwordOf, startServerWithRoles, type Role } from '../security/roles.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { jsonLinesOf, jsonOf, run, start, stopAll, type Outcome } from './program.ts'
+import { jsonLinesOf, jsonOf, start, stopAll, type Said } from './program.ts'
+import { runHere } from './program-only.ts'
 import { build } from '../support/build.ts'
 
 const timeout = 90_000
@@ -45,13 +46,13 @@ interface Finding {
   readonly advice?: string
 }
 
-const findingsOf = ({ stdout }: Outcome): readonly Finding[] => (JSON.parse(stdout) as { findings: Finding[] }).findings
-const findingOf = (outcome: Outcome, check: string) => findingsOf(outcome).find((finding) => finding.check === check)
+const findingsOf = ({ stdout }: Said): readonly Finding[] => (JSON.parse(stdout) as { findings: Finding[] }).findings
+const findingOf = (outcome: Said, check: string) => findingsOf(outcome).find((finding) => finding.check === check)
 
 describe('with the accounts of deploy/nats', () => {
   let server: TestServer
   const as = (role: Role, ...args: readonly string[]) =>
-    run(args, {
+    runHere(args, {
       env: {
         HOLDFAST_SERVERS: server.url,
         HOLDFAST_CLUSTER: cluster,
@@ -90,10 +91,10 @@ describe('with the accounts of deploy/nats', () => {
     expect(
       jsonLinesOf(await as('watcher', 'watch', 'counter', '--from', 'start', '--limit', '1', '--json')),
     ).toMatchObject([{ key: 'c1', rev: 1, state: 2 }])
-    expect(jsonOf(await as('operator', 'status', '--json'))).toMatchObject({
-      cluster,
-      partitions: [{ role: 'owner' }, { role: 'owner' }],
-    })
+    // What gossip says: of a moment ago.
+    await expect
+      .poll(async () => jsonOf(await as('operator', 'status', '--json')), { timeout })
+      .toMatchObject({ cluster, partitions: [{ role: 'owner' }, { role: 'owner' }] })
     expect(await as('operator', 'log', '0')).toMatchObject({ code: 0, stdout: expect.stringContaining('genesis') })
   })
 
@@ -143,7 +144,7 @@ describe('with the accounts of deploy/nats', () => {
 describe('doctor', () => {
   let server: TestServer
   let nc: NatsConnection
-  const doctor = () => run(['doctor', '--json', '--servers', server.url, '--cluster', cluster])
+  const doctor = () => runHere(['doctor', '--json', '--servers', server.url, '--cluster', cluster])
 
   beforeAll(async () => {
     server = await startNatsServer({ syncAlways: false, config: 'max_payload: 64KB' })
@@ -181,14 +182,14 @@ describe('doctor', () => {
     const served = await doctor()
     expect(findingOf(served, 'nodes')).toMatchObject({ mark: 'ok' })
     expect(findingOf(served, 'partitions')).toMatchObject({ mark: 'fail', says: expect.stringMatching(/1, 2|2/) })
-    const status = await run(['status', '--servers', server.url, '--cluster', cluster])
+    const status = await runHere(['status', '--servers', server.url, '--cluster', cluster])
     expect(status.stdout).toMatch(/^partitions {2}not served: (?:1, )?2$/m)
   })
 
   it('is not needed to see that a log is broken', { timeout }, async () => {
     nc.publish(`${cluster}.log.3`, 'no record')
     await nc.flush()
-    const outcome = await run(['log', '3', '--servers', server.url, '--cluster', cluster, '--limit', '1000'])
+    const outcome = await runHere(['log', '3', '--servers', server.url, '--cluster', cluster, '--limit', '1000'])
     expect(outcome.code).toBe(1)
     expect(outcome.stderr).toMatch(/^the log of partition 3 is broken: record \d+: /)
     expect(outcome.stdout).toMatch(/^1 {2}genesis/)

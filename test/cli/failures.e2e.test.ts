@@ -12,7 +12,8 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Certificates } from '../security/certificates.ts'
 import { natsServerBinary, startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { run, start, stopAll, type Outcome } from './program.ts'
+import { run, start, stopAll, type Said } from './program.ts'
+import { runHere } from './program-only.ts'
 import { build, onOrphaned } from '../support/build.ts'
 
 const timeout = 60_000
@@ -40,7 +41,7 @@ afterAll(async () => {
 }, timeout)
 
 /** The sentence, after a look at all else. */
-function sentenceOf({ code, stdout, stderr }: Outcome, expected: number): string {
+function sentenceOf({ code, stdout, stderr }: Said, expected: number): string {
   expect({ code, stdout }).toEqual({ code: expected, stdout: '' })
   const lines = stderr.trimEnd().split('\n')
   expect(lines).toHaveLength(1)
@@ -48,14 +49,14 @@ function sentenceOf({ code, stdout, stderr }: Outcome, expected: number): string
   return lines[0]!
 }
 
-const status = (...args: readonly string[]) => run(['status', ...args])
+const status = (...args: readonly string[]) => runHere(['status', ...args])
 
 describe('a server that is not there', () => {
   it('is named, with what to do', { timeout }, async () => {
     const gone = await startNatsServer({ syncAlways: false })
     await gone.stop()
     for (const args of [['status'], ['call', 'a', 'b', 'c'], ['watch', 'a'], ['kv', 'get', 'a', 'b'], ['log', '0']]) {
-      const sentence = sentenceOf(await run([...args, '--servers', gone.url]), 3)
+      const sentence = sentenceOf(await runHere([...args, '--servers', gone.url]), 3)
       expect(sentence, args[0]).toMatch(/^no NATS server answers at 127\.0\.0\.1:\d+ \(.+\): start one, or correct/)
     }
   })
@@ -91,7 +92,7 @@ describe('a cluster of which nobody answers', () => {
     ].map((line) => line.split(' '))
     await Promise.all(
       commands.map(async (args) => {
-        const sentence = sentenceOf(await run([...args, '--cluster', 'shoop', '--servers', server.url]), 3)
+        const sentence = sentenceOf(await runHere([...args, '--cluster', 'shoop', '--servers', server.url]), 3)
         expect(sentence, args[0]).toMatch(
           /answers, but no node of the cluster "shoop" does: correct --cluster, or start a node/,
         )
@@ -100,7 +101,7 @@ describe('a cluster of which nobody answers', () => {
   })
 
   it('has no log either', { timeout }, async () => {
-    const sentence = sentenceOf(await run(['log', '0', '--cluster', 'shoop', '--servers', server.url]), 5)
+    const sentence = sentenceOf(await runHere(['log', '0', '--cluster', 'shoop', '--servers', server.url]), 5)
     expect(sentence).toMatch(/no log of partition 0 of the cluster "shoop"/)
   })
 
@@ -147,11 +148,11 @@ describe('a login that is refused', () => {
     })
     servers.push(closed)
     const wrong = { HOLDFAST_USER: 'ada', HOLDFAST_PASSWORD: 'wrong-5ecret', HOLDFAST_SERVERS: closed.url }
-    const refused = await run(['status'], { env: wrong })
+    const refused = await runHere(['status'], { env: wrong })
     expect(sentenceOf(refused, 2)).toMatch(/refuses the credentials/)
     expect(refused.stderr).not.toContain('5ecret')
     // An option wins over the variable, and then nobody is missing but a node.
-    const right = await run(['status', '--password', 'right-5ecret', '--user', 'ada'], { env: wrong })
+    const right = await runHere(['status', '--password', 'right-5ecret', '--user', 'ada'], { env: wrong })
     expect(sentenceOf(right, 3)).toMatch(/no node of the cluster/)
     expect(sentenceOf(await status('--servers', closed.url), 2)).toMatch(/credentials/)
   })
@@ -178,7 +179,7 @@ describe('a login that is refused', () => {
     expect(sentenceOf(await status(...login), 2)).toMatch(
       /does not let this user publish to "holdfast\.status": allow it/,
     )
-    expect(sentenceOf(await run(['call', 'a', 'b', 'c', ...login]), 2)).toMatch(/does not let this user publish to/)
+    expect(sentenceOf(await runHere(['call', 'a', 'b', 'c', ...login]), 2)).toMatch(/does not let this user publish to/)
   })
 })
 
@@ -199,9 +200,9 @@ describe('placement that nobody leads, as far as is known', () => {
     })
     await node.printed(/"type":"ready"/)
     const outcomes = await Promise.all([
-      run(['move', '0', '--to', 'a', ...login]),
-      run(['placement', 'explain', '0', ...login]),
-      run(['rebalance', ...login]),
+      runHere(['move', '0', '--to', 'a', ...login]),
+      runHere(['placement', 'explain', '0', ...login]),
+      runHere(['rebalance', ...login]),
     ])
     for (const outcome of outcomes) {
       expect(sentenceOf(outcome, 3)).toMatch(
@@ -215,9 +216,9 @@ describe('a server without JetStream', () => {
   it('is said to have none, by what needs it', { timeout }, async () => {
     const plain = await startPlainServer()
     const url = `127.0.0.1:${plain.port}`
-    const sentence = sentenceOf(await run(['log', '0', '--servers', url]), 2)
+    const sentence = sentenceOf(await runHere(['log', '0', '--servers', url]), 2)
     expect(sentence).toMatch(/has no JetStream: start it with/)
-    const doctor = await run(['doctor', '--servers', url])
+    const doctor = await runHere(['doctor', '--servers', url])
     expect(doctor.code).toBe(1)
     expect(doctor.stdout).toMatch(/^fail {2}jetstream/m)
     await plain.stop()
@@ -247,7 +248,7 @@ describe('TLS', () => {
 
 describe('variables', () => {
   it('that mean nothing are told, with the nearest', { timeout }, async () => {
-    const { stderr } = await run(['status', '--servers', '127.0.0.1:1'], { env: { HOLDFAST_CLUSTR: 'x' } })
+    const { stderr } = await runHere(['status', '--servers', '127.0.0.1:1'], { env: { HOLDFAST_CLUSTR: 'x' } })
     expect(stderr).toMatch(/^the variable HOLDFAST_CLUSTR means nothing: do you mean HOLDFAST_CLUSTER\?\n/)
   })
 })

@@ -22,6 +22,7 @@ afterEach(async () => {
 function runExample(path: string, env: Readonly<Record<string, string>> = {}): Child {
   const orphaned = `process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume().unref()\n`
   const child = runChild(`${orphaned}await import(${JSON.stringify(new URL(`../../${path}`, import.meta.url).href)})`, {
+    typescript: true,
     env,
   })
   ends.push(() => child.kill())

@@ -53,6 +53,7 @@ describe('what the pages show as printed', () => {
     // It does not outlive this process.
     const orphaned = `process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume().unref()\n`
     child = runChild(`${orphaned}await import(${JSON.stringify(new URL(`../../${path}`, import.meta.url).href)})`, {
+      typescript: true,
       env: { DATA_DIR: dataDir },
     })
     expect(await child.exited, child.complaints.join('\n')).toEqual({ code: 0, signal: null })

@@ -1,5 +1,5 @@
 /**
- * A Node.js process of the test's own that runs a piece of TypeScript, as a user's program would.
+ * A Node.js process of the test's own that runs a program, as a user's would: of JavaScript, or of TypeScript by tsx.
  *
  * P1. `lines` are what it printed; `printed` waits for one. `exited` resolves with how it ended, of its own accord unless `kill` was called.
  * P2. It never outlives the test process: a test kills what it started, and a child without its parent's pipe reads its end.
@@ -7,15 +7,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { build, builtFile } from './build.ts'
 
 const root = new URL('../../', import.meta.url)
 
-/** Source of an import of one of this project's modules, e.g. `importOf('{ connect }', 'src/index.ts')`. */
+/** Source of an import of one of this project's modules, as it was built, e.g. `importOf('{ connect }', 'src/index.ts')`. */
 export const importOf = (names: string, module: string): string =>
-  `import ${names} from ${JSON.stringify(new URL(module, root).href)}\n`
+  `import ${names} from ${JSON.stringify(pathToFileURL(builtFile(module)).href)}\n`
 
 export interface ChildOptions {
+  /** What it imports is TypeScript: it starts more slowly. Default: JavaScript. */
+  readonly typescript?: boolean
   /** Runs as this user; only root may ask for it. */
   readonly uid?: number
   readonly env?: Readonly<Record<string, string>>
@@ -44,8 +47,10 @@ export interface Child {
 export const untilTold = `const untilTold = () => new Promise((resolve) => process.stdin.once('end', resolve).resume())\n`
 
 /** Runs `source`, a module. */
-export function runChild(source: string, { uid, env }: ChildOptions = {}): Child {
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
+export function runChild(source: string, { typescript = false, uid, env }: ChildOptions = {}): Child {
+  if (!typescript) build()
+  const loader = typescript ? ['--import', 'tsx'] : []
+  const child = spawn(process.execPath, [...loader, '--input-type=module', '-e', source], {
     cwd: fileURLToPath(root),
     // The variables of the test runner are none of a user's.
     env: { ...withoutVitest(process.env), ...env },
