@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { campaign } from '../../src/testing/sim/campaign.ts'
 import type { Run } from '../../src/testing/sim/run.ts'
+import { build, builtFile } from '../support/build.ts'
 
-const main = fileURLToPath(new URL('../../src/testing/sim/main.ts', import.meta.url))
+const main = builtFile('src/testing/sim/main.ts')
 
 /** Stands for a worker of a campaign: seed 13 kills it, and seed 14 finds something. */
 const source = `
@@ -33,6 +33,7 @@ const directory = mkdtempSync(join(tmpdir(), 'holdfast-campaign-'))
 const worker = join(directory, 'worker.mjs')
 writeFileSync(worker, source)
 
+beforeAll(build, 60_000)
 afterAll(() => rmSync(directory, { recursive: true }))
 
 it('gives each seed to one worker, adds up what came of them, and counts those with a violation (P1)', async () => {
@@ -88,7 +89,7 @@ it.each([
 ])(
   'npm run sim -- %s ends with %i',
   async (args, code, text) => {
-    const child = fork(main, args, { execArgv: ['--import', 'tsx'], silent: true })
+    const child = fork(main, args, { execArgv: [], silent: true })
     let [out, err] = ['', '']
     child.stdout!.on('data', (data: Buffer) => (out += data.toString()))
     child.stderr!.on('data', (data: Buffer) => (err += data.toString()))

@@ -1,15 +1,17 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { Fingerprint } from '../../src/testing/sim/fingerprint.ts'
 import { simulate, type Run } from '../../src/testing/sim/run.ts'
+import { build, builtFile } from '../support/build.ts'
 
-const main = fileURLToPath(new URL('../../src/testing/sim/main.ts', import.meta.url))
+const main = builtFile('src/testing/sim/main.ts')
+
+beforeAll(build, 60_000)
 
 /** In a process of its own, after the seeds `before`. */
 async function elsewhere(seed: number, ...before: number[]): Promise<Run> {
-  const worker = fork(main, ['--worker'], { execArgv: ['--import', 'tsx'] })
+  const worker = fork(main, ['--worker'], { execArgv: [] })
   try {
     let run: Run | undefined
     for (const each of [...before, seed]) {
