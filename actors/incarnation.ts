@@ -139,7 +139,6 @@ export class Incarnation {
     const { host, zone, weight } = this.#options
     this.#membership = createMembership({
       ...this.#ports,
-      spareRegistry: this.#ports.spareRegistry,
       subjects,
       self: this.self,
       host,

@@ -31,7 +31,8 @@ export interface MembershipOptions {
   readonly zone: string
   readonly weight: number
   readonly registry: Registry
-  readonly spareRegistry: Registry | undefined
+  /** Another way to it. Default: there is none. */
+  readonly spareRegistry?: Registry | undefined
   readonly transport: Transport
   readonly clock: Clock
   readonly random: Random

@@ -143,7 +143,7 @@ export class LeaseKeeper {
       // Whoever finds a renewal of its own that it did not know of tries once more.
       for (let tries = 0; tries < 2 && !this.#stopped; tries++) {
         const result = await registry.update(this.#key, encodeLease(this.#lease), this.#revision)
-        this.#answered(registry)
+        if (registry === this.#options.registry) this.#mainAtMs = this.#options.clock.monotonic()
         if (result.kind === 'written') return this.#renewed(result.revision, sentAtMs)
         const entry = await registry.get(this.#key)
         if (this.#stopped) return true
@@ -165,10 +165,6 @@ export class LeaseKeeper {
       const timer = clock.setTimeout(() => resolve(false), ms)
       work.finally(() => clock.clearTimeout(timer)).then(resolve, reject)
     })
-  }
-
-  #answered(registry: Registry): void {
-    if (registry === this.#options.registry) this.#mainAtMs = this.#options.clock.monotonic()
   }
 
   #renewed(revision: number, sentAtMs: number): true {

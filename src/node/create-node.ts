@@ -2,7 +2,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createNodeActor, type Node, type NodePorts, type NodeStatus } from '../../actors/node.ts'
 import { EmbeddedServer } from '../adapters/embedded/server.ts'
-import { openNats, openSpareRegistry, type SpareRegistry } from '../adapters/nats/open.ts'
+import { openNats, openSpareRegistry } from '../adapters/nats/open.ts'
+import type { NatsRegistry } from '../adapters/nats/registry.ts'
 import { openTracer } from '../adapters/opentelemetry/tracer.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemCompression } from '../adapters/system/compression.ts'
@@ -181,7 +182,7 @@ interface Server {
 async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, parts: Parts): Promise<Server> {
   const { cluster = defaultCluster } = options
   const nats = await openNats({ ...options, cluster }, parts)
-  let spareRegistry: SpareRegistry
+  let spareRegistry: NatsRegistry
   try {
     await nats.provisionRegistry()
     await nats.provisionObjects()

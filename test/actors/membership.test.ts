@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createMembership, spareForMs, type Membership, type MembershipSettings } from '../../actors/membership.ts'
-import { MemoryWorld } from '../../src/adapters/memory/world.ts'
+import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Registry } from '../../src/ports/registry.ts'
@@ -55,10 +55,10 @@ function member(
   name: NodeId,
   events: HoldfastEvent[] = [],
   lost: string[] = [],
-  started = world.start(name, { emit: (event) => void events.push(event) }),
+  started?: MemoryProcess,
 ): Membership {
   const observer = { emit: (event: HoldfastEvent) => void events.push(event) }
-  const { transport, registry: own, spareRegistry, clock, random } = started
+  const { transport, registry: own, spareRegistry, clock, random } = started ?? world.start(name, observer)
   const membership = createMembership({
     transport,
     clock,

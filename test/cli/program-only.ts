@@ -4,8 +4,10 @@ import type { Command } from 'commander'
 import { createProgram } from '../../src/cli/program.ts'
 import { runProgram } from '../../src/cli/run-program.ts'
 
+const streamTo = (write: (text: string) => void) => ({ isTTY: false, write }) as unknown as NodeJS.WriteStream
+
 export function programOnly(write: (text: string) => void = () => {}, words: readonly string[] = []): Promise<Command> {
-  const stream = { isTTY: false, write } as unknown as NodeJS.WriteStream
+  const stream = streamTo(write)
   return createProgram({ env: {}, stdin: process.stdin, stdout: stream, stderr: stream, setExitCode: () => {} }, words)
 }
 
@@ -27,13 +29,11 @@ export interface ProgramOptions {
 /** Runs it in this process, which takes a twentieth of the time that one of its own takes. */
 export async function runHere(words: readonly string[], { env = {}, stdin = '' }: ProgramOptions = {}) {
   const said = { code: 0, stdout: '', stderr: '' }
-  const stream = (name: 'stdout' | 'stderr') =>
-    ({ isTTY: false, write: (text: string) => void (said[name] += text) }) as unknown as NodeJS.WriteStream
   const surroundings = {
     env,
     stdin: Readable.from([stdin]) as unknown as NodeJS.ReadStream,
-    stdout: stream('stdout'),
-    stderr: stream('stderr'),
+    stdout: streamTo((text) => (said.stdout += text)),
+    stderr: streamTo((text) => (said.stderr += text)),
     setExitCode: (code: number) => void (said.code = code),
   }
   await runProgram(surroundings, words)

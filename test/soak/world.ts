@@ -259,7 +259,9 @@ class Process {
     this.number = number
     this.id = idOf(number)
     this.#clock = world.clock.nodeClock()
-    this.#main = new Connection(world, this.#clock, () => this.#missSomething())
+    this.#main = new Connection(world, this.#clock, () => {
+      this.#watch = watchRestarted(this.#watch, this.#nowMs)
+    })
     this.#spare = new Connection(world, this.#clock)
     this.#watches = number < world.settings.watchers
     this.#leases = leaseSettingsOf(world.settings.membership)
@@ -320,10 +322,6 @@ class Process {
 
   get isConnected(): boolean {
     return this.killedAtMs === undefined && this.#main.up
-  }
-
-  #missSomething(): void {
-    this.#watch = watchRestarted(this.#watch, this.#nowMs)
   }
 
   /** As lease-keeper.ts. */

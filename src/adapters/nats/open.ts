@@ -75,18 +75,13 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
  * Another way to the registry of a node, over a connection of its own: what holds up the node's other one, a packet that is lost again and
  * again or much that waits before it, holds up nothing here. Throws like `openNats`.
  */
-export async function openSpareRegistry(
-  settings: NatsSettings & LogSettings,
-  parts: NatsParts,
-): Promise<SpareRegistry> {
+export async function openSpareRegistry(settings: NatsSettings & LogSettings, parts: NatsParts): Promise<NatsRegistry> {
   const { observer } = parts
   // Whether the node is connected is told of its other connection.
   const quiet: Observer = { emit: (event) => void (isOfConnection(event) || observer.emit(event)) }
   const link = await Link.connect(settings, { ...parts, observer: quiet })
   return new NatsRegistry(link, settings, 'spare')
 }
-
-export type SpareRegistry = Registry & { metrics(): readonly Metric[] }
 
 const isOfConnection = ({ type }: HoldfastEvent) => type === 'transport.connected' || type === 'transport.disconnected'
 

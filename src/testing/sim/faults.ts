@@ -8,7 +8,7 @@
 import type { NetworkLink } from '../../adapters/memory/network-link.ts'
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { SeededRandom } from '../seeded-random.ts'
-import type { SimCluster, SimNode } from './cluster.ts'
+import { registryLinksOf, type SimCluster, type SimNode } from './cluster.ts'
 import { tableOf } from './under-way.ts'
 
 export const faultKinds = [
@@ -71,9 +71,9 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   cut: (world, { process }) => cut(world, Object.values(process.links)),
   'cut hub': (world, { process }) => cut(world, [process.links.hub]),
   'cut changelog': (world, { process }) => cut(world, [process.links.changelog]),
-  'cut registry'(world, { process: { links } }) {
+  'cut registry'(world, { process }) {
     // By one way, or by both.
-    return cut(world, world.random.chance(0.3) ? [links.registry] : [links.registry, links.spare])
+    return cut(world, world.random.chance(0.3) ? [process.links.registry] : registryLinksOf(process))
   },
   'one way to servers': (world, { process }) => stall(world, process, 'toServer'),
   'one way from servers': (world, { process }) => stall(world, process, 'toNode'),
@@ -133,11 +133,11 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
    * it still owns anything (O3).
    */
   'late appends'({ cluster, random, pace }, { name, process }) {
-    const { changelog, registry, spare } = process.links
+    const { changelog } = process.links
+    const registry = registryLinksOf(process)
     const behind = random.pick(['claiming', 'appending'] as const)
     const freezes = random.chance(0.2)
-    registry.cut()
-    spare.cut()
+    for (const link of registry) link.cut()
     changelog.stall(random.chance(0.3) ? 'toNode' : 'toServer')
     if (freezes) process.freeze()
     const arrive = () => changelog.resume()
@@ -151,8 +151,7 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
     })
     const end = () => {
       stopListening()
-      registry.heal()
-      spare.heal()
+      for (const link of registry) link.heal()
       arrive()
       if (freezes) process.thaw()
     }
