@@ -3,15 +3,27 @@
  *
  * S1. In each tick of the event loop turns may run for `sliceMs`; the first one always may. What is left goes on in the next tick.
  * S2. Keys that wait for the next slice take turns: one with many waiting does not keep another one from its first.
+ * S3. More may have come before the pace was known, or slower ones, than can be done in time: whenever the pace has changed, `paced` hears
+ *     which keys wait.
  */
 import { lookAtPace, msPerTurnAt, restingPace, unknownPace } from '../core/pace.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
 
+export interface SlicesOptions {
+  readonly clock: Clock
+  readonly sliceMs: number
+  /** Runs what waits behind a key, as long as there is time; what is left it gives back by `later`. */
+  readonly run: (actor: CachedActor) => void
+  /** S3 */
+  readonly paced: (waiting: readonly CachedActor[], nowMs: number) => void
+}
+
 export class Slices {
   readonly #clock: Clock
   readonly #sliceMs: number
   readonly #run: (actor: CachedActor) => void
+  readonly #paced: (waiting: readonly CachedActor[], nowMs: number) => void
   /** Keys with turns that wait for the next slice; each is held. */
   #ready: CachedActor[] = []
   /** Until when turns may run in this tick, monotonic ms; undefined where none has. */
@@ -20,11 +32,11 @@ export class Slices {
   #begun = 0
   #pace = unknownPace
 
-  /** `run` runs what waits behind a key, as long as there is time; what is left it gives back by `later`. */
-  constructor(clock: Clock, sliceMs: number, run: (actor: CachedActor) => void) {
+  constructor({ clock, sliceMs, run, paced }: SlicesOptions) {
     this.#clock = clock
     this.#sliceMs = sliceMs
     this.#run = run
+    this.#paced = paced
   }
 
   /** The key that is next, if any wait. */
@@ -67,7 +79,7 @@ export class Slices {
       if (!this.#pace.rests) this.#pace = restingPace(this.#pace, this.#clock.monotonic())
       return
     }
-    this.#pace = lookAtPace(this.#pace, this.#clock.monotonic(), this.#begun)
+    this.#look(ready)
     this.#ready = []
     let at = 0
     while (at < ready.length && this.hasTime(this.#clock.monotonic())) {
@@ -77,5 +89,12 @@ export class Slices {
     }
     // Those that have had their turn, and want another one, come behind those that have not (S2).
     this.#ready = [...ready.slice(at), ...this.#ready]
+  }
+
+  #look(ready: readonly CachedActor[]): void {
+    const { msPerTurn } = this.#pace
+    const nowMs = this.#clock.monotonic()
+    this.#pace = lookAtPace(this.#pace, nowMs, this.#begun)
+    if (this.#pace.msPerTurn !== msPerTurn && this.#pace.msPerTurn > 0) this.#paced(ready, nowMs)
   }
 }

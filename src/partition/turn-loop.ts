@@ -11,9 +11,12 @@
  * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
  * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
  * N8. Turns run by slices of time (slices.ts): between two of them what has arrived meanwhile is taken in, or refused.
+ * N9. A turn that has not begun may still be refused: what came before it was known how slowly turns go is no better off than what comes
+ *     after.
  */
 import { parseInput } from '../behaviour/input.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
+import { takeBeyond } from '../core/by-turns.ts'
 import { NumberMap } from '../core/number-map.ts'
 import type { ReplyPosition, WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
@@ -87,7 +90,13 @@ export class TurnLoop {
   constructor(options: TurnLoopOptions) {
     this.#options = options
     this.#mailbox = new Mailbox(options)
-    this.#slices = new Slices(options.clock, options.sliceMs, (actor) => this.#next(actor))
+    const { clock, sliceMs } = options
+    this.#slices = new Slices({
+      clock,
+      sliceMs,
+      run: (actor) => this.#next(actor),
+      paced: (waiting, nowMs) => this.#refuseLate(waiting, nowMs),
+    })
     this.#keptReplies = new KeptReplies(options)
   }
 
@@ -233,6 +242,17 @@ export class TurnLoop {
     if (next === undefined) return 0
     const sinceMs = this.#busy.get(next.id)?.[0]?.sinceMs ?? nowMs
     return Math.max(nowMs - sinceMs, this.#slices.msPerTurn(nowMs) * (this.#unfinished - this.#timers.size))
+  }
+
+  /** Those that would begin much too late, the last of each key first (N9). Twice too late, as a pace is never quite the same. */
+  #refuseLate(waiting: readonly CachedActor[], nowMs: number): void {
+    const queues = waiting.map(({ id }) => this.#busy.get(id)!)
+    const inTime = this.#options.maxWaitMs / this.#slices.msPerTurn(nowMs)
+    if (queues.reduce((sum, { length }) => sum + length, 0) <= 2 * inTime) return
+    for (const turn of takeBeyond(queues, inTime)) {
+      this.#returned()
+      this.#answer(turn, this.#mailbox.refuse('processor', nowMs))
+    }
   }
 
   #enter(turn: Turn): void {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { noShare } from '../../src/core/hashing.ts'
+import { isNoShare, noShare } from '../../src/core/hashing.ts'
 import { startOfLog, type LogPosition } from '../../src/core/log.ts'
 import {
   actorKey,
@@ -43,7 +43,9 @@ const plain = { noNullPrototype: true } as const
 const number = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat())
 const session = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/).map(sessionId)
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
-const share = fc.record({ hi: word, lo: word }, plain)
+const stateHash = fc.record({ hi: word, lo: word }, plain)
+/** Of an actor of which something is left. */
+const share = stateHash.filter((hash) => !isNoShare(hash))
 
 const position: fc.Arbitrary<LogPosition> = fc.record(
   {
@@ -124,6 +126,12 @@ describe('the layout of a store', () => {
         },
       ),
     )
+  })
+
+  it('deletes an actor of which nothing is left', () => {
+    const batch = new RowBatch()
+    writeActor(batch, 'thing.k', { rev: rev(0), state: null, expiresAt: null, ...noShare })
+    expect(batch.rows()).toEqual([{ key: new Uint8Array(actorKey('thing.k')), value: null }])
   })
 
   it('keeps the position of an empty replica', () => {

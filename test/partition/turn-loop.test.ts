@@ -835,7 +835,7 @@ describe('turns that take their time (N8)', () => {
     ['right after slow ones are kept out at their pace', 0, true],
     ['long after slow ones are not', 2_000, false],
   ])('that come %s', async (name, laterMs, keptOut) => {
-    const bench = await busy(name, { maxWaitMs: 50 })
+    const bench = await busy(name, { maxWaitMs: 400 })
     bench.onAdd = () => (bench.clock.spentMs += 20)
     for (let n = 11; n <= 40; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
     await bench.pass(0)
@@ -843,8 +843,34 @@ describe('turns that take their time (N8)', () => {
     expect(bench.valueOf(40)).toHaveLength(30)
     bench.onAdd = () => (bench.clock.spentMs += 1)
     bench.clock.spentMs += laterMs
-    for (let n = 51; n <= 70; n++) bench.submit(n, 'add', 'x', { key: 'a' })
-    expect(bench.of(70).length > 0).toBe(keptOut)
+    for (let n = 51; n <= 80; n++) bench.submit(n, 'add', 'x', { key: 'a' })
+    expect(bench.of(80).length > 0).toBe(keptOut)
+  })
+
+  it('are refused as soon as it is known that they cannot begin in time, the last of each key (N9)', async () => {
+    const bench = await busy('late', { maxWaitMs: 400 })
+    bench.onAdd = () => (bench.clock.spentMs += 20)
+    for (let n = 11; n <= 110; n++) bench.submit(n, 'add', 'x', { key: 'hot' })
+    for (let n = 111; n <= 115; n++) bench.submit(n, 'add', 'x', { key: 'a' })
+    const refused = () => Array.from({ length: 105 }, (_, i) => 11 + i).filter((n) => bench.of(n).length > 0)
+    expect(refused()).toEqual([])
+    await bench.pass(0)
+    // Thirteen took the quarter of a second, and then twenty more go into 400 ms: all of the key with few, as many as there is time for of the other.
+    const begun = ran(bench)
+    expect(begun.length).toBeGreaterThanOrEqual(32)
+    expect(begun.length).toBeLessThanOrEqual(34)
+    expect(begun.filter((n) => n > 110)).toEqual([111, 112, 113, 114, 115])
+    const ofHot = begun.filter((n) => n <= 110)
+    expect(ofHot).toEqual(ofHot.map((_, i) => 11 + i))
+    expect(refused()).toEqual(Array.from({ length: 100 - ofHot.length }, (_, i) => 11 + ofHot.length + i))
+    expect(bench.of(110)).toMatchObject([{ error: { code: 'OVERLOADED', retryAfterMs: expect.any(Number) } }])
+    expect(bench.gauge('holdfast_mailbox_turns')).toMatchObject({ value: begun.length })
+    bench.commit()
+    bench.submit(110, 'add', 'x', { key: 'hot' })
+    await bench.pass(0)
+    bench.commit()
+    expect(bench.of(110)[1]).toMatchObject({ kind: 'value' })
+    expect(bench.stateOf('hot')).toMatchObject({ log: { length: ofHot.length + 1 } })
   })
 
   it('are all answered, and hold no actor, where the loop is stopped between two slices', async () => {
