@@ -40,15 +40,17 @@ export interface EntryWork {
   readonly history: EntryHistory
 }
 
+const atOnce = 3
+/** Reads of an entry that were answered, and those that may be made until so many are. */
+const answeredReads = 8
+const mostReads = 20
+
 /** Resolves when the last entry was put and read for the last time. */
-export async function workOnEntries({
-  sessions,
-  process,
-  random,
-  untilMs,
-  name: prefix,
-  history,
-}: EntryWork): Promise<void> {
+export async function workOnEntries(work: EntryWork): Promise<void> {
+  await Promise.all(Array.from({ length: atOnce }, (_, n) => oneByOne({ ...work, name: `${work.name}-${n}` })))
+}
+
+async function oneByOne({ sessions, process, random, untilMs, name: prefix, history }: EntryWork): Promise<void> {
   const { clock } = process
   for (let i = 0; clock.monotonic() < untilMs; i++) {
     const key = `${prefix}-${i}`
@@ -70,10 +72,11 @@ export async function workOnEntries({
       heard.push(await ask('put', { value: key, ttlMs }, { idempotencyKey: 'once' }))
     }
     history.puts.push({ key, heard })
-    for (let read = 0; read < 8; read++) {
+    for (let read = 0, answered = 0; read < mostReads && answered < answeredReads; read++) {
       const readMs = clock.monotonic()
       const answer = await ask('entry', null)
       if ('value' in answer) {
+        answered++
         const there = answer.value as EntryRead['there']
         history.reads.push({ key, askedMs: readMs, heardMs: clock.monotonic(), there })
       }

@@ -19,6 +19,7 @@ export const faultKinds = [
   'cut hub',
   'cut changelog',
   'cut registry',
+  'lost lease',
   'one way to servers',
   'one way from servers',
   'registry outage',
@@ -74,6 +75,21 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   'cut registry'(world, { process }) {
     // By one way, or by both.
     return cut(world, world.random.chance(0.3) ? [process.links.registry] : registryLinksOf(process))
+  },
+  /** It serves and writes, and cannot renew: until others have taken over what it owns, or a while longer. */
+  'lost lease'({ cluster, random, pace }, { name, process }) {
+    const links = registryLinksOf(process)
+    for (const link of links) link.cut()
+    const mend = () => links.forEach((link) => link.heal())
+    const stopListening = cluster.onStep((step, node) => {
+      if (step !== 'waiting out a lease' || node === name) return
+      cluster.clock.setTimeout(mend, random.between(0, 2_000 * pace))
+    })
+    const end = () => {
+      stopListening()
+      mend()
+    }
+    return { lastsMs: random.between(2_500, 8_000) * pace, end }
   },
   'one way to servers': (world, { process }) => stall(world, process, 'toServer'),
   'one way from servers': (world, { process }) => stall(world, process, 'toNode'),

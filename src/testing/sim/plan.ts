@@ -32,6 +32,8 @@ export interface Plan {
   readonly stubborn: boolean
   /** Whether there are entries with a term, beside the ledgers. */
   readonly entries: boolean
+  /** Of the watcher, at most in a page. */
+  readonly pageChanges: number
   /** Of each client, one operation at a time each: where nothing is answered, so many pile up. */
   readonly workers: number
   /** How long a worker rests before each operation while there are faults, at most, and how long otherwise; virtual ms. */
@@ -90,6 +92,7 @@ export function planOf(random: SeededRandom): Plan {
     deafness: random.pick([0, 0, 0.15, 0.5]),
     stubborn: random.chance(0.4),
     entries: random.chance(0.3),
+    pageChanges: random.pick([1, 4, 1_000]),
     workers,
     restsMs: {
       busy: random.pick(late ? [30] : [30, 150, 600]) * workers * Math.sqrt(pace),

@@ -116,7 +116,7 @@ class Life {
       cluster.start(name)
     }
     await cluster.settled(60_000)
-    const watching = await clock.settle(watchAll(cluster.outsider('watcher'), this.#seen), windUpMs)
+    const watching = await clock.settle(watchAll(cluster.outsider('watcher'), plan.pageChanges, this.#seen), windUpMs)
     const clients = ['x', 'y'].map((name) => ({ name, ...cluster.client(name) }))
     // It misses some news of who owns what, and goes on asking who did.
     clients[1]!.process.links.hub.dropProbability = plan.deafness

@@ -4,8 +4,9 @@
  *
  * - Reads: a former owner that does not know yet that it is one must not answer from what it has (O3, O4). Where there is one, it writes by
  *   the present owner and reads from the former one: chance would seldom do both in the few moments that there are.
- * - Appends, said again to any node after they were answered: done once, and answered as the first time (R1, R3), also where the partition
- *   has moved meanwhile.
+ * - Appends to a former owner: what it says did not happen never does (R2).
+ * - Appends, said again to any node after they were answered, at once or much later: done once (R1, R3), also where the partition has moved
+ *   meanwhile, or was restored from a snapshot.
  */
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { Transport } from '../../ports/transport.ts'
@@ -44,11 +45,23 @@ export interface StubbornOptions {
 const patienceMs = 1_000
 const loyalForMs = 4_000
 const restMs = 60
+/** How long an append is kept to be said again, virtual ms. */
+const keptForMs = [1_000, 30_000] as const
+
+/** An append that was answered, and is not settled. */
+interface Kept {
+  readonly number: number
+  readonly key: string
+  readonly untilMs: number
+}
 
 export class StubbornClient {
   readonly #options: StubbornOptions
   readonly #inbox: string
   #number = 0
+  /** Of the request that waits for its answer. */
+  #asked = 0
+  #kept: Kept | undefined
   #answered: ((reply: Reply) => void) | undefined
 
   constructor(options: StubbornOptions) {
@@ -57,7 +70,7 @@ export class StubbornClient {
     this.#inbox = transport.inbox()
     transport.subscribe(this.#inbox, ({ data, noResponders }) => {
       if (noResponders) return
-      for (const reply of decodeReplyFrame(data).replies) if (reply.number === this.#number) this.#answered?.(reply)
+      for (const reply of decodeReplyFrame(data).replies) if (reply.number === this.#asked) this.#answered?.(reply)
     })
   }
 
@@ -71,6 +84,7 @@ export class StubbornClient {
       while (clock.monotonic() < Math.min(leavesAtMs, untilMs)) {
         const contest = contested()
         if (contest !== undefined) await this.#compare(contest)
+        else if (this.#kept !== undefined && random.chance(0.1)) await this.#sayAgain(this.#kept, node)
         else if (random.chance(0.8)) await this.#read(random.pick(keys)!, node)
         else await this.#append(random.pick(keys)!, this.#askedInTurn(node))
         await this.#pause(random.between(0, restMs))
@@ -82,8 +96,15 @@ export class StubbornClient {
     const { random, keys, partitions } = this.#options
     const key = random.pick(keys.filter((each) => partitionOf(each, partitions) === partition))
     if (key === undefined) return
+    if (random.chance(0.3)) await this.#append(key, [former])
     await this.#append(key, [owner])
     await this.#read(key, former)
+  }
+
+  async #sayAgain({ number, key, untilMs }: Kept, node: string): Promise<void> {
+    const { process, name } = this.#options
+    if (process.clock.monotonic() > untilMs) this.#kept = undefined
+    else await this.#ask(node, { kind: 'command', number, key, name: 'append', input: `${name}-${number}` })
   }
 
   /** One node, and at times others after it. */
@@ -97,43 +118,50 @@ export class StubbornClient {
   async #read(key: string, node: string): Promise<void> {
     const { name, process, history } = this.#options
     const operation = history.invoke(name, key, { kind: 'read' }, process.clock.monotonic())
-    this.#number++
-    this.#settle(operation, [await this.#ask(node, { kind: 'query', key, name: 'all', input: null })])
+    const number = ++this.#number
+    this.#settle(operation, [await this.#ask(node, { kind: 'query', number, key, name: 'all', input: null })])
   }
 
   async #append(key: string, asked: readonly string[]): Promise<void> {
     const { name, process, random, history } = this.#options
-    const id = `${name}-${++this.#number}`
+    const number = ++this.#number
+    const id = `${name}-${number}`
     const input: ListInput = { kind: 'append', id }
     const operation = history.invoke(name, key, input, process.clock.monotonic())
     const replies: (Reply | undefined)[] = []
     for (const node of asked) {
-      replies.push(await this.#ask(node, { kind: 'command', key, name: 'append', input: id }))
+      replies.push(await this.#ask(node, { kind: 'command', number, key, name: 'append', input: id }))
       await this.#pause(random.between(0, restMs))
     }
-    this.#settle(operation, replies)
+    if (this.#settle(operation, replies) === 'done' && this.#kept === undefined) {
+      this.#kept = { number, key, untilMs: process.clock.monotonic() + random.between(...keptForMs) }
+    }
   }
 
   /** Nothing happened only where every node has said so. */
-  #settle(operation: number, replies: readonly (Reply | undefined)[]): void {
+  #settle(operation: number, replies: readonly (Reply | undefined)[]): 'done' | 'not done' {
     const { history, process } = this.#options
     const told = replies.findLast((reply) => reply?.kind === 'value')
     if (told?.kind === 'value') {
       history.ok(operation, decodeValue(told.value) as ListOutput, process.clock.monotonic())
-    } else if (replies.every((reply) => reply !== undefined && isRefusal(reply))) history.failed(operation, 'RETRY')
+      return 'done'
+    }
+    if (replies.every((reply) => reply !== undefined && isRefusal(reply))) history.failed(operation, 'RETRY')
     else history.unknown(operation)
+    return 'not done'
   }
 
   /** `undefined`: no answer came. */
   #ask(
     node: string,
-    { kind, key, name, input }: Pick<Request, 'kind' | 'key' | 'name'> & { readonly input: unknown },
+    { kind, number, key, name, input }: Pick<Request, 'kind' | 'number' | 'key' | 'name'> & { readonly input: unknown },
   ): Promise<Reply | undefined> {
     const { transport, process, partitions, name: session } = this.#options
-    const number = this.#number
+    this.#asked = number
     const request = { kind, number, type: Ledger.type, key, name, input: encodeValue(input), timeoutMs: patienceMs }
-    // Only the last command is outstanding.
-    const frame = { partitions, session: sessionId(session), low: number, requests: [request] }
+    // All before the one that is kept are settled, or before this one.
+    const low = this.#kept?.number ?? number
+    const frame = { partitions, session: sessionId(session), low, requests: [request] }
     return new Promise((resolve) => {
       const end = (reply: Reply | undefined) => {
         process.clock.clearTimeout(timer)

@@ -5,7 +5,8 @@ import { addressOf, type Session } from '../../client/session.ts'
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { silent } from '../../ports/observer.ts'
-import type { Transport } from '../../ports/transport.ts'
+import type { PublishOptions, Transport } from '../../ports/transport.ts'
+import { decodeWatchRequest, encodeWatchRequest } from '../../protocol/watch.ts'
 import { outcomeOf, type History } from '../check/history.ts'
 import type { ListInput, ListOutput } from '../check/list.ts'
 import type { SeededRandom } from '../seeded-random.ts'
@@ -102,13 +103,15 @@ export interface Seen {
   readonly reset: boolean
 }
 
+/** It takes at most `pageChanges` of them at a time. */
 export async function watchAll(
   { process, transport }: { readonly process: MemoryProcess; readonly transport: Transport },
+  pageChanges: number,
   seen: Seen[],
 ): Promise<{ close(): Promise<void> }> {
   const { clock, random } = process
   const hf = await connectOver(
-    { transport, clock, random, observer: silent },
+    { transport: askingForFew(transport, pageChanges), clock, random, observer: silent },
     { cluster: clusterName, connectTimeout: '60s' },
   )
   void (async () => {
@@ -117,6 +120,18 @@ export async function watchAll(
   })()
   return { close: () => hf.close() }
 }
+
+/** Pages as small as anybody may ask for (docs/protocol.md), so that they are full where something was missed. */
+const askingForFew = (inner: Transport, limit: number): Transport =>
+  Object.create(inner, {
+    publish: {
+      value: (subject: string, data: Uint8Array, options?: PublishOptions) => {
+        if (!subject.startsWith(`${clusterName}.watch.`)) return inner.publish(subject, data, options)
+        const request = decodeWatchRequest(data)
+        inner.publish(subject, encodeWatchRequest({ ...request, limit: request.limit ?? limit }), options)
+      },
+    },
+  }) as Transport
 
 const pause = (process: MemoryProcess, ms: number) =>
   new Promise<void>((resolve) => process.clock.setTimeout(resolve, ms))
