@@ -38,6 +38,8 @@ export interface EntryWork {
   /** Begins the keys, which are put once. */
   readonly name: string
   readonly history: EntryHistory
+  /** Something happens to the owner of a key: it is when somebody was told of an expiry that a time that goes back would show (E6). */
+  readonly strike: (kind: 'wall clock jump' | 'crash', key: string) => void
 }
 
 const atOnce = 3
@@ -50,7 +52,8 @@ export async function workOnEntries(work: EntryWork): Promise<void> {
   await Promise.all(Array.from({ length: atOnce }, (_, n) => oneByOne({ ...work, name: `${work.name}-${n}` })))
 }
 
-async function oneByOne({ sessions, process, random, untilMs, name: prefix, history }: EntryWork): Promise<void> {
+async function oneByOne(work: EntryWork): Promise<void> {
+  const { sessions, process, random, untilMs, name: prefix, history, strike } = work
   const { clock } = process
   for (let i = 0; clock.monotonic() < untilMs; i++) {
     const key = `${prefix}-${i}`
@@ -72,6 +75,8 @@ async function oneByOne({ sessions, process, random, untilMs, name: prefix, hist
       heard.push(await ask('put', { value: key, ttlMs }, { idempotencyKey: 'once' }))
     }
     history.puts.push({ key, heard })
+    if (random.chance(0.2)) strike('wall clock jump', key)
+    let struck = false
     for (let read = 0, answered = 0; read < mostReads && answered < answeredReads; read++) {
       const readMs = clock.monotonic()
       const answer = await ask('entry', null)
@@ -79,6 +84,8 @@ async function oneByOne({ sessions, process, random, untilMs, name: prefix, hist
         answered++
         const there = answer.value as EntryRead['there']
         history.reads.push({ key, askedMs: readMs, heardMs: clock.monotonic(), there })
+        if (there === null && !struck && random.chance(0.2)) strike('crash', key)
+        struck ||= there === null
       }
       await new Promise<void>((resolve) => clock.setTimeout(resolve, random.between(0, ttlMs / 3)))
     }

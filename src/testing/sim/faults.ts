@@ -146,28 +146,33 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   /**
    * Its lease runs out while its appends are under way, and at times it does not run. They arrive with the claim of another, or with what that
    * appends first: some get a number that was not meant for them (L3). Or it is their acknowledgements that do, which say nothing of whether
-   * it still owns anything (O3).
+   * it still owns anything (O3). Or it hears of its end before it hears of them, and does not know what became of them (R2).
    */
   'late appends'({ cluster, random, pace }, { name, process }) {
     const { changelog } = process.links
     const registry = registryLinksOf(process)
     const behind = random.pick(['claiming', 'appending'] as const)
+    const hearsOfItsEnd = random.chance(0.3)
     const freezes = random.chance(0.2)
     for (const link of registry) link.cut()
     changelog.stall(random.chance(0.3) ? 'toNode' : 'toServer')
     if (freezes) process.freeze()
     const arrive = () => changelog.resume()
+    const renew = () => registry.forEach((link) => link.heal())
     const ownerOf = (n: number) => tableOf(cluster.world)?.entries[n]?.owner?.id
     const owned = [...Array(cluster.partitions).keys()].filter((n) => ownerOf(n) === name)
     const claimers = new Set<string>()
     const stopListening = cluster.onStep((step, node) => {
       if (step === 'claiming' && node !== name && owned.some((n) => ownerOf(n) === node)) claimers.add(node)
       if (step !== behind || !claimers.has(node)) return
-      cluster.clock.setTimeout(arrive, random.pick([0, random.between(0, 1), random.between(0, 6)]))
+      cluster.clock.setTimeout(
+        hearsOfItsEnd ? renew : arrive,
+        random.pick([0, random.between(0, 1), random.between(0, 6)]),
+      )
     })
     const end = () => {
       stopListening()
-      for (const link of registry) link.heal()
+      renew()
       arrive()
       if (freezes) process.thaw()
     }

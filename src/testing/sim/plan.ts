@@ -30,8 +30,8 @@ export interface Plan {
   readonly deafness: number
   /** Whether there is a client that hears nothing of who owns what (stubborn.ts). */
   readonly stubborn: boolean
-  /** Whether there are entries with a term, beside the ledgers. */
-  readonly entries: boolean
+  /** Entries with a term, beside the ledgers, and whether their owners are struck when one has expired. */
+  readonly entries: 'none' | 'read' | 'struck'
   /** Of the watcher, at most in a page. */
   readonly pageChanges: number
   /** Of each client, one operation at a time each: where nothing is answered, so many pile up. */
@@ -91,7 +91,7 @@ export function planOf(random: SeededRandom): Plan {
     provokes: random.pick([0, 0.7, 0.7]),
     deafness: random.pick([0, 0, 0.15, 0.5]),
     stubborn: random.chance(0.4),
-    entries: random.chance(0.3),
+    entries: random.pick(['none', 'none', 'none', 'read', 'struck']),
     pageChanges: random.pick([1, 4, 1_000]),
     workers,
     restsMs: {

@@ -6,11 +6,12 @@ import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import { History } from '../check/history.ts'
 import { wrongLists } from '../check/lists.ts'
 import { wrongStaleReads, type StaleRead } from '../check/staleness.ts'
+import { partitionOf } from '../../protocol/partitioning.ts'
 import { SeededRandom } from '../seeded-random.ts'
 import { shown, SimCluster } from './cluster.ts'
 import { converge } from './convergence.ts'
 import { Coverage, type Hits } from './coverage.ts'
-import { workOnEntries, wrongEntries, type EntryHistory } from './entries.ts'
+import { workOnEntries, wrongEntries, type EntryHistory, type EntryWork } from './entries.ts'
 import { Faults, healthyDisk } from './faults.ts'
 import { ledgersIn, readLogs, wrongReplicas, wrongWatch } from './judge.ts'
 import { Ledger } from './ledger.ts'
@@ -18,7 +19,7 @@ import { planOf, type Plan, type Round } from './plan.ts'
 import { readStale } from './stale-readers.ts'
 import { Strikes } from './strikes.ts'
 import { StubbornClient } from './stubborn.ts'
-import { contestedIn } from './under-way.ts'
+import { contestedIn, tableOf } from './under-way.ts'
 import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
 /** As JSON goes from one process to another. */
@@ -183,12 +184,7 @@ class Life {
     const untilMs = clock.monotonic() + round.faultsMs
     const work = [this.#strikes.until(untilMs)]
     if (stubborn !== undefined) work.push(stubborn.until(untilMs))
-    if (this.#plan.entries) {
-      const { process } = clients[0]!
-      const sessions = clients.map(({ session }) => session)
-      const random = this.#random.fork(`entries ${untilMs}`)
-      work.push(workOnEntries({ sessions, process, random, untilMs, history: this.#entries, name: `entry-${untilMs}` }))
-    }
+    if (this.#plan.entries !== 'none') work.push(this.#workOnEntries(clients, untilMs))
     await clock.settle(Promise.all(work), round.faultsMs + windUpMs)
     this.#work = 'some'
     this.#faults.heal()
@@ -199,6 +195,24 @@ class Life {
     else this.#convergedMs.push(converged)
     cluster.note(`converged: ${converged}`)
     await clock.advance(round.restMs)
+  }
+
+  #workOnEntries(clients: readonly Client[], untilMs: number): Promise<void> {
+    const { cluster } = this
+    const { entries, partitions } = this.#plan
+    const strike: EntryWork['strike'] = (kind, key) => {
+      const owner = cluster.nodes.get(tableOf(cluster.world)?.entries[partitionOf(key, partitions)]?.owner?.id ?? '')
+      if (owner !== undefined && this.#faults.begin(kind, owner)) cluster.note(`${kind} ${owner.name} for ${key}`)
+    }
+    return workOnEntries({
+      sessions: clients.map(({ session }) => session),
+      process: clients[0]!.process,
+      random: this.#random.fork(`entries ${untilMs}`),
+      untilMs,
+      history: this.#entries,
+      name: `entry-${untilMs}`,
+      strike: entries === 'struck' ? strike : () => {},
+    })
   }
 
   /** Whoever was leaving has left, and every node is started again. */

@@ -42,7 +42,7 @@ export interface StubbornOptions {
 }
 
 /** How long it waits for an answer, and how long it keeps to one node at most, virtual ms. */
-const patienceMs = 1_000
+const patiencesMs = [1_000, 1_000, 6_000] as const
 const loyalForMs = 4_000
 const restMs = 60
 /** How long an append is kept to be said again, virtual ms. */
@@ -158,6 +158,7 @@ export class StubbornClient {
   ): Promise<Reply | undefined> {
     const { transport, process, partitions, name: session } = this.#options
     this.#asked = number
+    const patienceMs = this.#options.random.pick(patiencesMs)
     const request = { kind, number, type: Ledger.type, key, name, input: encodeValue(input), timeoutMs: patienceMs }
     // All before the one that is kept are settled, or before this one.
     const low = this.#kept?.number ?? number
