@@ -1,12 +1,17 @@
 /**
- * Looks from time to time for what has expired, and has it removed by turns of the partition's own. Nobody waits for that: what has
+ * Looks from time to time for what has expired, and removes it by turns of the partition's own. Nobody waits for that: what has
  * expired is not there for anybody before (turn-loop.ts, N7).
  *
  * Y1. One look at a time; what it does not get to is left to the next one.
- * Y2. After `stop` it begins nothing.
+ * Y2. After `stop` it begins nothing, and ends nothing that it has begun.
+ * Y3. What a turn is at work on is left to the next look.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { Expiring, Replica } from './replica.ts'
+import type { CachedActor } from './actor-cache.ts'
+import { isOwnType, keyOf } from './names.ts'
+import { versionAfter, type Outcome } from './outcome.ts'
+import type { Replica } from './replica.ts'
+import { FinishedTurn, StateChange } from './turn.ts'
 
 export interface ExpirySweepOptions {
   readonly clock: Clock
@@ -14,7 +19,11 @@ export interface ExpirySweepOptions {
   readonly everyMs: number
   /** Partition time. */
   readonly now: () => number
-  readonly expire: (expiring: readonly Expiring[]) => Promise<void>
+  /** How long the tombstone of a deleted actor is kept, ms of partition time. */
+  readonly tombstoneMs: number
+  /** Y3 */
+  readonly isBusy: (id: string) => boolean
+  readonly finish: (finished: FinishedTurn) => void
 }
 
 /** Removed at a time, so that other turns get in between. */
@@ -46,8 +55,31 @@ export class ExpirySweep {
   }
 
   async #look(): Promise<void> {
-    const { replica, now, expire } = this.#options
+    const { replica, now, isBusy } = this.#options
     const expiring = await replica.expired(now(), mostAtOnce)
-    if (expiring.length > 0 && !this.#stopped) await expire(expiring)
+    if (expiring.length === 0 || this.#stopped) return
+    const actors = await replica.load(expiring.map(({ id }) => id))
+    if (this.#stopped) return
+    const nowMs = now()
+    actors.forEach((actor, i) => {
+      const { expiresAt } = actor.tip
+      if (expiresAt === null || expiresAt > nowMs || isBusy(actor.id)) actor.holds--
+      else this.#remove(actor, expiring[i]!.type)
+    })
+  }
+
+  /** Deletes an entry, or collects a tombstone. The actor is held. */
+  #remove(actor: CachedActor, type: string): void {
+    const { replica, now, tombstoneMs, finish } = this.#options
+    const before = actor.tip
+    const collect = before.state === null || isOwnType(type)
+    const after = collect
+      ? replica.absent(actor.id, before.rev)
+      : versionAfter(actor, tombstone, () => now() + tombstoneMs)
+    actor.tip = after
+    finish(new FinishedTurn(undefined, [new StateChange(actor, type, keyOf(actor.id), before, after)], noReply))
   }
 }
+
+const tombstone: Outcome = { state: null, expiresAt: null }
+const noReply = new Uint8Array(0)

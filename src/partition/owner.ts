@@ -171,7 +171,6 @@ export class Owner {
       uncommittedBytes: () => this.#committer.uncommittedBytes,
       maxUncommittedBytes: () => memory.share('uncommittedBytes', settings.maxUncommittedBytes),
       maxTurnBytes: settings.maxRecordBytes - recordOverhead,
-      reserved: this.#reserved,
       now: () => this.#now(),
       signal: this.#abort.signal,
       meter: options.meter,
@@ -202,8 +201,10 @@ export class Owner {
       clock,
       replica,
       everyMs: settings.expireEveryMs,
+      tombstoneMs: settings.tombstoneMs,
       now: () => this.#now(),
-      expire: (expiring) => this.#turns.expire(expiring),
+      isBusy: (id) => this.#turns.isBusy(id) || this.#reserved.has(id),
+      finish: (finished) => this.#finish(finished),
     })
     this.#tenant = options.openTenant?.(this.#lent())
   }

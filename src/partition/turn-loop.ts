@@ -1,5 +1,5 @@
 /**
- * The turn loop: commands come in, wait for their key, run, and leave as finished turns for the committer.
+ * The turn loop: commands come in, wait for their key, run (turn-runner.ts), and leave as finished turns for the committer.
  *
  * N1. Turns of one key run strictly one at a time, in the order of arrival. Handlers of different keys overlap while they wait.
  * N2. A turn begins from the outcome of the turns before it, committed or not; its own outcome counts from the moment its handler
@@ -9,53 +9,36 @@
  * N5. What may wait here is bounded (mailbox.ts). Beyond a bound it is `OVERLOADED`, at once, with the time by which there is likely to be
  *     room.
  * N6. A turn with an idempotency key runs at most once for that key (kept-reply.ts): its reply is kept in the commit of its change.
- * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (`expire`).
+ * N7. What has expired is not there for a turn; it is removed by a turn of the partition's own (expiry-sweep.ts).
  * N8. Turns run by slices of time (slices.ts): between two of them what has arrived meanwhile is taken in, or refused.
  * N9. A turn that has not begun may still be refused: what came before it was known how slowly turns go is no better off than what comes
  *     after.
  */
-import { parseInput } from '../behaviour/input.ts'
-import { HoldfastError, messageOf } from '../protocol/errors.ts'
+import { messageOf } from '../protocol/errors.ts'
 import { takeBeyond } from '../core/by-turns.ts'
 import { NumberMap } from '../core/number-map.ts'
 import type { ReplyPosition, WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
-import { decodeInput, encodeValue } from '../protocol/values.ts'
-import type { Clock, Timer } from '../ports/clock.ts'
+import { encodeValue } from '../protocol/values.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { CachedActor } from './actor-cache.ts'
 import { forgotten, notExecuted, overloadedBy, type Bound } from './answers.ts'
-import { KeptReplies, type KeptRepliesOptions } from './kept-reply.ts'
-import { failure } from './failure.ts'
 import { Mailbox, type MailboxOptions } from './mailbox.ts'
-import { versionAfter, type Outcome } from './outcome.ts'
-import { actorId, isOwnType, keptType, keyOf } from './names.ts'
-import type { Expiring, Replica } from './replica.ts'
+import { actorId } from './names.ts'
+import type { Replica } from './replica.ts'
 import { Slices } from './slices.ts'
-import { unexpired } from './store-layout.ts'
-import { FinishedTurn, StateChange, type Answer, type Asker, type Turn } from './turn.ts'
-import { TurnContext } from './turn-context.ts'
+import { FinishedTurn, type Answer, type Asker, type StateChange, type Turn } from './turn.ts'
+import { TurnRunner, type Ran, type TurnRunnerOptions } from './turn-runner.ts'
 import type { WorkMeter } from './work-meter.ts'
 
-export interface TurnLoopOptions extends KeptRepliesOptions, MailboxOptions {
-  readonly clock: Clock
+export interface TurnLoopOptions extends TurnRunnerOptions, MailboxOptions {
   readonly replica: Replica
   /** N8. Default 10 ms. */
   readonly sliceMs: number
-  /** How long the tombstone of a deleted actor is kept, ms of partition time. Default 24 h. */
-  readonly tombstoneMs: number
-  /** Bytes of state and reply of one turn, at most: they have to fit into one record. */
-  readonly maxTurnBytes: number
-  /** How long an asynchronous handler may take. Default 30 s. */
-  readonly handlerTimeoutMs: number
-  /** Aborted when the ownership ends. */
-  readonly signal: AbortSignal
   /** Default: nobody watches. */
   readonly meter?: WorkMeter | undefined
   readonly finish: (finished: FinishedTurn) => void
-  /** Ids that units of the partition's own have written and not committed: they are not removed meanwhile (unit.ts, U3). Default: none. */
-  readonly reserved?: ReadonlySet<string>
   /** Runs it when everything that has finished so far is committed and this node is certainly the owner (R1). */
   readonly afterCommits: (run: (certain: boolean) => void) => void
   /** The last committed record, as replies name it. */
@@ -82,10 +65,7 @@ export class TurnLoop {
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
   #unfinished = 0
-  /** Of handlers that are asynchronous and have not settled. */
-  readonly #timers = new Set<Timer>()
-  readonly #keptReplies: KeptReplies
-  readonly #tombstoneUntil = () => this.#options.now() + this.#options.tombstoneMs
+  readonly #runner: TurnRunner
 
   constructor(options: TurnLoopOptions) {
     this.#options = options
@@ -97,7 +77,11 @@ export class TurnLoop {
       run: (actor) => this.#next(actor),
       paced: (waiting, nowMs) => this.#refuseLate(waiting, nowMs),
     })
-    this.#keptReplies = new KeptReplies(options)
+    this.#runner = new TurnRunner(options, {
+      completed: (turn, mutations, reply) => this.#complete(turn, mutations, reply),
+      failed: (turn, error) => this.#fail(turn, error),
+      goOn: (actor) => this.#next(actor),
+    })
   }
 
   /** A turn with one who asks for it. */
@@ -133,13 +117,18 @@ export class TurnLoop {
     slices.later(actor)
   }
 
+  /** Whether turns of its key run or wait. */
+  isBusy(id: string): boolean {
+    return this.#busy.has(id)
+  }
+
   metrics(): readonly Metric[] {
     const { mailboxTurns, keyTurns } = this.#options
     return [
       ...this.#mailbox.metrics(),
       gauge('holdfast_mailbox_key_turns', this.#longest(), keyTurns),
       gauge('holdfast_repetitions', this.#repetitions, mailboxTurns),
-      ...this.#keptReplies.metrics(),
+      ...this.#runner.metrics(),
     ]
   }
 
@@ -174,35 +163,11 @@ export class TurnLoop {
   }
 
   /** The record of a turn is committed, and so is all that it changed: it may be told. */
-  committed({ turn, mutations, reply }: FinishedTurn): void {
+  committed(finished: FinishedTurn): void {
+    const { turn, reply } = finished
     if (turn === undefined) return
-    if (turn.keptId !== undefined && mutations.some(({ actor }) => actor.kept)) this.#keptReplies.committed(reply)
+    this.#runner.committed(finished)
     this.#answer(turn, { kind: 'value', value: turn.tell ? nothing : reply, at: this.#options.at() })
-  }
-
-  /** Removes what has expired by now, unless a turn of its key runs: then the next look finds it again (N7). */
-  async expire(expiring: readonly Expiring[]): Promise<void> {
-    const actors = await this.#options.replica.load(expiring.map(({ id }) => id))
-    if (this.#stopped) return
-    const nowMs = this.#options.now()
-    const isTaken = (id: string) => this.#busy.has(id) || this.#options.reserved?.has(id) === true
-    actors.forEach((actor, i) => {
-      const { expiresAt } = actor.tip
-      if (expiresAt === null || expiresAt > nowMs || isTaken(actor.id)) actor.holds--
-      else this.#remove(actor, expiring[i]!.type)
-    })
-  }
-
-  /** Deletes an entry, or collects a tombstone. The actor is held. */
-  #remove(actor: CachedActor, type: string): void {
-    const before = actor.tip
-    const collect = before.state === null || isOwnType(type)
-    const after = collect
-      ? this.#options.replica.absent(actor.id, before.rev)
-      : versionAfter(actor, tombstone, this.#tombstoneUntil)
-    actor.tip = after
-    const change = new StateChange(actor, type, keyOf(actor.id), before, after)
-    this.#options.finish(new FinishedTurn(undefined, [change], noReply))
   }
 
   /** Resolves when every handler that was begun or waits has returned. */
@@ -217,8 +182,7 @@ export class TurnLoop {
   abandonUnfinished(answer: Answer): void {
     this.#stopped = true
     this.#slices.stop()
-    for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
-    this.#timers.clear()
+    this.#runner.stop()
     this.#answerAll(answer, (turn) => !turn.finished)
     this.#unfinished = 0
     this.#onIdle?.()
@@ -241,7 +205,7 @@ export class TurnLoop {
     const { next } = this.#slices
     if (next === undefined) return 0
     const sinceMs = this.#busy.get(next.id)?.[0]?.sinceMs ?? nowMs
-    return Math.max(nowMs - sinceMs, this.#slices.msPerTurn(nowMs) * (this.#unfinished - this.#timers.size))
+    return Math.max(nowMs - sinceMs, this.#slices.msPerTurn(nowMs) * (this.#unfinished - this.#runner.waiting))
   }
 
   /** Those that would begin much too late, the last of each key first (N9). Twice too late, as a pace is never quite the same. */
@@ -328,7 +292,7 @@ export class TurnLoop {
     this.#busy.delete(actor.id)
   }
 
-  #run(turn: Turn, actor: CachedActor, nowMs: number): 'done' | 'asynchronous' {
+  #run(turn: Turn, actor: CachedActor, nowMs: number): Ran {
     if (nowMs > turn.deadlineMs) {
       this.#fail(turn, { code: 'RETRY', message: 'its deadline passed while it waited; nothing happened' })
       return 'done'
@@ -341,123 +305,10 @@ export class TurnLoop {
     turn.actor = actor
     this.#slices.begin()
     actor.turns++
-    actor.holds++
-    if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined })
-    const kept = this.#options.replica.peek(turn.keptId)
-    if (kept !== undefined) {
-      kept.holds++
-      return this.#beginOnce({ turn, actor, kept })
-    }
-    if (!this.#busy.has(actor.id)) this.#busy.set(actor.id, [])
-    void this.#loadKept(turn, actor, turn.keptId)
-    return 'asynchronous'
-  }
-
-  async #loadKept(turn: Turn, actor: CachedActor, id: string): Promise<void> {
-    let how: 'done' | 'asynchronous'
-    try {
-      const [kept] = await this.#options.replica.load([id])
-      if (this.#stopped) return
-      how = this.#beginOnce({ turn, actor, kept: kept! })
-    } catch (error) {
-      if (this.#stopped) return
-      actor.holds--
-      this.#fail(turn, { code: 'INTERNAL', message: `the state could not be read: ${messageOf(error)}` })
-      how = 'done'
-    }
-    if (how === 'done') this.#next(actor)
-  }
-
-  /** N6 */
-  #beginOnce(running: Running & { readonly kept: CachedActor }): 'done' | 'asynchronous' {
-    const { turn, kept } = running
-    const verdict = this.#keptReplies.judge(turn, kept.tip)
-    if (verdict.kind === 'new') return this.#begin(running)
-    if (verdict.kind === 'refused') return this.#drop(running, verdict.error)
-    letGo(running)
-    this.#complete(turn, unchanged, verdict.reply)
-    return 'done'
-  }
-
-  #begin(running: Running): 'done' | 'asynchronous' {
-    const { turn, actor } = running
-    const { now, signal } = this.#options
-    const context = new TurnContext(turn, unexpired(actor.tip, now), now, signal)
-    let result: unknown
-    let pending: boolean
-    turn.span?.enter('handler')
-    try {
-      const input = parseInput(turn.definition, turn.name, decodeInput(turn.input))
-      result = input instanceof Promise ? runLater(turn, context, input, signal) : handle(turn, context, input)
-      pending = isPromise(result)
-    } catch (error) {
-      return this.#drop(running, failure(error, turn.definition))
-    }
-    if (pending) {
-      this.#await(running, context, result)
-      return 'asynchronous'
-    }
-    this.#finish(running, context, result)
-    return 'done'
-  }
-
-  /** It leaves no trace (N3). */
-  #drop(running: Running, error: WireError): 'done' {
-    letGo(running)
-    this.#fail(running.turn, error)
-    return 'done'
-  }
-
-  #await(running: Running, context: TurnContext, result: unknown): void {
-    const { turn, actor } = running
-    if (!this.#busy.has(actor.id)) this.#busy.set(actor.id, [])
-    let settled = false
-    const settle = (act: () => void) => {
-      if (settled || this.#stopped) return
-      settled = true
-      this.#options.clock.clearTimeout(timer)
-      this.#timers.delete(timer)
-      act()
-      this.#next(actor)
-    }
-    const { clock, handlerTimeoutMs } = this.#options
-    const timer: Timer = clock.setTimeout(() => {
-      const message = `the handler of ${turn.type} did not settle within ${handlerTimeoutMs} ms; its turn left no trace`
-      settle(() => this.#drop(running, { code: 'FAILED', message }))
-    }, handlerTimeoutMs)
-    this.#timers.add(timer)
-    promiseOf(result).then(
-      (value) => settle(() => this.#finish(running, context, value)),
-      (error: unknown) => settle(() => this.#drop(running, failure(error, turn.definition))),
-    )
-  }
-
-  #finish(running: Running, context: TurnContext, result: unknown): void {
-    const { turn, actor, kept } = running
-    let reply: Uint8Array
-    let outcome: Outcome | undefined
-    const { states } = this.#options.replica
-    try {
-      reply = encodeValue(result)
-      outcome = context.outcome(states)
-      this.#checkSize(outcome?.state?.length ?? 0, kept === undefined ? reply.length : 2 * reply.length)
-    } catch (error) {
-      if (outcome?.state != null) states.drop(outcome.state)
-      this.#drop(running, failure(error, turn.definition))
-      return
-    }
-    if (outcome === undefined) actor.holds--
-    const own = outcome === undefined ? undefined : this.#change(actor, turn.type, turn.key, outcome)
-    if (kept === undefined) return this.#complete(turn, own === undefined ? unchanged : [own], reply)
-    const keeping = this.#change(kept, keptType, keyOf(kept.id), this.#keptReplies.keep(turn, reply))
-    this.#complete(turn, own === undefined ? [keeping] : [own, keeping], reply)
-  }
-
-  #change(actor: CachedActor, type: string, key: string, outcome: Outcome): StateChange {
-    const before = actor.tip
-    const after = versionAfter(actor, outcome, this.#tombstoneUntil)
-    actor.tip = after
-    return new StateChange(actor, type, key, before, after)
+    const how = this.#runner.run(turn, actor)
+    // What comes for its key meanwhile waits behind it.
+    if (how === 'asynchronous' && !this.#busy.has(actor.id)) this.#busy.set(actor.id, [])
+    return how
   }
 
   #complete(turn: Turn, mutations: readonly StateChange[], reply: Uint8Array): void {
@@ -466,16 +317,6 @@ export class TurnLoop {
     this.#mailbox.letGoOfInput(turn)
     this.#returned()
     this.#options.finish(new FinishedTurn(turn, mutations, reply))
-  }
-
-  #checkSize(stateBytes: number, replyBytes: number): void {
-    const { maxTurnBytes } = this.#options
-    if (stateBytes + replyBytes <= maxTurnBytes) return
-    const sizes = `the state has ${stateBytes} bytes and the reply ${replyBytes}`
-    throw new HoldfastError(
-      'INVALID',
-      `${sizes}; together they may have ${maxTurnBytes}: split the actor, or reply with less`,
-    )
   }
 
   #fail(turn: Turn, error: WireError): void {
@@ -491,42 +332,4 @@ export class TurnLoop {
   }
 }
 
-/** A turn that has begun, and what it holds. */
-interface Running {
-  readonly turn: Turn
-  readonly actor: CachedActor
-  /** What is kept under its idempotency key. */
-  readonly kept: CachedActor | undefined
-}
-
-function letGo({ actor, kept }: Running): void {
-  actor.holds--
-  if (kept !== undefined) kept.holds--
-}
-
-/** Spans that it begins are below its own. */
-const handle = (turn: Turn, context: TurnContext, input: unknown): unknown =>
-  turn.span === undefined ? turn.handler(context, input) : turn.span.within(() => turn.handler(context, input))
-
-/** Once its schema has had its say, which takes its time (behaviour/input.ts). */
-async function runLater(
-  turn: Turn,
-  context: TurnContext,
-  input: Promise<unknown>,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const parsed = await input
-  // The ownership may have ended meanwhile: nobody waits for the turn any more.
-  return signal.aborted ? undefined : handle(turn, context, parsed)
-}
-
 const nothing = encodeValue(null)
-const noReply = new Uint8Array(0)
-const unchanged: readonly StateChange[] = []
-const tombstone: Outcome = { state: null, expiresAt: null }
-
-const isPromise = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-
-/** A thenable of somebody else's making may throw, settle at once, or throw when it is asked whose it is: `async` sees to it all. */
-const promiseOf = async (result: unknown): Promise<unknown> => result
