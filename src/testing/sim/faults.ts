@@ -152,10 +152,11 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
     const { changelog } = process.links
     const registry = registryLinksOf(process)
     const behind = random.pick(['claiming', 'appending'] as const)
-    const hearsOfItsEnd = random.chance(0.3)
+    const acknowledgements = random.chance(0.4)
+    const hearsOfItsEnd = acknowledgements && random.chance(0.7)
     const freezes = random.chance(0.2)
     for (const link of registry) link.cut()
-    changelog.stall(random.chance(0.3) ? 'toNode' : 'toServer')
+    changelog.stall(acknowledgements ? 'toNode' : 'toServer')
     if (freezes) process.freeze()
     const arrive = () => changelog.resume()
     const renew = () => registry.forEach((link) => link.heal())

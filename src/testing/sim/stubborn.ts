@@ -42,7 +42,7 @@ export interface StubbornOptions {
 }
 
 /** How long it waits for an answer, and how long it keeps to one node at most, virtual ms. */
-const patiencesMs = [1_000, 1_000, 6_000] as const
+const patiencesMs = [1_000, 6_000] as const
 const loyalForMs = 4_000
 const restMs = 60
 /** How long an append is kept to be said again, virtual ms. */
