@@ -43,9 +43,9 @@ export interface EntryWork {
 }
 
 const atOnce = 3
-/** Reads of an entry that were answered, and those that may be made until so many are. */
-const answeredReads = 8
-const mostReads = 20
+/** Reads of an entry that is gone, and all that are made until there were so many. */
+const goneReads = 4
+const mostReads = 60
 
 /** Resolves when the last entry was put and read for the last time. */
 export async function workOnEntries(work: EntryWork): Promise<void> {
@@ -70,7 +70,7 @@ async function oneByOne(work: EntryWork): Promise<void> {
     }
     const ttlMs = Math.floor(random.between(200, 1_500))
     // Its owner's time is ahead of all others', and it is killed when somebody was told of the expiry, before its log has come so far.
-    let strikes = random.chance(0.3)
+    const strikes = random.chance(0.3)
     if (strikes) strike('wall clock jump', key)
     const heard: Heard[] = []
     const attempts = 1 + Math.floor(random.between(0, 3))
@@ -78,19 +78,16 @@ async function oneByOne(work: EntryWork): Promise<void> {
       heard.push(await ask('put', { value: key, ttlMs }, { idempotencyKey: 'once' }))
     }
     history.puts.push({ key, heard })
-    for (let read = 0, answered = 0; read < mostReads && answered < answeredReads; read++) {
+    const restMs = strikes ? 40 : ttlMs / 3
+    for (let read = 0, gone = 0; read < mostReads && gone < goneReads; read++) {
       const readMs = clock.monotonic()
       const answer = await ask('entry', null)
       if ('value' in answer) {
-        answered++
         const there = answer.value as EntryRead['there']
         history.reads.push({ key, askedMs: readMs, heardMs: clock.monotonic(), there })
-        if (there === null && strikes) {
-          strikes = false
-          if (random.chance(0.5)) strike('crash', key)
-        }
+        if (there === null && gone++ === 0 && strikes) strike('crash', key)
       }
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, random.between(0, ttlMs / 3)))
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, random.between(0, restMs)))
     }
   }
 }
