@@ -15,6 +15,7 @@ import { Gossiper, type GossipSettings, type SeenMember } from '../src/membershi
 import { LeaseKeeper } from '../src/membership/lease-keeper.ts'
 import { LeaseWatch } from '../src/membership/lease-watch.ts'
 import type { NodeLease } from '../src/membership/lease.ts'
+import { bePresent, isAbsent } from '../src/membership/presence.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Metric } from '../src/ports/metrics.ts'
 import type { Observer } from '../src/ports/observer.ts'
@@ -25,15 +26,22 @@ import { HoldfastError, isHoldfastError } from '../src/protocol/errors.ts'
 import type { NodeRef } from '../src/protocol/ids.ts'
 import type { Subjects } from '../src/protocol/subjects.ts'
 
+/** A second connection to the server: what holds up the first one does not hold up this one (docs/decisions/0038). Default: there is none. */
+export interface SpareWay {
+  /** The same, for renewals of the lease. */
+  readonly registry: Registry
+  /** Where the node is present as well. */
+  readonly transport: Transport
+}
+
 export interface MembershipOptions {
   readonly self: NodeRef
   readonly host: string
   readonly zone: string
   readonly weight: number
   readonly registry: Registry
-  /** Another way to it. Default: there is none. */
-  readonly spareRegistry?: Registry | undefined
   readonly transport: Transport
+  readonly spare?: SpareWay | undefined
   readonly clock: Clock
   readonly random: Random
   readonly observer: Observer
@@ -104,11 +112,11 @@ interface Context {
 const joinAgainMs = 500
 
 export function createMembership(options: MembershipOptions): Membership {
-  const { self, host, zone, weight, registry, spareRegistry, transport, clock, observer, subjects, settings } = options
+  const { self, host, zone, weight, registry, spare, transport, clock, observer, subjects, settings } = options
   const { renewEveryMs } = settings
   const keeper = new LeaseKeeper({
     registry,
-    spare: spareRegistry,
+    spare: spare?.registry,
     clock,
     renewEveryMs,
     patienceMs: patienceMs(settings),
@@ -129,19 +137,14 @@ export function createMembership(options: MembershipOptions): Membership {
     settings: leaseSettingsOf(settings),
     pollEveryMs: renewEveryMs,
     judgeEveryMs: judgeEveryMs(settings),
-    isAbsent: (id) => gossiper?.isAbsent(id) ?? Promise.resolve(false),
+    isAbsent: (id) => isAbsent(id, subjects, transport, clock),
     mayDeclare: options.mayDeclare,
     isClose: options.isClose,
     missedMs: missedMs(settings),
     onChange: options.onChange,
   })
   let gossiper: Gossiper | undefined
-  /** Who asks whether this node has a connection finds somebody, from before it has a lease that may be quiet (LW6). */
   let presence: Subscription | undefined
-  const endPresence = () => {
-    presence?.close()
-    presence = undefined
-  }
 
   const machine = setup({
     types: {} as { context: Context; events: Event },
@@ -152,7 +155,6 @@ export function createMembership(options: MembershipOptions): Membership {
         gossiper = new Gossiper({ ...options, boot, seeds, settings: options.gossip })
         watch.start()
         gossiper.start()
-        endPresence()
         return () => {
           watch.stop()
           gossiper?.stop()
@@ -194,7 +196,8 @@ export function createMembership(options: MembershipOptions): Membership {
 
   return {
     async join() {
-      presence = transport.subscribe(subjects.gossip(self.id), () => {})
+      // Before it has a lease that may be quiet.
+      presence = bePresent(self.id, subjects, spare === undefined ? [transport] : [transport, spare.transport])
       actor.start()
       const snapshot = await waitFor(actor, (s) => s.matches('member') || s.status === 'done', { timeout: Infinity })
       if (!snapshot.matches('member'))
@@ -219,7 +222,7 @@ export function createMembership(options: MembershipOptions): Membership {
     close() {
       keeper.stop()
       actor.stop()
-      endPresence()
+      presence?.close()
     },
   }
 }

@@ -36,7 +36,7 @@ import { HoldfastError, isHoldfastError, messageOf } from '../src/protocol/error
 import type { NodeId } from '../src/protocol/ids.ts'
 import { defaultInboxPrefixes } from '../src/protocol/subjects.ts'
 import { Incarnation } from './incarnation.ts'
-import { defaultMembershipSettings, type MembershipSettings } from './membership.ts'
+import { defaultMembershipSettings, type MembershipSettings, type SpareWay } from './membership.ts'
 import type { PartitionStatus } from './partition.ts'
 import { defaultPlacementSettings, type PlacementSettings } from './placement.ts'
 
@@ -45,8 +45,7 @@ export interface NodePorts {
   readonly transport: Transport
   readonly changelog: Changelog
   readonly registry: Registry
-  /** The same registry by another connection, for renewals of the lease. Default: there is no other. */
-  readonly spareRegistry?: Registry | undefined
+  readonly spare?: SpareWay | undefined
   /** Streams for tasks. Default: there are none. */
   readonly inputs?: Inputs
   /** Where snapshots are. */

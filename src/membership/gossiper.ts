@@ -27,7 +27,6 @@ import type { Observer } from '../ports/observer.ts'
 import type { Random } from '../ports/random.ts'
 import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import type { NodeId, NodeRef } from '../protocol/ids.ts'
-import { ask } from './ask.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 
 export interface GossiperOptions {
@@ -56,12 +55,6 @@ export interface GossipSettings {
 }
 
 export const defaultGossipSettings: GossipSettings = { tickMs: 200, fanout: 2, forgetAfterMs: 60_000 }
-
-/** The server says at once that nobody listens; after so long it will not say so, ms. */
-export const absenceMs = 500
-
-/** Names nobody, and so has nothing told. */
-const nothing: Digest = { versions: [], known: maxMembers }
 
 /** A member as this node sees it. */
 export interface SeenMember {
@@ -109,15 +102,6 @@ export class Gossiper {
       const value = member.id === this.#options.self.id ? 0 : this.#phi(member.id, nowMs)
       return { member, phi: value, suspected: value >= suspectPhi }
     })
-  }
-
-  /** Whether a node has no connection, as far as the server knows: nobody listens where it would. Rejects never. */
-  async isAbsent(id: NodeId): Promise<boolean> {
-    const { transport, clock, subjects, self } = this.#options
-    const digest = encodeGossip({ kind: 'digest', from: self.id, digest: nothing }, transport.maxPayload)
-    // A node that is there answers where it always does.
-    const reply = await ask(transport, clock, subjects.gossip(id), digest, absenceMs)
-    return reply?.noResponders ?? false
   }
 
   metrics(): readonly Metric[] {

@@ -2,8 +2,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createNodeActor, type Node, type NodePorts, type NodeStatus } from '../../actors/node.ts'
 import { EmbeddedServer } from '../adapters/embedded/server.ts'
-import { openNats, openSpareRegistry } from '../adapters/nats/open.ts'
-import type { NatsRegistry } from '../adapters/nats/registry.ts'
+import { openNats, openSpare, type NatsSpare } from '../adapters/nats/open.ts'
+
 import { openTracer } from '../adapters/opentelemetry/tracer.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemCompression } from '../adapters/system/compression.ts'
@@ -173,7 +173,7 @@ async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined
 type Parts = Pick<NodePorts, 'clock' | 'random' | 'observer'>
 
 interface Server {
-  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'spareRegistry' | 'inputs' | 'objects'>
+  readonly ports: Pick<NodePorts, 'transport' | 'changelog' | 'registry' | 'spare' | 'inputs' | 'objects'>
   readonly embedded: EmbeddedServer | undefined
   readonly metrics: () => readonly Metric[]
   close(): Promise<void>
@@ -182,22 +182,22 @@ interface Server {
 async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, parts: Parts): Promise<Server> {
   const { cluster = defaultCluster } = options
   const nats = await openNats({ ...options, cluster }, parts)
-  let spareRegistry: NatsRegistry
+  let spare: NatsSpare
   try {
     await nats.provisionRegistry()
     await nats.provisionObjects()
-    spareRegistry = await openSpareRegistry({ ...options, cluster }, parts)
+    spare = await openSpare({ ...options, cluster }, parts)
   } catch (error) {
     await nats.close()
     throw error
   }
   const { transport, changelog, registry, inputs, objects } = nats
   return {
-    ports: { transport, changelog, registry, spareRegistry, inputs, objects },
+    ports: { transport, changelog, registry, spare, inputs, objects },
     embedded: undefined,
-    metrics: () => [...nats.metrics(), ...spareRegistry.metrics()],
+    metrics: () => [...nats.metrics(), ...spare.metrics()],
     async close() {
-      await Promise.all([nats.close(), spareRegistry.close()])
+      await Promise.all([nats.close(), spare.close()])
     },
   }
 }

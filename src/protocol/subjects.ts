@@ -231,6 +231,7 @@ export function subjectsOf(cluster: string): Subjects {
     nodeFrame: (node) => `${c}.node.${node}.frame`,
     nodeControl: (node) => `${c}.node.${node}.control`,
     gossip: (node) => `${c}.gossip.${node}`,
+    presence: (node) => `${c}.presence.${node}`,
     log: (partition) => `${c}.log.${partition}`,
     placement: `${c}.placement`,
     placementGet: `${c}.placement.get`,
@@ -269,6 +270,8 @@ export interface Subjects {
   /** Control requests to one node. */
   nodeControl(node: NodeId): string
   gossip(node: NodeId): string
+  /** Where a node listens, and says nothing: who asks hears from the server when nobody does. */
+  presence(node: NodeId): string
   /** Changelog of a partition. */
   log(partition: PartitionId): string
   /** Broadcast of the placement view when it changes. */

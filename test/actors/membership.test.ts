@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createMembership, spareForMs, type Membership, type MembershipSettings } from '../../actors/membership.ts'
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
+import { isAbsent } from '../../src/membership/presence.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Registry } from '../../src/ports/registry.ts'
 import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
@@ -58,13 +59,13 @@ function member(
   started?: MemoryProcess,
 ): Membership {
   const observer = { emit: (event: HoldfastEvent) => void events.push(event) }
-  const { transport, registry: own, spareRegistry, clock, random } = started ?? world.start(name, observer)
+  const { transport, registry: own, spare, clock, random } = started ?? world.start(name, observer)
   const membership = createMembership({
     transport,
     clock,
     random,
     registry: registry.connect(own),
-    spareRegistry: registry.connect(spareRegistry),
+    spare: { ...spare, registry: registry.connect(spare.registry) },
     observer,
     self: { id: name, incarnation: incarnation(`${name}1`) },
     host: name,
@@ -122,26 +123,35 @@ it('declares a member dead that does not renew, while the registry answers the o
   expect(events.filter((event) => event.type === 'member.died').map(({ node }) => node)).toEqual(['a'])
 })
 
-it('is there for who asks whether it has a connection from before it has a lease (LW6)', async () => {
+it('is there for who asks whether it has a connection from before it has a lease, by either of them (LW6)', async () => {
   const world = new MemoryWorld({ random: new SeededRandom(1) })
   const registry = new HangingRegistry()
   registry.hang()
-  const membership = member(world, registry, 'a' as NodeId)
+  const process = world.start('a')
+  const { links } = process
+  const membership = member(world, registry, 'a' as NodeId, [], [], process)
   const joined = membership.join()
-  const { transport } = world.start('asker')
-  const answers: boolean[] = []
-  transport.subscribe('answers', ({ noResponders }) => void answers.push(noResponders))
+  const { transport, clock } = world.start('asker')
+  const absent = () => world.clock.settle(isAbsent('a' as NodeId, subjectsOf('test'), transport, clock), 1_000)
   await world.clock.advance(500)
-  transport.publish(subjectsOf('test').gossip('a' as NodeId), new Uint8Array(), { reply: 'answers' })
-  await world.clock.advance(500)
-  expect(answers).toEqual([])
+  expect(await absent()).toBe(false)
   registry.goOn()
   await world.clock.settle(joined, 5_000)
+  for (const one of [links.hub, links.spare]) {
+    one.cut()
+    expect(await absent()).toBe(false)
+    one.heal()
+    await world.clock.advance(100)
+  }
+  links.hub.cut()
+  links.spare.cut()
+  expect(await absent()).toBe(true)
+  links.hub.heal()
+  await world.clock.advance(100)
+  expect(await absent()).toBe(false)
   membership.close()
-  await world.clock.advance(500)
-  transport.publish(subjectsOf('test').gossip('a' as NodeId), new Uint8Array(), { reply: 'answers' })
-  await world.clock.advance(500)
-  expect(answers).toEqual([true])
+  await world.clock.advance(100)
+  expect(await absent()).toBe(true)
 })
 
 it('deletes the lease of a node that is gone after ten minutes, and not before, nor one that lives', async () => {
@@ -217,6 +227,22 @@ describe('a renewal that is not answered by the main way', () => {
     process.links.registry.heal()
     await world.clock.advance(6_000)
     expect([died(), lost, membership.own().held]).toEqual([0, [], true])
+  })
+
+  it('is waited for to the end of its term while the main one is dialled anew, also where it is late for another reason', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const { world, process, membership, died, lost } = await pair(seed)
+      for (const link of [process.links.hub, process.links.registry]) link.cut()
+      await world.clock.advance(100 * seed)
+      process.freeze()
+      await world.clock.advance(1_000)
+      process.thaw()
+      await world.clock.advance(2_000)
+      for (const link of [process.links.hub, process.links.registry]) link.heal()
+      await world.clock.advance(6_000)
+      expect([died(), lost, membership.own().held]).toEqual([0, [], true])
+      for (const each of open.splice(0)) each.close()
+    }
   })
 
   it('is lost with both', async () => {

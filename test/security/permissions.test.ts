@@ -38,6 +38,7 @@ const protocol: Readonly<Record<Exclude<keyof Subjects, 'cluster' | 'parseCall'>
   nodeFrame: [[c.nodeFrame(a), ['node', 'client'], ['node']]],
   nodeControl: [[c.nodeControl(a), ['node', 'operator'], ['node']]],
   gossip: [[c.gossip(a), ['node'], ['node']]],
+  presence: [[c.presence(a), ['node'], ['node']]],
   log: [[c.log(p3), ['node', 'provisioner'], nobody]],
 }
 

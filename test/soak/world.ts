@@ -4,7 +4,7 @@
  *
  * W1. Of whatever a node sends to another by gossip, `loss` is lost; so are questions whether a node has a connection, and answers to them.
  * W2. What goes to the registry and comes from it goes by TCP (connection.ts). Of these connections a node has two; losses on one tell
- *     nothing of the other. While it dials the first one anew it has none, for those who ask.
+ *     nothing of the other. While it dials one of them anew it has the other, for those who ask.
  * W3. A node stalls for `stallMs` now and then: none of its events fires meanwhile, and all of them after it.
  * W4. Now and then a node is killed: its connection is gone at once, and another process of it begins `awayMs` after its eviction.
  * W5. One node leads, and says who is dead; who is dead of the leader's say anybody says. There is another one as soon as it is evicted.
@@ -53,8 +53,9 @@ import {
   type MemberVersion,
   type News,
 } from '../../src/core/membership.ts'
-import { absenceMs, defaultGossipSettings } from '../../src/membership/gossiper.ts'
+import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
 import { fewLeases } from '../../src/membership/lease-watch.ts'
+import { absenceMs } from '../../src/membership/presence.ts'
 import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
 import { Connection, type Network } from './connection.ts'
@@ -321,7 +322,7 @@ class Process {
   }
 
   get isConnected(): boolean {
-    return this.killedAtMs === undefined && this.#main.up
+    return this.killedAtMs === undefined && (this.#main.up || this.#spare.up)
   }
 
   /** As lease-keeper.ts. */

@@ -83,8 +83,8 @@ export class MemoryProcess {
   readonly transport: MemoryTransport
   readonly changelog: MemoryChangelogHandle
   readonly registry: Registry
-  /** By a link of its own. */
-  readonly spareRegistry: Registry
+  /** By a link of their own. */
+  readonly spare: { readonly registry: Registry; readonly transport: MemoryTransport }
   readonly objects: Objects
   readonly compression: Compression = new MemoryCompression()
   readonly stores: MemoryStores
@@ -117,7 +117,7 @@ export class MemoryProcess {
       hub: link('hub'),
       changelog: link('changelog'),
       registry: link('registry'),
-      spare: link('registry by the spare way'),
+      spare: link('hub and registry by the spare way'),
       objects: link('objects'),
     }
     this.transport = world.hub.connect({ link: this.links.hub, name: life, observer })
@@ -134,7 +134,10 @@ export class MemoryProcess {
         ...(registryTimeoutMs === undefined ? {} : { timeoutMs: registryTimeoutMs }),
       })
     this.registry = registryBy(this.links.registry)
-    this.spareRegistry = registryBy(this.links.spare)
+    this.spare = {
+      registry: registryBy(this.links.spare),
+      transport: world.hub.connect({ link: this.links.spare, name: `${life}-spare`, observer }),
+    }
     this.objects = world.objects.connect({
       link: this.links.objects,
       clock: this.clock,

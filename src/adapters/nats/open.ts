@@ -1,6 +1,6 @@
 /**
- * How a composition root gets its ports over NATS: everything over one connection, which closes with the last of them; and, for a node, the
- * registry once more over another one.
+ * How a composition root gets its ports over NATS: everything over one connection, which closes with the last of them; and, for a node, a
+ * second way over another one.
  */
 import type { Changelog } from '../../ports/changelog.ts'
 import type { Inputs } from '../../ports/inputs.ts'
@@ -71,16 +71,31 @@ export async function openNats(settings: NatsSettings & LogSettings, parts: Nats
   }
 }
 
+export interface NatsSpare {
+  readonly registry: Registry
+  readonly transport: Transport
+  metrics(): readonly Metric[]
+  close(): Promise<void>
+}
+
 /**
- * Another way to the registry of a node, over a connection of its own: what holds up the node's other one, a packet that is lost again and
+ * A second way to the server for a node, over a connection of its own: what holds up the node's other one, a packet that is lost again and
  * again or much that waits before it, holds up nothing here. Throws like `openNats`.
  */
-export async function openSpareRegistry(settings: NatsSettings & LogSettings, parts: NatsParts): Promise<NatsRegistry> {
+export async function openSpare(settings: NatsSettings & LogSettings, parts: NatsParts): Promise<NatsSpare> {
   const { observer } = parts
   // Whether the node is connected is told of its other connection.
   const quiet: Observer = { emit: (event) => void (isOfConnection(event) || observer.emit(event)) }
   const link = await Link.connect(settings, { ...parts, observer: quiet })
-  return new NatsRegistry(link, settings, 'spare')
+  const [registry, transport] = [new NatsRegistry(link, settings, 'spare'), new NatsTransport(link)]
+  return {
+    registry,
+    transport,
+    metrics: () => registry.metrics(),
+    async close() {
+      await Promise.all([registry.close(), transport.close()])
+    },
+  }
 }
 
 const isOfConnection = ({ type }: HoldfastEvent) => type === 'transport.connected' || type === 'transport.disconnected'

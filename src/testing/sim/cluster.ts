@@ -99,7 +99,10 @@ export class SimCluster {
       transport: tapNodeTransport(process.transport, tap),
       changelog: tapChangelog(process.changelog, tap),
       registry: tapRegistry(process.registry, tap),
-      spareRegistry: tapRegistry(process.spareRegistry, tap),
+      spare: {
+        registry: tapRegistry(process.spare.registry, tap),
+        transport: tapTransport(process.spare.transport, tap),
+      },
       stores: tapStores(process.stores, tap),
       objects: process.objects,
       compression: process.compression,
