@@ -43,9 +43,10 @@ export interface EntryWork {
 }
 
 const atOnce = 3
-/** Reads of an entry that is gone, and all that are made until there were so many. */
+/** An entry is read until it was gone so often, until it was read so often, or until so many reads had no answer. */
 const goneReads = 4
 const mostReads = 60
+const mostUnanswered = 10
 
 /** Resolves when the last entry was put and read for the last time. */
 export async function workOnEntries(work: EntryWork): Promise<void> {
@@ -79,14 +80,15 @@ async function oneByOne(work: EntryWork): Promise<void> {
     }
     history.puts.push({ key, heard })
     const restMs = strikes ? 40 : ttlMs / 3
-    for (let read = 0, gone = 0; read < mostReads && gone < goneReads; read++) {
+    let [gone, unanswered] = [0, 0]
+    for (let read = 0; read < mostReads && gone < goneReads && unanswered < mostUnanswered; read++) {
       const readMs = clock.monotonic()
       const answer = await ask('entry', null)
       if ('value' in answer) {
         const there = answer.value as EntryRead['there']
         history.reads.push({ key, askedMs: readMs, heardMs: clock.monotonic(), there })
         if (there === null && gone++ === 0 && strikes) strike('crash', key)
-      }
+      } else unanswered++
       await new Promise<void>((resolve) => clock.setTimeout(resolve, random.between(0, restMs)))
     }
   }
