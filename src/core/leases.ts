@@ -6,8 +6,8 @@
  * LW2. A lease that did not change for a whole term has expired.
  * LW3. What the observer did not see proves nothing: after a failure of its watch, and when it was itself stopped (more than `stallMs`
  *     between two judgements), all leases run anew.
- * LW4. Registry away, nobody dies: a judgement counts only if the registry answered this observer within `answerMs`. After a longer
- *     silence all leases run anew from its first answer, because nobody could renew meanwhile.
+ * LW4. Registry away, nobody dies: a judgement counts only if the registry answered this observer within `answerMs`, while it was not
+ *     stopped itself. After a longer silence all leases run anew from its first answer, because nobody could renew meanwhile.
  * LW5. If more than half of the leases have expired together, the observer waits one more term before it believes it: more likely
  *     than the death of most is a cause that they share. The observer's own lease is one of the leases.
  * LW6. A node without a connection cannot renew, and is not waited for to the end of its term: it has expired when it renewed nothing for
@@ -127,7 +127,11 @@ export function judgeLeases(
 ): readonly [LeaseWatch, readonly Verdict[]] {
   const { judgedAt, answeredAt } = watch
   const judged = { ...watch, judgedAt: now }
-  if (judgedAt !== undefined && now - judgedAt > settings.stallMs) return [restarted(judged, now), []]
+  if (judgedAt !== undefined && now - judgedAt > settings.stallMs) {
+    // Who does not listen hears no answer: that silence was the observer's own.
+    const heard = answeredAt === undefined ? undefined : Math.min(now, answeredAt + now - judgedAt)
+    return [{ ...restarted(judged, now), answeredAt: heard }, []]
+  }
   if (answeredAt === undefined || now - answeredAt > settings.answerMs) return [judged, []]
   const expired = [...watch.observed]
     .filter(([, { since, absent }]) => {

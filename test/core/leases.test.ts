@@ -318,14 +318,18 @@ describe('a node without a connection (LW6)', () => {
     expect(at - backAt).toBeGreaterThanOrEqual(settings.termMs)
   })
 
-  it('is asked after soon after a stall of the observer, which cut off nobody', () => {
-    const observer = new Observer(five)
-    quietSince(observer)
-    observer.now += 2 * settings.stallMs
-    const thawedAt = observer.now
-    const at = condemnedAt(observer, (key) => key === 'b')!
-    expect(at - thawedAt).toBeLessThan(settings.termMs)
-  })
+  it.each(['an answer', 'a judgement'])(
+    'is asked after soon after a stall of the observer: %s is first after it',
+    (first) => {
+      const observer = new Observer(five)
+      quietSince(observer)
+      observer.now += 2 * settings.stallMs
+      const thawedAt = observer.now
+      if (first === 'a judgement') expect(observer.judge()).toEqual([])
+      const at = condemnedAt(observer, (key) => key === 'b')!
+      expect(at - thawedAt).toBeLessThan(settings.termMs)
+    },
+  )
 
   it('is one of those that have expired: more than half of them are waited for (LW5)', () => {
     const observer = new Observer(five)
