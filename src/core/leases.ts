@@ -100,6 +100,8 @@ export const watchRestarted = (watch: LeaseWatch, now: number): LeaseWatch => cu
 /** A lease whose node may be without a connection (LW6). */
 export interface QuietLease extends Verdict {
   readonly quietForMs: number
+  /** Whether it was found absent: it is worth while to ask again soon, since a question may be lost. */
+  readonly foundAbsent: boolean
 }
 
 /** Leases whose nodes may be asked after now, the longest quiet first (LW6). */
@@ -107,7 +109,9 @@ export function quietLeases(watch: LeaseWatch, now: number, settings: LeaseSetti
   if (watch.steadySince === undefined || now - watch.steadySince < settings.termMs) return []
   return [...watch.observed]
     .filter(([, { seen }]) => now - seen >= settings.quietMs)
-    .map(([key, { revision, seen }]) => ({ key, revision, quietForMs: now - seen }))
+    .map(([key, { revision, seen, absent }]) => {
+      return { key, revision, quietForMs: now - seen, foundAbsent: absent !== undefined }
+    })
     .toSorted((a, b) => b.quietForMs - a.quietForMs)
 }
 

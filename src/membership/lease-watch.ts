@@ -184,11 +184,13 @@ export class LeaseWatch {
     }
   }
 
-  #mayAskAfter({ key, quietForMs }: QuietLease): boolean {
-    const { self, clock, settings, mayDeclare, isClose, missedMs } = this.#options
+  #mayAskAfter({ key, quietForMs, foundAbsent: found }: QuietLease): boolean {
+    const { self, clock, settings, mayDeclare, isClose, missedMs, judgeEveryMs } = this.#options
     const lease = this.#leases.get(key)?.lease
     if (lease === undefined || lease.id === self || !mayDeclare(lease)) return false
-    if (clock.monotonic() - (this.#asking.get(key) ?? Number.NEGATIVE_INFINITY) < settings.absentMs) return false
+    // A judgement later than the last time, whatever a timer takes.
+    const againMs = found ? judgeEveryMs / 2 : settings.absentMs
+    if (clock.monotonic() - (this.#asking.get(key) ?? Number.NEGATIVE_INFINITY) < againMs) return false
     return quietForMs >= missedMs || isClose(lease)
   }
 

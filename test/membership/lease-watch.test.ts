@@ -104,6 +104,22 @@ describe('a watch over leases', () => {
     expect(events).toContainEqual({ type: 'member.died', node: idOf(3), by: 'watcher' })
   })
 
+  it('asks after it at each look once it was found absent: answers may be lost', async () => {
+    let questions = 0
+    const isAbsent = () => (++questions === 1 ? Promise.resolve(true) : new Promise<boolean>(() => {}))
+    let stopped = false
+    const { world, nodes, asked } = await watching(1, {
+      isAbsent: () => (stopped ? isAbsent() : Promise.resolve(false)),
+    })
+    nodes.stop(0)
+    await world.clock.advance(membership.renewEveryMs)
+    stopped = true
+    asked.length = 0
+    await world.clock.advance(550)
+    const [first, ...others] = asked.map(({ atMs }) => Math.round(atMs))
+    expect(others.map((atMs) => atMs - first!)).toEqual([100, 200, 300, 400])
+  })
+
   it('declares it so as soon as it is known, and not at its next look', async () => {
     let found = 0
     let stopped = false

@@ -399,10 +399,10 @@ class Process {
   }
 
   /** As lease-watch.ts and incarnation.ts. */
-  #mayAskAfter({ key, quietForMs }: QuietLease): boolean {
-    if (!this.#mayDeclare(key) || this.#nowMs - (this.#asking.get(key) ?? -Infinity) < this.#leases.absentMs)
-      return false
+  #mayAskAfter({ key, quietForMs, foundAbsent: found }: QuietLease): boolean {
     const { leader, settings, processes } = this.#world
+    const againMs = found ? judgeEveryMs(settings.membership) / 2 : this.#leases.absentMs
+    if (!this.#mayDeclare(key) || this.#nowMs - (this.#asking.get(key) ?? -Infinity) < againMs) return false
     if (quietForMs >= missedMs(settings.membership) || this.number === leader) return true
     const others = processes.filter(({ id, killedAtMs }) => id !== key && killedAtMs === undefined)
     return others.slice(0, neighbours).includes(this)

@@ -8,6 +8,8 @@ import { allPartitions, type World } from '../world.ts'
 
 const awayMs = 1_000
 const hangsMs = 5_000
+/** Longer than connections to it are kept (two to three pings), and than its streams wait for another leader. */
+const oneHangsMs = 15_000
 const lookEveryMs = 100
 const patienceMs = 60_000
 
@@ -32,6 +34,26 @@ export const pauseServer: Fault = {
   async strike({ cluster: { nats } }) {
     nats.pause()
     return { partitions: allPartitions, openMs: hangsMs, heal: async () => nats.resume() }
+  },
+}
+
+export const pauseOneServer: Fault = {
+  name: 'pause-one-server',
+  what: `One of the servers, in turn, is stopped with SIGSTOP for ${oneHangsMs / 1_000} s: streams that it led want another leader, and nodes and clients that were connected to it want another server. All partitions count, also those that it takes nothing from.`,
+  count: 10,
+  servers: 3,
+  async strike(world, n) {
+    const { servers } = world.cluster
+    const victim = servers[n % servers.length]!
+    victim.pause()
+    return {
+      partitions: allPartitions,
+      openMs: oneHangsMs,
+      async heal() {
+        victim.resume()
+        await untilCurrent(world)
+      },
+    }
   },
 }
 
