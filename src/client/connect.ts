@@ -6,7 +6,8 @@ import type { Metric } from '../ports/metrics.ts'
 import { subjectsOf } from '../protocol/subjects.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { Holdfast } from './holdfast.ts'
-import { Session, type SessionPorts } from './session.ts'
+import { Session } from './session.ts'
+import type { SessionPorts } from './session-options.ts'
 
 export interface ClientOptions {
   /** Name of the cluster. */

@@ -11,7 +11,8 @@ import { Kv, type KvHost } from './kv.ts'
 import { mostPages, mostUnheeded } from './page-places.ts'
 import { namedReference, referenceTo, type Reference, type ReferenceHost } from './reference.ts'
 import { ScanAsks } from './scan-asks.ts'
-import { addressOf, type Session, type SessionPorts } from './session.ts'
+import { addressOf, type Session } from './session.ts'
+import type { SessionPorts } from './session-options.ts'
 import { ChangeWatch, type TypeWatchOptions, type Watch, type WatchLoad } from './watch.ts'
 
 export interface HoldfastParts extends SessionPorts {

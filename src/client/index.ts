@@ -20,5 +20,5 @@ export type {
 } from '../behaviour/kv-store.ts'
 export type { Kv, KvCallOptions, KvSnapshot, KvWatchOptions } from './kv.ts'
 export type { CallOptions, Reference } from './reference.ts'
-export type { Measured, SessionPorts } from './session.ts'
+export type { Measured, SessionPorts } from './session-options.ts'
 export type { Change, TypeWatchOptions, Watch, WatchOptions, WatchReset } from './watch.ts'

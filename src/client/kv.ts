@@ -25,7 +25,8 @@ import { readingOf } from './reference.ts'
 import type { ScanAsks } from './scan-asks.ts'
 import type { ScanSnapshot } from './scan-snapshot.ts'
 import { Scanner, type RowsOptions } from './scanner.ts'
-import { addressOf, type RequestOptions, type Session } from './session.ts'
+import { addressOf, type Session } from './session.ts'
+import type { RequestOptions } from './session-options.ts'
 import type { TypeWatchOptions, Watch } from './watch.ts'
 
 export interface KvWatchOptions extends TypeWatchOptions {

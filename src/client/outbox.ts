@@ -19,7 +19,7 @@ import { boundsBytes, frameBytes, type Pending } from './pending.ts'
 import type { Positions } from './positions.ts'
 import type { Routing } from './routing.ts'
 import { SentFrames } from './sent-frames.ts'
-import type { SessionPorts } from './session.ts'
+import type { SessionPorts } from './session-options.ts'
 
 export interface OutboxOptions {
   readonly session: SessionId

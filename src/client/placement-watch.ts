@@ -13,7 +13,7 @@ import type { Message, Subscription } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import type { Routing } from './routing.ts'
-import type { SessionPorts } from './session.ts'
+import type { SessionPorts } from './session-options.ts'
 
 const askEveryMs = 100
 const firstViewEveryMs = 250

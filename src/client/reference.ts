@@ -18,7 +18,8 @@ import type { Value } from '../protocol/values.ts'
 import { parseCommandId } from './command-id.ts'
 import type { Address } from './pending.ts'
 import { parseAfter } from './positions.ts'
-import type { Measured, RequestOptions, Session } from './session.ts'
+import type { Session } from './session.ts'
+import type { Measured, RequestOptions } from './session-options.ts'
 import type { Watch, WatchOptions } from './watch.ts'
 
 /**

@@ -2,7 +2,8 @@
  * A cluster whose owners do what a test tells them, in a world of memory and virtual time: for tests of the client's side alone.
  */
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
-import { Session, type SessionOptions } from '../../src/client/session.ts'
+import { Session } from '../../src/client/session.ts'
+import type { SessionOptions } from '../../src/client/session-options.ts'
 import { encodeView } from '../../src/core/table.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Message } from '../../src/ports/transport.ts'

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseCommandId } from '../../src/client/command-id.ts'
-import { addressOf, type RequestOptions, type Session } from '../../src/client/session.ts'
+import { addressOf, type Session } from '../../src/client/session.ts'
+import type { RequestOptions } from '../../src/client/session-options.ts'
 import { isHoldfastError, type ErrorCode, type HoldfastError } from '../../src/protocol/errors.ts'
 import type { RequestKind } from '../../src/protocol/frames.ts'
 import type { Value } from '../../src/protocol/values.ts'

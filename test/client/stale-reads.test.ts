@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { cursorOf, parseAfter, Positions } from '../../src/client/positions.ts'
-import { addressOf, type RequestOptions, type SessionOptions } from '../../src/client/session.ts'
+import { addressOf } from '../../src/client/session.ts'
+import type { RequestOptions, SessionOptions } from '../../src/client/session-options.ts'
 import type { ReplyPosition } from '../../src/protocol/frames.ts'
 import { generation, partitionId, seq, type NodeId } from '../../src/protocol/ids.ts'
 import { failure, FakeCluster, moved, value, type Answer, type Behave, type FakeNode } from './fake-cluster.ts'

@@ -5,7 +5,8 @@
  * J7. An entry that is there is what was put. How long it is there is not judged: clocks jump here.
  * J8. What was put under one idempotency key was put once, whoever repeated it.
  */
-import { addressOf, type RequestOptions, type Session } from '../../client/session.ts'
+import { addressOf, type Session } from '../../client/session.ts'
+import type { RequestOptions } from '../../client/session-options.ts'
 import { HoldfastError, type ErrorCode } from '../../protocol/errors.ts'
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { SeededRandom } from '../seeded-random.ts'
