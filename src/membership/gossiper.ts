@@ -15,7 +15,6 @@ import {
   mergeNews,
   newsOf,
   peersOf,
-  type Digest,
   type Member,
   type MemberDetails,
   type MemberEvent,
