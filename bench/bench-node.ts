@@ -15,9 +15,17 @@ export interface Replayed {
   readonly untilMs: number
 }
 
+export interface Restored {
+  /** Of the rows. */
+  readonly bytes: number
+  /** From the start of the process to the end of its last restore, ms. */
+  readonly untilMs: number
+}
+
 export class BenchNode {
   readonly child: Child<NodeMessage>
   #replayed: Replayed = { records: 0, bytes: 0, untilMs: 0 }
+  #restored: Restored = { bytes: 0, untilMs: 0 }
   #serving = 0
   #onServing = () => {}
 
@@ -34,6 +42,8 @@ export class BenchNode {
           bytes: bytes + message.bytes,
           untilMs: message.atMs,
         }
+      } else if (message.kind === 'restored') {
+        this.#restored = { bytes: this.#restored.bytes + message.bytes, untilMs: message.atMs }
       } else {
         this.#serving = message.partitions
         this.#onServing()
@@ -52,6 +62,11 @@ export class BenchNode {
   /** All its replays so far. */
   get replayed(): Replayed {
     return this.#replayed
+  }
+
+  /** All its restores so far. */
+  get restored(): Restored {
+    return this.#restored
   }
 
   onServing(run: () => void): void {

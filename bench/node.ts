@@ -14,6 +14,8 @@ export type NodeMessage =
   | { readonly kind: 'serving'; readonly partitions: number }
   /** One partition. `atMs`: since the start of the process. */
   | { readonly kind: 'replayed'; readonly records: number; readonly bytes: number; readonly atMs: number }
+  /** One partition, from a snapshot, likewise. */
+  | { readonly kind: 'restored'; readonly bytes: number; readonly atMs: number }
   | { readonly kind: 'trouble'; readonly event: string }
 
 const tellEveryMs = 50
@@ -31,6 +33,8 @@ const node = await createNode({
     emit(event) {
       if (event.type === 'partition.replayed') {
         tell({ kind: 'replayed', records: event.records, bytes: event.bytes, atMs: performance.now() })
+      } else if (event.type === 'snapshot.restored') {
+        tell({ kind: 'restored', bytes: event.bytes, atMs: performance.now() })
       } else if (isTrouble(event)) tell({ kind: 'trouble', event: JSON.stringify(event) })
     },
   },

@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { root } from '../examples/support/child.ts'
 import { freePort } from '../examples/support/free-port.ts'
 import { launchNatsServer, type NatsServer } from '../examples/support/nats-server.ts'
+import { Teardown } from '../examples/support/teardown.ts'
 import { connect, type Holdfast } from '../src/index.ts'
 import { balanced, BenchNode } from './bench-node.ts'
 import type { Pids } from './rounds.ts'
+import type { Bench } from './scene.ts'
 import type { Surroundings } from './surroundings.ts'
 
 export const clusterName = 'bench'
@@ -79,3 +81,15 @@ export const pidsOf = ({ nodes, servers }: Pick<Cluster, 'nodes' | 'servers'>): 
   nodes: nodes.map(({ pid }) => pid),
   servers: servers.map(({ pid }) => pid),
 })
+
+/** Runs something whose processes end with it. */
+export async function onItsOwn<T>(bench: Bench, run: (own: Surroundings) => Promise<T>): Promise<T> {
+  const teardown = new Teardown()
+  const end = async () => {
+    if (!(await teardown.run())) throw new Error('not everything ended well')
+  }
+  bench.teardown.add(end)
+  const result = await run({ ...bench, teardown })
+  await end()
+  return result
+}

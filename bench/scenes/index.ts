@@ -9,6 +9,7 @@ import { kv } from './kv.ts'
 import { memory } from './memory.ts'
 import { redis, restate } from './peers.ts'
 import { replay } from './replay.ts'
+import { snapshots } from './snapshots.ts'
 
 export const scenes: readonly Scene[] = [
   baselines,
@@ -22,6 +23,7 @@ export const scenes: readonly Scene[] = [
   changes,
   embedded,
   replay,
+  snapshots,
   memory,
   restate,
   redis,

@@ -6,13 +6,12 @@
  * P2. A record is a commit of one or more turns. The logs are written by 64 callers, so that most have few.
  * P3. The logs are written on a server that does not sync, which is sooner done, and read from one that does.
  */
-import { Teardown } from '../../examples/support/teardown.ts'
 import { balanced, BenchNode, type Replayed } from '../bench-node.ts'
 import { CounterLoad } from '../counter-load.ts'
 import { median } from '../figure.ts'
 import { Ledger } from '../ledger.ts'
-import type { Bench, Scene } from '../scene.ts'
-import { clusterName, openClient, startCluster, startServers, urlsOf } from '../stage.ts'
+import type { Scene } from '../scene.ts'
+import { clusterName, onItsOwn, openClient, startCluster, startServers, urlsOf } from '../stage.ts'
 import type { Surroundings } from '../surroundings.ts'
 
 /** Commands in the logs for each key. */
@@ -61,16 +60,4 @@ async function writeLogs(own: Surroundings, ledger: Ledger): Promise<void> {
     while (begun++ < total) await load.add()
   }
   await Promise.all(Array.from({ length: writers }, writer))
-}
-
-/** Runs something whose processes end with it. */
-async function onItsOwn<T>(bench: Bench, run: (own: Surroundings) => Promise<T>): Promise<T> {
-  const teardown = new Teardown()
-  const end = async () => {
-    if (!(await teardown.run())) throw new Error('not everything ended well')
-  }
-  bench.teardown.add(end)
-  const result = await run({ ...bench, teardown })
-  await end()
-  return result
 }

@@ -8,7 +8,7 @@ import type { Holdfast } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
 import { routeOf, type Flight } from './flights.ts'
 import type { Meter } from './meter.ts'
-import { untilDone } from './until-done.ts'
+import { untilDone } from '../support/until-done.ts'
 
 export interface LoadOptions {
   readonly client: Holdfast

@@ -2,7 +2,7 @@
 import type { Holdfast } from '../../src/index.ts'
 import { Airport, Route } from './actors.ts'
 import type { Totals, TotalsByActor } from './expectation.ts'
-import { untilDone } from './until-done.ts'
+import { untilDone } from '../support/until-done.ts'
 
 export async function readBack(client: Holdfast, expected: TotalsByActor): Promise<TotalsByActor> {
   const read = async (actor: string): Promise<readonly [string, Totals]> => {
