@@ -160,12 +160,14 @@ export class JetStream {
   }
 
   /** Creates a consumer that acknowledges nothing, in memory, and gives its name. Throws `NOT_FOUND` where there is no stream. */
-  async createConsumer(stream: string, config: Json): Promise<string> {
+  async createConsumer(stream: string, config: Json): Promise<CreatedConsumer> {
     const reply = await this.call(`CONSUMER.CREATE.${stream}`, {
       stream_name: stream,
       config: { ack_policy: 'none', replay_policy: 'instant', mem_storage: true, num_replicas: 1, ...config },
     })
-    if (reply.body !== undefined) return text(reply.body['name'])
+    if (reply.body !== undefined) {
+      return { name: text(reply.body['name']), pending: number(reply.body['num_pending'] ?? 0) }
+    }
     if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
     throw failed(`CONSUMER.CREATE.${stream}`, reply.error)
   }
@@ -176,10 +178,17 @@ export class JetStream {
   }
 }
 
-/** Where a delivered message is in its stream, and how many its consumer has delivered. */
+export interface CreatedConsumer {
+  readonly name: string
+  /** Messages that it is to deliver, as far as they are stored. */
+  readonly pending: number
+}
+
+/** Where a delivered message is in its stream, and how many its consumer has delivered, and has to deliver still. */
 export interface Delivery {
   readonly seq: number
   readonly delivered: number
+  readonly pending: number
   /** When the stream took it, ms since 1970. */
   readonly storedAtMs: number
 }
@@ -195,8 +204,9 @@ export function deliveryOf(reply: string | undefined): Delivery | undefined {
   const seq = Number(parts[at])
   const delivered = Number(parts[at + 1])
   const storedAtMs = Math.floor(Number(parts[at + 2]) / nanosPerMs)
-  if (!Number.isSafeInteger(seq) || !Number.isSafeInteger(delivered)) return undefined
-  return { seq, delivered, storedAtMs }
+  const pending = Number(parts[at + 3])
+  if (![seq, delivered, pending].every(Number.isSafeInteger)) return undefined
+  return { seq, delivered, pending, storedAtMs }
 }
 
 /** For an error that is not about the question itself (J2). */

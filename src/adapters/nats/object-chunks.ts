@@ -3,15 +3,20 @@
  *
  * X1. At most `window` chunks are under way at a time: the connection is that of the node's appends, which must not wait behind them.
  * X2. A write ends when every chunk that was sent is settled: what is purged after that does not come back.
- * X3. Reads are answered by the stream's leader, several at once: for each of the next sequences the first chunk that is not before it.
+ * X3. A reading of many chunks goes by a consumer, from the budget of long reads, which is several times faster than asking for each. Its
+ *     server may not have all that the stream's leader has: where chunks are missing, or there are too many, the leader is asked.
+ * X4. The leader answers several questions at once: for each of the next sequences the first chunk that is not before it.
  *     So none is left out, wherever others have written in between; one that is given twice is taken once.
  */
+import type { Msg } from '@nats-io/transport-node'
 import { isDamaged, maxObjectBytes } from '../../core/objects.ts'
-import { HoldfastError } from '../../protocol/errors.ts'
+import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { acknowledgementOf, sentenceOf } from './acknowledgement.ts'
 import type { JetStream, StoredMessage } from './jetstream.ts'
+import type { Link } from './link.ts'
 import type { ObjectMeta } from './object-meta.ts'
 import type { Requests } from './requests.ts'
+import { StreamReading } from './stream-reading.ts'
 
 /** As other clients have it. */
 const usualChunk = 131_072
@@ -61,16 +66,48 @@ function failureOf(said: ReturnType<typeof acknowledgementOf>, stream: string): 
   }
 }
 
+export interface ChunkRead {
+  readonly link: Link
+  readonly jetstream: JetStream
+  readonly stream: string
+  readonly subject: string
+  readonly meta: ObjectMeta
+}
+
 /** All bytes of the object, unchecked but for their number. Throws `INTERNAL` where there are others, `RETRY` where nobody answers. */
-export async function readChunks(
-  jetstream: JetStream,
-  stream: string,
-  subject: string,
-  meta: ObjectMeta,
-): Promise<Uint8Array> {
+export async function readChunks(read: ChunkRead): Promise<Uint8Array> {
+  const { meta } = read
   if (meta.size > maxObjectBytes) {
     throw isDamaged(meta.name, `it has ${meta.size} bytes, and an object has at most ${maxObjectBytes}`)
   }
+  return (meta.chunks > window && (await readByConsumer(read))) || readByLeader(read)
+}
+
+/** X3. `undefined`: not the bytes that the object has. */
+async function readByConsumer({ link, jetstream, stream, subject, meta }: ChunkRead): Promise<Uint8Array | undefined> {
+  const take = ({ data }: Msg): Uint8Array => data
+  const reading = new StreamReading(link, jetstream, { stream, filter: subject, from: 1, to: 'now', take })
+  const bytes = new Uint8Array(meta.size)
+  let filled = 0
+  try {
+    for (let taken = 0; taken < meta.chunks; taken++) {
+      const chunk = await reading.next()
+      if (chunk === undefined || filled + chunk.length > meta.size) return undefined
+      bytes.set(chunk, filled)
+      filled += chunk.length
+    }
+  } catch (error) {
+    // The stream may have as many consumers as it may.
+    if (!isHoldfastError(error, 'INVALID')) throw error
+    return undefined
+  } finally {
+    reading.close()
+  }
+  return filled === meta.size ? bytes : undefined
+}
+
+/** X4 */
+async function readByLeader({ jetstream, stream, subject, meta }: ChunkRead): Promise<Uint8Array> {
   const bytes = new Uint8Array(meta.size)
   let filled = 0
   let taken = 0

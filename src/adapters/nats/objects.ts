@@ -144,7 +144,14 @@ export class NatsObjects implements Objects {
       const { meta } = await this.#present(name)
       if (meta === null) return null
       try {
-        const bytes = await readChunks(this.#jetstream, this.#stream, chunkSubject(this.#bucket, meta.nuid), meta)
+        const subject = chunkSubject(this.#bucket, meta.nuid)
+        const bytes = await readChunks({
+          link: this.#link,
+          jetstream: this.#jetstream,
+          stream: this.#stream,
+          subject,
+          meta,
+        })
         if (digestOf(bytes) === meta.digest) return bytes
         throw isDamaged(name, 'its checksum is another')
       } catch (error) {

@@ -79,7 +79,7 @@ export class RegistryWatch {
         inactive_threshold: heartbeatMs * nanosPerMs,
       })
       .then(
-        (consumer) => {
+        ({ name: consumer }) => {
           if (attempt === this.#attempt && !this.#closed) this.#consumer = consumer
           else jetstream.deleteConsumer(stream, consumer)
         },

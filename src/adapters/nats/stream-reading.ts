@@ -39,8 +39,11 @@ export interface StreamReadingOptions<T> {
   /** Only messages with such subjects. Default: all. */
   readonly filter?: string | undefined
   readonly from: number
-  /** The last that is wanted, which the stream has already (D4): behind it `next` gives `undefined`. Default: there is no end. */
-  readonly to?: number
+  /**
+   * The last that is wanted, which the stream has already (D4): behind it `next` gives `undefined`. `now`: what is stored, as far as the server
+   * that holds the consumer has it. Default: there is no end.
+   */
+  readonly to?: number | 'now'
   /** What is given for a message. */
   readonly take: (message: Msg, delivery: Delivery) => T
 }
@@ -69,6 +72,8 @@ export class StreamReading<T> implements Reading<T> {
   #deliveredBeforePull = 0
   /** Of the next message at the earliest. */
   #nextSeq: number
+  /** Nothing more was stored when the last message was sent. */
+  #exhausted = false
   #heardAtMs = 0
   #look: Timer | undefined
   #failure: HoldfastError | undefined
@@ -115,12 +120,14 @@ export class StreamReading<T> implements Reading<T> {
 
   async #create(): Promise<void> {
     const { stream, filter, from } = this.#options
-    this.#consumer = await this.#jetstream.createConsumer(stream, {
+    const { name, pending } = await this.#jetstream.createConsumer(stream, {
       deliver_policy: 'by_start_sequence',
       opt_start_seq: from,
       inactive_threshold: longestPauseMs * nanosPerMs,
       ...(filter === undefined ? {} : { filter_subject: filter }),
     })
+    this.#consumer = name
+    this.#exhausted = pending === 0
     if (this.#closed) this.#deleteConsumer()
   }
 
@@ -135,6 +142,7 @@ export class StreamReading<T> implements Reading<T> {
 
   get #wanted(): number {
     const { to = Number.POSITIVE_INFINITY } = this.#options
+    if (to === 'now') return this.#exhausted ? 0 : pullMessages
     return Math.max(0, Math.min(pullMessages, to - this.#nextSeq + 1))
   }
 
@@ -148,11 +156,12 @@ export class StreamReading<T> implements Reading<T> {
   /** Its bytes have been taken. */
   #pull(): void {
     this.#taken = this.#pullBytes
+    const waiting = { expires: pullMs * nanosPerMs, idle_heartbeat: heartbeatMs * nanosPerMs }
     const body = {
       batch: this.#wanted,
       max_bytes: this.#pullBytes,
-      expires: pullMs * nanosPerMs,
-      idle_heartbeat: heartbeatMs * nanosPerMs,
+      // What is deleted while it is read never comes.
+      ...(this.#options.to === 'now' ? { no_wait: true } : waiting),
     }
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#options.stream}.${this.#consumer}`
     if (!this.#link.send(subject, utf8.encode(JSON.stringify(body)), this.#inbox)) {
@@ -195,10 +204,11 @@ export class StreamReading<T> implements Reading<T> {
     if (delivery?.delivered !== this.#delivered + 1) return this.#fail('a message was lost on its way')
     this.#delivered++
     this.#nextSeq = delivery.seq + 1
+    this.#exhausted = delivery.pending === 0
     const bytes = message.data.length
     this.#unread.push({ value: this.#options.take(message, delivery), bytes })
     this.#unreadBytes += bytes
-    if (--this.#outstanding === 0) this.#pullIsOver()
+    if (--this.#outstanding === 0 || this.#wanted === 0) this.#pullIsOver()
   }
 
   #onHeartbeat(message: Msg): void {
@@ -208,6 +218,11 @@ export class StreamReading<T> implements Reading<T> {
 
   /** The server ends a pull at its bound in bytes or time, and says how much of it is left. */
   #endPull(message: Msg, code: number): void {
+    const isAll = this.#options.to === 'now' && (this.#exhausted || code === 404 || code === 408)
+    if (isAll) {
+      this.#exhausted = true
+      return this.#pullIsOver()
+    }
     const description = message.headers?.description ?? ''
     const left = Number(message.headers?.get('Nats-Pending-Messages') || Number.NaN)
     const full = code === 409 && /maxbytes|batch completed/i.test(description)
