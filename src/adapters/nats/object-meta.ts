@@ -6,7 +6,7 @@
  *
  * It may have been written by another client, and is checked like anything that comes from outside.
  */
-import { hash } from 'node:crypto'
+import { webcrypto } from 'node:crypto'
 import { isDamaged } from '../../core/objects.ts'
 import { messageOf } from '../../protocol/errors.ts'
 import { object, type StoredMessage } from './jetstream.ts'
@@ -39,7 +39,8 @@ export const nameOfMeta = (subject: string): string =>
 /** Of a subject of `allChunks`. */
 export const nuidOfChunks = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1)
 
-export const digestOf = (bytes: Uint8Array): string => hash('sha256', bytes, 'base64url')
+export const digestOf = async (bytes: Uint8Array): Promise<string> =>
+  Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('base64url')
 
 export function encodeMeta(bucket: string, meta: Omit<ObjectMeta, 'seq'>, chunkBytes: number): Uint8Array {
   const { name, nuid, size, chunks, digest } = meta

@@ -87,7 +87,7 @@ export class NatsObjects implements Objects {
   async put(name: string, given: Uint8Array): Promise<void> {
     checkObject(name, given)
     const bytes = given.slice()
-    const digest = digestOf(bytes)
+    const digest = await digestOf(bytes)
     const before = await this.#present(name)
     if (before.meta !== null) return sameOrTaken(before.meta, digest)
 
@@ -152,7 +152,7 @@ export class NatsObjects implements Objects {
           subject,
           meta,
         })
-        if (digestOf(bytes) === meta.digest) return bytes
+        if ((await digestOf(bytes)) === meta.digest) return bytes
         throw isDamaged(name, 'its checksum is another')
       } catch (error) {
         // Deleted, and perhaps put again, while it was read?
