@@ -313,7 +313,7 @@ export class Committer {
   async #readBack(): Promise<LogEntry[] | 'trimmed'> {
     const { log } = this.#options
     const { partition, generation, seq, validSeq, validHash } = this.#pipeline.position
-    const info = await log.info()
+    const info = await log.info(seq)
     if (info === null) throw new BrokenLog(partition, 'it is gone')
     if (info.generation !== generation) {
       throw new BrokenLog(partition, `it is of generation ${info.generation}, not ${generation}`)

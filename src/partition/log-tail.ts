@@ -47,7 +47,7 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
   const { partition, log, clock, observer, signal } = options
   const from = nextSeq(replica.position.seq)
   const beganAtMs = clock.monotonic()
-  const { first, last } = await logInfo(options)
+  const { first, last } = await logInfo(options, replica.position.seq)
   replica.noteHead(last)
   if (first > from) throw new Outdated(replica.position.seq, first)
   let records = 0
@@ -116,9 +116,9 @@ export async function takeIn(
   return undefined
 }
 
-/** Of the log, which must be there and of the generation that the registry names (L1). Throws `BrokenLog`. */
-export async function logInfo({ partition, generation, log }: TailOptions): Promise<LogInfo> {
-  const info = await log.info().catch((error: unknown) => {
+/** Of the log, which must be there and of the generation that the registry names (L1). Throws `BrokenLog`, and what `info` throws. */
+export async function logInfo({ partition, generation, log }: TailOptions, known?: Seq): Promise<LogInfo> {
+  const info = await log.info(known).catch((error: unknown) => {
     throw brokenBy(error, partition)
   })
   if (info === null) throw new BrokenLog(partition, 'it is gone')

@@ -149,7 +149,12 @@ async function compare(replica: Replica, info: LogInfo, log: PartitionLog, gener
   const { partition, seq, validSeq, validHash, generation: stored } = replica.position
   if (stored !== generation) return { kind: 'wrong', reason: `it is of generation ${stored}, the log of ${generation}` }
   if (info.last < seq) {
-    throw new BrokenLog(partition, `it ends at ${info.last}, though this node's store has record ${seq}`)
+    // Who said so did not know of that record.
+    const { last = info.last } = (await log.info(seq)) ?? {}
+    const fault = `it ends at ${last}, though this node's store has record ${seq}`
+    throw last < seq
+      ? new BrokenLog(partition, fault)
+      : new HoldfastError('RETRY', 'the log has grown meanwhile: ask again')
   }
   if (seq === 0 && info.first <= 1) return same // It has read nothing yet, and begins where the log does.
   if (nextSeq(seq) < info.first || validSeq < info.first) {

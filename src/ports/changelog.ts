@@ -21,6 +21,8 @@ export type { AppendResult, LogEntry } from '../protocol/log.ts'
  *     another behind the last record) and with `NOT_FOUND` where there is no such log.
  * C7. A trimmed log begins at `first`: records before it are gone for good, for every reader, and a `read` that begins before it gives those
  *     that are there. The record `first` stays, and so does the last one: sequences go on.
+ * C8. Of several servers one that leads no more may not know it yet. What it says of the log was so once: more may be there, and no `append`
+ *     by way of it is stored.
  */
 export interface Changelog {
   /**
@@ -40,8 +42,11 @@ export interface Changelog {
 }
 
 export interface PartitionLog {
-  /** As the log's leader has it. `null`: there is no such log. Throws `RETRY` while the leader cannot be reached. */
-  info(): Promise<LogInfo | null>
+  /**
+   * As the log's leader has it. `null`: there is no such log. Throws `RETRY` while the leader cannot be reached. `known`: a record that the log
+   * has been seen to have; while it may be a former leader that says otherwise (C8), it is `RETRY`, too. Default: none.
+   */
+  info(known?: Seq): Promise<LogInfo | null>
   /** Sends at once, in the order of the calls, before it returns. Never rejects. */
   append(record: Uint8Array, expected: Seq): Promise<AppendResult>
   /** Records `from` … `to`, both included (C4). Throws `RETRY` when interrupted, `NOT_FOUND` when the log is gone. */

@@ -56,7 +56,7 @@ export class FaultyChangelog implements Changelog {
   log(partition: PartitionId): PartitionLog {
     const inner = this.#inner.log(partition)
     return {
-      info: () => inner.info(),
+      info: (known) => inner.info(known),
       read: (from, to) => inner.read(from, to),
       follow: (from) => inner.follow(from),
       append: (record, expected) => this.#append(partition, inner, record, expected),

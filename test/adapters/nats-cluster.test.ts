@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../../examples/support/free-port.ts'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
+import { SystemClock } from '../../src/adapters/system/clock.ts'
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
 import { generation, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
@@ -117,6 +118,38 @@ describe('a NATS cluster of three', { timeout: 60_000 }, () => {
       )
     } finally {
       await Promise.all([a!.close(), b!.close()])
+    }
+  })
+
+  it('may be asked by who knows more than a former leader: that the log ends sooner is believed after half a minute (C8)', async () => {
+    /** Some time later than it is. */
+    class LaterClock extends SystemClock {
+      laterMs = 0
+      override monotonic(): number {
+        return super.monotonic() + this.laterMs
+      }
+    }
+    const clock = new LaterClock()
+    const settings = { servers: servers.map((server) => server.url), cluster: 'short', replicas: 3, ...quick }
+    const nats = await eventually(() => openNats({ ...settings, connectTimeoutMs: 20_000 }, { ...makeParts(), clock }))
+    try {
+      await eventually(() => nats.changelog.provision(p0, g1, bytes('genesis')))
+      const log = nats.changelog.log(p0)
+      const { last } = await eventually(async () => (await log.info())!)
+      await expect(log.info(seq(last + 3))).rejects.toMatchObject({
+        code: 'RETRY',
+        message: expect.stringContaining('ends at 1'),
+      })
+      clock.laterMs = 29_000
+      await expect(log.info(seq(last + 3))).rejects.toMatchObject({ code: 'RETRY' })
+      // Whoever had it all along has told.
+      expect(await eventually(async () => (await log.info(last))!)).toMatchObject({ last })
+      clock.laterMs = 50_000
+      await expect(log.info(seq(last + 3))).rejects.toMatchObject({ code: 'RETRY' })
+      clock.laterMs = 81_000
+      expect(await eventually(async () => (await log.info(seq(last + 3)))!)).toMatchObject({ last })
+    } finally {
+      await nats.close()
     }
   })
 

@@ -719,7 +719,7 @@ const recording = (inner: Changelog, sent: Uint8Array[]): Changelog =>
 const counting = (inner: Changelog, asked: { infos: number; appends: number }): Changelog =>
   watching(inner, (log) => ({
     ...log,
-    info: () => (asked.infos++, log.info()),
+    info: (known) => (asked.infos++, log.info(known)),
     append: (record, expected) => (asked.appends++, log.append(record, expected)),
   }))
 

@@ -32,7 +32,7 @@ class Bench {
     const { changelog } = this.world.start('slow').process
     const log = changelog.log(p0)
     const slow: PartitionLog = {
-      info: () => log.info(),
+      info: (known) => log.info(known),
       append: (record, expected) => log.append(record, expected),
       read: (from, to) => log.read(from, to),
       trim: (first) => log.trim(first),

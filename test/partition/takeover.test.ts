@@ -271,7 +271,7 @@ describe('doubt about a claim (V4)', () => {
     let reads = 0
     const counting: PartitionLog = {
       ...log,
-      info: () => (reads++, log.info()),
+      info: (known) => (reads++, log.info(known)),
       read: (...range) => (reads++, log.read(...range)),
     }
     expect(await world.settle(claim(replica, epoch(2), { ...options, log: counting }))).toMatchObject({

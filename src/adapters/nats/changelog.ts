@@ -8,11 +8,12 @@ import { checkTrim } from '../../core/trim.ts'
 import type { Changelog, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import type { Metric } from '../../ports/metrics.ts'
 import type { Reading } from '../../ports/reading.ts'
+import { HoldfastError } from '../../protocol/errors.ts'
 import type { Generation, PartitionId, Seq } from '../../protocol/ids.ts'
 import type { AppendResult, LogEntry } from '../../protocol/log.ts'
 import { subjectsOf, type Subjects } from '../../protocol/subjects.ts'
 import { appendOverhead, expecting, resultOf } from './append.ts'
-import { JetStream, noStream } from './jetstream.ts'
+import { JetStream, noStream, type StreamInfo } from './jetstream.ts'
 import type { Link } from './link.ts'
 import { provisionLog } from './provision.ts'
 import { entryFrom, LogReader } from './read.ts'
@@ -75,6 +76,9 @@ export class NatsChangelog implements Changelog {
   }
 }
 
+/** Longer than a leader goes without the others before it gives up, which is up to 20 s. */
+const formerLeaderMs = 30_000
+
 class NatsLog implements PartitionLog {
   readonly #partition: PartitionId
   readonly #link: Link
@@ -82,6 +86,8 @@ class NatsLog implements PartitionLog {
   readonly #jetstream: JetStream
   readonly #stream: string
   readonly #subject: string
+  /** Since when the log is said to end too soon. */
+  #shortSinceMs: number | undefined
 
   constructor(
     partition: PartitionId,
@@ -99,13 +105,30 @@ class NatsLog implements PartitionLog {
     this.#subject = subject
   }
 
-  async info(): Promise<LogInfo | null> {
+  async info(known = 0): Promise<LogInfo | null> {
     const info = await this.#jetstream.streamInfo(this.#stream)
     if (info === null) return null
     const generation = generationOf(info.config)
     // An operator may have changed the stream since it was made (L7).
     checkStream(info.config, logConfig(this.#stream, this.#subject, generation, 1), false)
+    this.#checkLeader(info, known)
     return { generation, first: info.first as Seq, last: info.last as Seq }
+  }
+
+  /**
+   * Of several servers one that was stopped, and goes on, takes itself for the leader until it hears of another, and one that is cut off until
+   * it misses the others: it says what it had then. So that a log ends too soon is believed when it is said for so long.
+   */
+  #checkLeader({ config, last }: StreamInfo, known: number): void {
+    const nowMs = this.#link.parts.clock.monotonic()
+    if (last >= known || config['num_replicas'] === 1) {
+      this.#shortSinceMs = undefined
+      return
+    }
+    this.#shortSinceMs ??= nowMs
+    if (nowMs - this.#shortSinceMs >= formerLeaderMs) return
+    const reason = `a server says that ${this.#stream} ends at ${last}, though it had record ${known}: it may have led it formerly`
+    throw new HoldfastError('RETRY', `${reason}; ask again`)
   }
 
   append(record: Uint8Array, expected: Seq): Promise<AppendResult> {

@@ -129,7 +129,7 @@ export function tapChangelog(inner: Changelog, options: NodeTapOptions): Changel
     log(partition): PartitionLog {
       const log = inner.log(partition)
       return {
-        info: () => log.info(),
+        info: (known) => log.info(known),
         append(record, expected) {
           note(options, `${node} appends to ${partition} behind ${expected}`, record)
           return steps.during(appendStep[decodeRecord(record).kind], log.append(record, expected))

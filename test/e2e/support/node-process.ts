@@ -28,7 +28,7 @@ let freezeAt: ((append: SentAppend) => boolean) | undefined
 
 /** E2 */
 const reported = (log: PartitionLog, partition: PartitionId): PartitionLog => ({
-  info: () => log.info(),
+  info: (known) => log.info(known),
   read: (from, to) => log.read(from, to),
   follow: (from) => log.follow(from),
   trim: (first) => log.trim(first),
