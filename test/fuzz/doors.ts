@@ -121,6 +121,15 @@ export const doors: readonly Door[] = [
     at: (random, { subjects }) => subjects.gossip(node(random)),
   },
   {
+    // Whatever comes is passed over.
+    name: 'presence',
+    subjects: ['presence'],
+    form: 'gossip',
+    json: false,
+    share: 1,
+    at: (random, { subjects }) => subjects.presence(node(random)),
+  },
+  {
     name: 'call',
     subjects: ['call', 'allCalls'],
     form: 'call',
