@@ -46,7 +46,10 @@ export const snapshots: Scene = {
       await balanced([new BenchNode(own, urlsOf(servers), clusterName, 'cutter', 1)])
       const client = await openClient(own, servers)
       await fill(client, bench.keys / keysPerValue)
-      await measureCuts(bench, urlsOf(servers), new CounterLoad(client, ledger))
+      const load = new CounterLoad(client, ledger)
+      await load.fill()
+      if (bench.wants('uncut.w64.p99') || bench.wants('cutting.w64.p99'))
+        await measureCuts(bench, urlsOf(servers), load)
       await cutAll(urlsOf(servers))
     })
     if (!bench.wants('restore')) return
@@ -79,7 +82,6 @@ async function fill(client: Holdfast, values: number): Promise<void> {
 
 /** T2 */
 async function measureCuts(bench: Bench, servers: string, load: CounterLoad): Promise<void> {
-  await load.fill()
   const [uncut, cutting]: [number[], number[]] = [[], []]
   for (let round = 0; round <= bench.rounds; round++) {
     const without = await p99(bench, load)

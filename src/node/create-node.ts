@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { createNodeActor, type Node, type NodePorts, type NodeStatus } from '../../actors/node.ts'
 import { EmbeddedServer } from '../adapters/embedded/server.ts'
 import { openNats, openSpare, type NatsSpare } from '../adapters/nats/open.ts'
-
 import { openTracer } from '../adapters/opentelemetry/tracer.ts'
 import { RocksDbStores } from '../adapters/rocksdb/stores.ts'
 import { SystemCompression } from '../adapters/system/compression.ts'

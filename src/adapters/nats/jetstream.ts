@@ -159,7 +159,7 @@ export class JetStream {
     )
   }
 
-  /** Creates a consumer that acknowledges nothing, in memory, and gives its name. Throws `NOT_FOUND` where there is no stream. */
+  /** Creates a consumer that acknowledges nothing, in memory. Throws `NOT_FOUND` where there is no stream. */
   async createConsumer(stream: string, config: Json): Promise<CreatedConsumer> {
     const reply = await this.call(`CONSUMER.CREATE.${stream}`, {
       stream_name: stream,

@@ -78,9 +78,7 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
   },
   /** It serves and writes, and cannot renew: until others have taken over what it owns, or a while longer. */
   'lost lease'({ cluster, random, pace }, { name, process }) {
-    const links = registryLinksOf(process)
-    for (const link of links) link.cut()
-    const mend = () => links.forEach((link) => link.heal())
+    const mend = cutFromRegistry(process)
     const stopListening = cluster.onStep((step, node) => {
       if (step !== 'waiting out a lease' || node === name) return
       cluster.clock.setTimeout(mend, random.between(0, 2_000 * pace))
@@ -150,16 +148,14 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
    */
   'late appends'({ cluster, random, pace }, { name, process }) {
     const { changelog } = process.links
-    const registry = registryLinksOf(process)
     const behind = random.pick(['claiming', 'appending'] as const)
     const acknowledgements = random.chance(0.4)
     const hearsOfItsEnd = acknowledgements && random.chance(0.7)
     const freezes = random.chance(0.2)
-    for (const link of registry) link.cut()
+    const renew = cutFromRegistry(process)
     changelog.stall(acknowledgements ? 'toNode' : 'toServer')
     if (freezes) process.freeze()
     const arrive = () => changelog.resume()
-    const renew = () => registry.forEach((link) => link.heal())
     const ownerOf = (n: number) => tableOf(cluster.world)?.entries[n]?.owner?.id
     const owned = [...Array(cluster.partitions).keys()].filter((n) => ownerOf(n) === name)
     const claimers = new Set<string>()
@@ -239,6 +235,13 @@ const linksOf = ({ links }: MemoryProcess): [NetworkLink, ...NetworkLink[]] => [
   links.registry,
   links.spare,
 ]
+
+/** By both ways. Gives what takes it back. */
+function cutFromRegistry(process: MemoryProcess): () => void {
+  const links = registryLinksOf(process)
+  for (const link of links) link.cut()
+  return () => links.forEach((link) => link.heal())
+}
 
 function onLinks(links: readonly NetworkLink[], lastsMs: number, mend: (link: NetworkLink) => void) {
   return { lastsMs, end: () => links.forEach(mend) }
