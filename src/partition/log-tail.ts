@@ -7,6 +7,8 @@
  * T3. Whatever ends it, the replica stands right behind the last record that was taken in whole.
  * T4. A replica that has come less far than where the log begins, since that was trimmed, cannot go on: `Outdated`; who opens it again has it made
  *     anew of a snapshot (V1 of takeover.ts).
+ * T5. A log may be trimmed while it is read, also by a former owner that does not know yet that it is one. So what is missing is a fault only
+ *     where the leader, asked again, says that the log still begins before it.
  */
 import { BrokenLog, judge } from '../core/log.ts'
 import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
@@ -59,7 +61,7 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
     for await (const entry of readLog(partition, log, from, last)) {
       signal.throwIfAborted()
       const fault = await takeIn(replica, entry, options)
-      if (fault !== undefined) throw new BrokenLog(partition, fault)
+      if (fault !== undefined) throw await missing(replica, fault, options)
       records++
       bytes += entry.record.length
       const nowMs = clock.monotonic()
@@ -69,10 +71,17 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
       observer.emit({ type: 'partition.replaying', partition, at: entry.seq, to: last, leftMs })
     }
     if (replica.position.seq !== last)
-      throw new BrokenLog(partition, `it has no record ${nextSeq(replica.position.seq)}`)
+      throw await missing(replica, `it has no record ${nextSeq(replica.position.seq)}`, options)
   }
   const ms = clock.monotonic() - beganAtMs
   observer.emit({ type: 'partition.replayed', partition, from, to: last, records, bytes, ms })
+}
+
+/** What is wrong where the next record was not there, or not what it must be (T5). */
+async function missing(replica: Replica, fault: string, options: TailOptions): Promise<Outdated | BrokenLog> {
+  const { seq } = replica.position
+  const { first } = await logInfo(options, seq)
+  return first > nextSeq(seq) ? new Outdated(seq, first) : new BrokenLog(options.partition, fault)
 }
 
 /** Takes in what comes (T2), until `signal` aborts. Throws as `catchUp` does, but never `BrokenLog`. */

@@ -163,6 +163,9 @@ async function compare(replica: Replica, info: LogInfo, log: PartitionLog, gener
   for await (const entry of readLog(partition, log, validSeq, validSeq)) {
     if (sameBytes(recordHash(entry.record), validHash)) return same
   }
+  // It may have been trimmed before it was read (T5 of log-tail.ts).
+  const { first = info.first } = (await log.info(seq)) ?? {}
+  if (validSeq < first) return { kind: 'behind', reason: outdatedBecause(seq, first) }
   return { kind: 'wrong', reason: `record ${validSeq} of the log is not the one that the store has` }
 }
 

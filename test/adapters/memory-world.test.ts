@@ -93,6 +93,23 @@ describe('a world in memory', () => {
     expect(heard.filter((body) => body === 'last')).toHaveLength(1)
   })
 
+  it('has connections that are gone once the server notices, with all that arrived over them last (N2)', async () => {
+    const world = worldOf('last words')
+    const [asker, dead] = [world.start('a'), world.start('b')]
+    dead.links.hub.delayMs = 5_000
+    for (let i = 0; i < 50; i++) dead.transport.subscribe('x', () => {})
+    await world.clock.advance(10)
+    // Some of it still arrives. A cut is mended from outside, though nobody comes any more.
+    dead.crash({ noticeAfterMs: 1_000 })
+    dead.links.hub.heal()
+    await world.clock.advance(10_000)
+    let answered = false
+    asker.transport.subscribe('reply', ({ noResponders }) => (answered = noResponders))
+    asker.transport.publish('x', bytes('?'), { reply: 'reply' })
+    await world.clock.advance(100)
+    expect(answered).toBe(true)
+  })
+
   it('has slow networks that recover: what was held up arrives at once, in its order, and before what is sent later (N5)', async () => {
     const world = worldOf(3)
     const [sender, receiver] = [world.start('a'), world.start('b')]

@@ -19,6 +19,7 @@ import { FaultyChangelog, type AppendFault } from '../../src/testing/faulty-chan
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
 import { bytes } from '../conformance/bytes.ts'
 import { LogWriter } from './log-writer.ts'
+import { trimmedAsRead } from './trimmed-as-read.ts'
 import { g1, p0, PartitionWorld, type TestNode } from './world.ts'
 
 const leaseMs = 500
@@ -420,6 +421,15 @@ describe('the store that is found (V1, V2)', () => {
     await expect(world.settle(checkReplica(kept, options))).rejects.toBeInstanceOf(Outdated)
   })
 
+  it('is outdated, and not of another log, where the log is trimmed while it is compared (T5)', async () => {
+    const { world, writer, node, options } = await withStore('trimmed as compared')
+    const replica = await world.settle(openReplica(options))
+    writer.commit([{ key: 'a', state: 3 }])
+    const trimming = { ...options, log: trimmedAsRead(options.log, 5) }
+    await expect(world.settle(checkReplica(replica, trimming))).rejects.toBeInstanceOf(Outdated)
+    expect(node.events.of('store.set-aside')).toEqual([])
+  })
+
   it('is set aside and rebuilt where it is damaged', async () => {
     const { world, writer, node, options } = await withStore('damaged')
     world.world.disk('n1').damage(p0)
@@ -533,6 +543,42 @@ describe('a log that is broken (L4)', () => {
     })
     expect(world.world.changelog.recordsOf(p0)).toHaveLength(4)
     expect(node.events.of('store.set-aside')).toEqual([])
+  })
+
+  it.each([
+    ['some of what was to be read', 4],
+    ['all of it', 6],
+  ])(
+    'is not one that was trimmed while it was read, of %s: what is left of it makes the replica outdated (T5)',
+    async (_, first) => {
+      const world = new PartitionWorld('trimmed as read')
+      const writer = new LogWriter(world).claim('old')
+      for (let i = 0; i < 4; i++) writer.commit([{ key: 'a', state: i }])
+      const options = world.takeover(world.start('n1'))
+      const replica = await world.settle(openReplica(options))
+      const trimming = { ...options, log: trimmedAsRead(options.log, first) }
+      await expect(world.settle(catchUp(replica, trimming))).rejects.toBeInstanceOf(Outdated)
+      expect(replica.position.seq).toBe(0)
+    },
+  )
+
+  it('is one that has a gap in what it still keeps (T5)', async () => {
+    const world = new PartitionWorld('gap')
+    const writer = new LogWriter(world).claim('old')
+    for (let i = 0; i < 4; i++) writer.commit([{ key: 'a', state: i }])
+    const options = world.takeover(world.start('n1'))
+    const replica = await world.settle(openReplica(options))
+    const { log } = options
+    const gap: PartitionLog = {
+      ...log,
+      async *read(from, to) {
+        for await (const entry of log.read(from, to)) if (entry.seq !== 3) yield entry
+      },
+    }
+    await expect(world.settle(catchUp(replica, { ...options, log: gap }))).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('sequence 4 follows 2'),
+    })
   })
 
   it('is found out where it loses its end after it was opened', async () => {

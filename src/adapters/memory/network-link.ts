@@ -3,7 +3,7 @@
  *
  * N1. What runs at the node runs by the node's own clock: a frozen node gets it when it is thawed, a crashed one never.
  * N2. When the link is cut, of what is under way to the server a first part still arrives (chance decides how much), as bytes that
- *     were in the network do; of what is under way to the node, what arrives before the node notices.
+ *     were in the network do, before the server notices; of what is under way to the node, what arrives before the node notices.
  * N3. A direction that is stalled holds what is sent, as TCP does where packets of one direction are lost: it arrives in its order once
  *     that is over, and never if the link breaks first.
  * N4. Whatever is drawn, one direction stays first in, first out; so messages of one link overtake those of another, never each other.
@@ -49,6 +49,8 @@ export class NetworkLink implements Link {
   #healing = false
   /** Grows with each cut and heal; what waits for an older one is void. */
   #life = 0
+  /** Grows with each cut and each new connection. The server notices also where the node is healed and never comes. */
+  #connection = 0
   #nodeUp = true
   #serverUp = true
 
@@ -126,10 +128,13 @@ export class NetworkLink implements Link {
     this.#whole = false
     this.#healing = false
     const life = ++this.#life
+    const connection = ++this.#connection
     this.#outbound.loseSomeTail(this.#options.random)
-    this.#options.server.setTimeout(() => life === this.#life && this.#serverNotices(), noticeAfterMs)
+    this.#outbound.resume()
+    const serverAfterMs = Math.max(noticeAfterMs, this.#outbound.emptyInMs)
+    this.#options.server.setTimeout(() => connection === this.#connection && this.#serverNotices(), serverAfterMs)
     this.#options.node.setTimeout(() => life === this.#life && this.#nodeNotices(), noticeAfterMs)
-    this.resume()
+    this.#inbound.resume()
   }
 
   /** Mends it: the node connects again, as soon as it runs. */
@@ -145,6 +150,7 @@ export class NetworkLink implements Link {
   }
 
   #welcome(life: number): void {
+    this.#connection++
     this.#serverNotices()
     this.#whole = true
     this.#healing = false
@@ -242,6 +248,12 @@ class Pipe {
       this.#schedule(passage)
     }
     this.#lastAtMs = Math.min(this.#lastAtMs, latestMs)
+  }
+
+  /** When the last of what is under way, and is not lost, arrives. */
+  get emptyInMs(): number {
+    const last = this.#waiting.findLast(({ run }) => run !== null)
+    return last === undefined ? 0 : Math.max(0, last.atMs - this.#clock.monotonic())
   }
 
   #schedule(passage: Passage): void {

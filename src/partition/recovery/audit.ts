@@ -4,6 +4,8 @@
  * AU1. A fault is a finding, told as a sentence; that nobody answers is none: `RETRY` is thrown.
  * AU2. The log is read from the leader, from the oldest snapshot on that is whole, or from its beginning: what every reader judges by is judged
  *      here (core/log.ts).
+ * AU3. Snapshots are replaced and the log is trimmed while they are read. What is missing is a finding only where it is still to be there
+ *      when that is asked again; else `RETRY`.
  */
 import { hash64ToText, noShare, recordHash, replaceShare, sameBytes, type Hash64 } from '../../core/hashing.ts'
 import { judge, startOfLog, type LogPosition } from '../../core/log.ts'
@@ -81,6 +83,7 @@ export async function audit(options: AuditOptions): Promise<Audit> {
       if (of === generation) whole.push(verdict.manifest)
       snapshots.push({ id, seq, rows, bytes, stored, fault: null })
     } else {
+      await stillKept(options, id)
       const fault = `${verdict.object} is ${verdict.kind}: ${verdict.reason}`
       snapshots.push({ id, seq, rows: 0, bytes: 0, stored: 0, fault })
     }
@@ -91,8 +94,28 @@ export async function audit(options: AuditOptions): Promise<Audit> {
   return { partition, generation, snapshots, log, store: audited, ok: faults.every((fault) => fault === null) }
 }
 
-/** AU2 */
+/** AU3 */
+async function stillKept({ registry, partition }: AuditOptions, id: string): Promise<void> {
+  const { kept } = await readPointer(registry, partition)
+  if (kept.some((snapshot) => snapshot.id === id)) return
+  throw new HoldfastError('RETRY', `snapshot ${id} of partition ${partition} was replaced while it was read: ask again`)
+}
+
+/** AU3 */
 async function auditLog(
+  options: AuditOptions,
+  generation: Generation,
+  from: LogPosition | undefined,
+): Promise<AuditedLog | null> {
+  const audited = await judgeLog(options, generation, from)
+  if (audited === null || audited.fault === null) return audited
+  const { first = audited.first } = (await options.log.info()) ?? {}
+  if (first <= audited.first) return audited
+  throw new HoldfastError('RETRY', `the log of partition ${options.partition} was trimmed while it was read: ask again`)
+}
+
+/** AU2 */
+async function judgeLog(
   { partition, log, signal }: AuditOptions,
   generation: Generation,
   from: LogPosition | undefined,

@@ -59,6 +59,7 @@ export class StubbornClient {
   readonly #options: StubbornOptions
   readonly #inbox: string
   #number = 0
+  #questions = 0
   /** Of the request that waits for its answer. */
   #asked = 0
   #kept: Kept | undefined
@@ -68,10 +69,15 @@ export class StubbornClient {
     this.#options = options
     const { transport } = options
     this.#inbox = transport.inbox()
-    transport.subscribe(this.#inbox, ({ data, noResponders }) => {
-      if (noResponders) return
+    transport.subscribe(`${this.#inbox}.*`, ({ subject, data, noResponders }) => {
+      // What a network doubles must not pass for the answer of the node that was asked next.
+      if (noResponders || subject !== this.#replyTo) return
       for (const reply of decodeReplyFrame(data).replies) if (reply.number === this.#asked) this.#answered?.(reply)
     })
+  }
+
+  get #replyTo(): string {
+    return `${this.#inbox}.${this.#questions}`
   }
 
   /** Resolves after the last answer. */
@@ -157,6 +163,7 @@ export class StubbornClient {
     { kind, number, key, name, input }: Pick<Request, 'kind' | 'number' | 'key' | 'name'> & { readonly input: unknown },
   ): Promise<Reply | undefined> {
     const { transport, process, partitions, name: session } = this.#options
+    this.#questions++
     this.#asked = number
     const patienceMs = this.#options.random.pick(patiencesMs)
     const request = { kind, number, type: Ledger.type, key, name, input: encodeValue(input), timeoutMs: patienceMs }
@@ -172,7 +179,7 @@ export class StubbornClient {
       const timer = process.clock.setTimeout(() => end(undefined), patienceMs)
       this.#answered = end
       const subject = subjectsOf(clusterName).nodeFrame(node as NodeId)
-      transport.publish(subject, encodeRequestFrame(frame), { reply: this.#inbox })
+      transport.publish(subject, encodeRequestFrame(frame), { reply: this.#replyTo })
     })
   }
 
