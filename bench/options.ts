@@ -1,7 +1,8 @@
 /** The command line of the bench. */
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
+import { parseCount, parsePositive } from '../src/cli/parse.ts'
 import type { Scene } from './scene.ts'
 
 export interface Options {
@@ -24,9 +25,9 @@ export function parseOptions(args: readonly string[], scenes: readonly Scene[]):
     .option('--list', 'says what the figures are, and measures nothing')
     .option('--json', 'prints all figures as one JSON object, as the last line')
     .option('--peers', 'also measures others, which are installed where they are not there')
-    .option('--rounds <n>', 'rounds of which the median counts, after one to warm up', whole, 3)
-    .option('--seconds <n>', 'length of a round', positive, 4)
-    .option('--keys <n>', 'keys that are written to', whole, 100_000)
+    .option('--rounds <n>', 'rounds of which the median counts, after one to warm up', parseCount, 3)
+    .option('--seconds <n>', 'length of a round', parsePositive, 4)
+    .option('--keys <n>', 'keys that are written to', parseCount, 100_000)
     .option(
       '--data <folder>',
       'where all data goes while it runs: the disk that is measured',
@@ -51,15 +52,3 @@ export function wanted({ only, peers }: Pick<Options, 'only' | 'peers'>, scene: 
 }
 
 const isOf = (name: string, given: string) => name === given || name.startsWith(`${given}.`)
-
-function whole(text: string): number {
-  const n = Number(text)
-  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('It is a whole number from 1.')
-  return n
-}
-
-function positive(text: string): number {
-  const n = Number(text)
-  if (!(n > 0 && Number.isFinite(n))) throw new InvalidArgumentError('It is a number above 0.')
-  return n
-}

@@ -1,9 +1,6 @@
 /**
  * Ten times what a node can do, for a minute, on one key and on all: what comes of it, and whether that is what is promised.
- *
- *   npm run overload                     a minute of each; on a real nats-server, the node and the flood each a process
- *   npm run overload -- --seconds 10     less of it
- *   npm run overload -- --json out.json  what was measured, too
+ * It is done on a real nats-server; the node and the flood are a process each.
  *
  * A command keeps the processor for a millisecond, so that ten times as much as the node can do is little for those who send it, also on a
  * machine that all of them share. A probe sends next to nothing, steadily, to other keys.
@@ -11,10 +8,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { Command, Option } from 'commander'
 import { Child, runScript } from '../../examples/support/child.ts'
 import { startNatsServer } from '../../examples/support/nats-server.ts'
 import { Teardown } from '../../examples/support/teardown.ts'
+import { parsePositive } from '../../src/cli/parse.ts'
 import { connect, type Holdfast } from '../../src/index.ts'
 import type { FloodMessage, FloodOrder } from './flood.ts'
 import type { NodeMessage, NodeState } from './node.ts'
@@ -170,14 +168,25 @@ async function overload(
   return kept && troubles.length === 0
 }
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '60' }, only: { type: 'string' }, json: { type: 'string' } },
-})
+interface Options {
+  readonly seconds: number
+  readonly only?: 'one' | 'all'
+  readonly json?: string
+}
+
+const { seconds, only, json } = new Command('npm run overload --')
+  .description('Ten times what a node can do, on one key and on all, and what comes of it.')
+  .option('--seconds <n>', 'how long each', parsePositive, 60)
+  .addOption(new Option('--only <which>', 'this alone').choices(['one', 'all']))
+  .option('--json <file>', 'writes what was measured, too')
+  .allowExcessArguments(false)
+  .parse()
+  .opts<Options>()
 const teardown = new Teardown()
 let kept = false
 let clean = false
 try {
-  kept = await overload(Number(values.seconds), values.only, values.json, teardown)
+  kept = await overload(seconds, only, json, teardown)
 } finally {
   clean = await teardown.run()
 }

@@ -14,3 +14,10 @@ export function parseWhole(text: string): number {
   if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(n)) throw new InvalidArgumentError('it is a whole number')
   return n
 }
+
+/** A number above 0. */
+export function parsePositive(text: string): number {
+  const n = Number(text)
+  if (text.trim() === '' || !(n > 0 && Number.isFinite(n))) throw new InvalidArgumentError('it is a number above 0')
+  return n
+}

@@ -6,7 +6,7 @@
  * S3. More may have come before the pace was known, or slower ones, than can be done in time: whenever the pace has changed, `paced` hears
  *     which keys wait.
  */
-import { lookAtPace, msPerTurnAt, restingPace, unknownPace } from '../core/pace.ts'
+import { lookAtPace, unitMsAt, restingPace, unknownPace } from '../core/pace.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
 
@@ -28,7 +28,7 @@ export class Slices {
   #ready: CachedActor[] = []
   /** Until when turns may run in this tick, monotonic ms; undefined where none has. */
   #endsMs: number | undefined
-  /** Turns that have begun, and how fast they do. */
+  /** Work that has begun, and how fast it does. */
   #begun = 0
   #pace = unknownPace
 
@@ -44,9 +44,9 @@ export class Slices {
     return this.#ready[0]
   }
 
-  /** What a turn took of late, while keys waited; 0 where that is not known. */
-  msPerTurn(nowMs: number): number {
-    return msPerTurnAt(this.#pace, nowMs)
+  /** What a unit of work took of late, while keys waited; 0 where that is not known. */
+  unitMs(nowMs: number): number {
+    return unitMsAt(this.#pace, nowMs)
   }
 
   /** Whether turns may run in this tick still (S1). */
@@ -57,9 +57,9 @@ export class Slices {
     return true
   }
 
-  /** A turn begins. */
-  begin(): void {
-    this.#begun++
+  /** A turn of so much work begins. */
+  begin(work: number): void {
+    this.#begun += work
   }
 
   later(actor: CachedActor): void {
@@ -92,9 +92,9 @@ export class Slices {
   }
 
   #look(ready: readonly CachedActor[]): void {
-    const { msPerTurn } = this.#pace
+    const { unitMs } = this.#pace
     const nowMs = this.#clock.monotonic()
     this.#pace = lookAtPace(this.#pace, nowMs, this.#begun)
-    if (this.#pace.msPerTurn !== msPerTurn && this.#pace.msPerTurn > 0) this.#paced(ready, nowMs)
+    if (this.#pace.unitMs !== unitMs && this.#pace.unitMs > 0) this.#paced(ready, nowMs)
   }
 }

@@ -17,6 +17,7 @@
 import { messageOf } from '../protocol/errors.ts'
 import { takeBeyond } from '../core/by-turns.ts'
 import { NumberMap } from '../core/number-map.ts'
+import { workOf } from '../core/pace.ts'
 import type { ReplyPosition, WireError } from '../protocol/frames.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import { ownBytes } from '../protocol/own-bytes.ts'
@@ -65,6 +66,8 @@ export class TurnLoop {
   #onIdle: (() => void) | undefined
   /** Turns whose handler has not returned. */
   #unfinished = 0
+  /** Of those that have not begun. */
+  #work = 0
   readonly #runner: TurnRunner
 
   constructor(options: TurnLoopOptions) {
@@ -205,15 +208,17 @@ export class TurnLoop {
     const { next } = this.#slices
     if (next === undefined) return 0
     const sinceMs = this.#busy.get(next.id)?.[0]?.sinceMs ?? nowMs
-    return Math.max(nowMs - sinceMs, this.#slices.msPerTurn(nowMs) * (this.#unfinished - this.#runner.waiting))
+    return Math.max(nowMs - sinceMs, this.#slices.unitMs(nowMs) * this.#work)
   }
 
   /** Those that would begin much too late, the last of each key first (N9). Twice too late, as a pace is never quite the same. */
   #refuseLate(waiting: readonly CachedActor[], nowMs: number): void {
     const queues = waiting.map(({ id }) => this.#busy.get(id)!)
-    const inTime = this.#options.maxWaitMs / this.#slices.msPerTurn(nowMs)
-    if (queues.reduce((sum, { length }) => sum + length, 0) <= 2 * inTime) return
-    for (const turn of takeBeyond(queues, inTime)) {
+    const inTime = this.#options.maxWaitMs / this.#slices.unitMs(nowMs)
+    const work = queues.reduce((sum, queue) => queue.reduce((of, turn) => of + workOfTurn(turn), sum), 0)
+    if (work <= 2 * inTime) return
+    for (const turn of takeBeyond(queues, inTime, workOfTurn)) {
+      this.#work -= workOfTurn(turn)
       this.#returned()
       this.#answer(turn, this.#mailbox.refuse('processor', nowMs))
     }
@@ -228,6 +233,7 @@ export class TurnLoop {
     turns.set(turn.number, turn)
     turn.span?.enter('wait')
     this.#unfinished++
+    this.#work += workOfTurn(turn)
     this.#mailbox.enter(turn)
   }
 
@@ -276,7 +282,10 @@ export class TurnLoop {
       for (const id of ids) {
         const waiting = this.#busy.get(id) ?? []
         this.#busy.delete(id)
-        for (const turn of waiting) this.#fail(turn, { code: 'INTERNAL', message })
+        for (const turn of waiting) {
+          this.#work -= workOfTurn(turn)
+          this.#fail(turn, { code: 'INTERNAL', message })
+        }
       }
     }
   }
@@ -293,6 +302,8 @@ export class TurnLoop {
   }
 
   #run(turn: Turn, actor: CachedActor, nowMs: number): Ran {
+    const work = workOfTurn(turn)
+    this.#work -= work
     if (nowMs > turn.deadlineMs) {
       this.#fail(turn, { code: 'RETRY', message: 'its deadline passed while it waited; nothing happened' })
       return 'done'
@@ -303,7 +314,7 @@ export class TurnLoop {
       return 'done'
     }
     turn.actor = actor
-    this.#slices.begin()
+    this.#slices.begin(work)
     actor.turns++
     const how = this.#runner.run(turn, actor)
     // What comes for its key meanwhile waits behind it.
@@ -331,5 +342,7 @@ export class TurnLoop {
     if (--this.#unfinished === 0) this.#onIdle?.()
   }
 }
+
+const workOfTurn = ({ input }: Turn): number => workOf(input.length)
 
 const nothing = encodeValue(null)

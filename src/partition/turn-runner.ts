@@ -70,11 +70,6 @@ export class TurnRunner {
     this.#keptReplies = new KeptReplies(options)
   }
 
-  /** Turns whose handlers are asynchronous and have not settled. */
-  get waiting(): number {
-    return this.#timers.size
-  }
-
   metrics(): readonly Metric[] {
     return this.#keptReplies.metrics()
   }

@@ -1,5 +1,6 @@
 /** The command line of the campaign. */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
+import { parseCount } from '../../src/cli/parse.ts'
 import type { Fault } from './fault.ts'
 
 export interface Options {
@@ -15,7 +16,7 @@ export function parseOptions(args: readonly string[], faults: readonly Fault[]):
   const command = new Command('npm run chaos --')
     .description('Faults on real processes, and docs/reliability.md about them.')
     .option('--only <faults...>', 'these alone', [])
-    .option('--count <n>', 'strikes that each is to have had in all; default: its own, which --list tells', whole)
+    .option('--count <n>', 'strikes that each is to have had in all; default: its own, which --list tells', parseCount)
     .option('--anew', 'forgets what was found of them with this nats-server')
     .option('--list', 'says what the faults are, and strikes none')
     .option('--page', 'writes the page from what was found so far, and strikes none')
@@ -27,10 +28,4 @@ export function parseOptions(args: readonly string[], faults: readonly Fault[]):
     command.error(`error: there is no fault "${unknown}". These are:\n  ${faults.map(({ name }) => name).join('\n  ')}`)
   }
   return options
-}
-
-function whole(text: string): number {
-  const n = Number(text)
-  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('It is a whole number from 1.')
-  return n
 }

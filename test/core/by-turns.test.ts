@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { takeBeyond } from '../../src/core/by-turns.ts'
 
+const one = () => 1
+
 /** The same, one turn after another. */
 function byHand(lengths: readonly number[], most: number): { kept: number[]; taken: number } {
   const kept = lengths.map(() => 0)
@@ -15,14 +17,21 @@ function byHand(lengths: readonly number[], most: number): { kept: number[]; tak
 describe('what comes after the first of queues that have their turns one after another', () => {
   it('is taken from the ends of the longest, in order', () => {
     const queues = [[1, 2, 3, 4], [5], [], [6, 7, 8]]
-    expect(takeBeyond(queues, 6)).toEqual([4, 8])
+    expect(takeBeyond(queues, 6, one)).toEqual([4, 8])
     expect(queues).toEqual([[1, 2, 3], [5], [], [6, 7]])
-    expect(takeBeyond(queues, 4)).toEqual([3, 7])
-    expect(takeBeyond(queues, 2.9)).toEqual([2, 6])
-    expect(takeBeyond(queues, 2)).toEqual([])
-    expect(takeBeyond(queues, 0)).toEqual([1, 5])
-    expect(takeBeyond(queues, 0)).toEqual([])
-    expect(takeBeyond([[1], [2]], Number.POSITIVE_INFINITY)).toEqual([])
+    expect(takeBeyond(queues, 4, one)).toEqual([3, 7])
+    expect(takeBeyond(queues, 2.9, one)).toEqual([2, 6])
+    expect(takeBeyond(queues, 2, one)).toEqual([])
+    expect(takeBeyond(queues, 0, one)).toEqual([1, 5])
+    expect(takeBeyond(queues, 0, one)).toEqual([])
+    expect(takeBeyond([[1], [2]], Number.POSITIVE_INFINITY, one)).toEqual([])
+  })
+
+  it('begins with the one that is too much, whatever comes after it', () => {
+    const queues = [[1, 5, 1], [2, 1], [9]]
+    expect(takeBeyond(queues, 13, (weight) => weight)).toEqual([5, 1, 1])
+    expect(queues).toEqual([[1], [2], [9]])
+    expect(takeBeyond(queues, 12, (weight) => weight)).toEqual([])
   })
 
   it('is what a count turn by turn says', () => {
@@ -30,7 +39,7 @@ describe('what comes after the first of queues that have their turns one after a
       fc.property(fc.array(fc.nat({ max: 9 }), { maxLength: 9 }), fc.nat({ max: 60 }), (lengths, most) => {
         const queues = lengths.map((length, queue) => Array.from({ length }, (_, i) => ({ queue, i })))
         const { kept, taken } = byHand(lengths, most)
-        expect(takeBeyond(queues, most)).toHaveLength(taken)
+        expect(takeBeyond(queues, most, one)).toHaveLength(taken)
         expect(queues.map(({ length }) => length)).toEqual(kept)
         for (const [i, queue] of queues.entries()) expect(queue).toEqual(queue.map((_, n) => ({ queue: i, i: n })))
       }),

@@ -1,32 +1,42 @@
 /**
- * `npm run fuzz -- [--frames 10000000] [--seed 1] [--round 0] [--only <door>]… [--trace]`: hostile messages to every subject of a running cluster.
+ * `npm run fuzz`: hostile messages to every subject of a running cluster.
  *
- * With `--trace` errors have their stacks. Prints a line for each round and one at the end; exits with 1 where something was wrong, with what replays it.
+ * Prints a line for each round and one at the end; exits with 1 where something was wrong, with what replays it.
  */
-import { parseArgs } from 'node:util'
+import { Command, Option } from 'commander'
+import { parseCount, parseWhole } from '../../src/cli/parse.ts'
 import { campaign, mostBlockedMs, roundFrames, type Report } from './campaign.ts'
 import { doors } from './doors.ts'
 
 const mostGrownMiB = 64
 
-const { values } = parseArgs({
-  options: {
-    frames: { type: 'string', default: '10000000' },
-    seed: { type: 'string', default: '1' },
-    round: { type: 'string', default: '0' },
-    only: { type: 'string', multiple: true },
-    trace: { type: 'boolean', default: false },
-  },
-})
-const [frames, seed, firstRound] = [Number(values.frames), values.seed, Number(values.round)]
-const unknown = values.only?.find((name) => !doors.some((door) => door.name === name))
-if (unknown !== undefined) {
-  process.stderr.write(`there is no door "${unknown}": ${doors.map(({ name }) => name).join(', ')}\n`)
-  process.exit(2)
+interface Options {
+  readonly frames: number
+  readonly seed: string
+  readonly round: number
+  readonly only?: string[]
+  readonly trace?: true
 }
 
+const {
+  frames,
+  seed,
+  round: firstRound,
+  only,
+  trace,
+} = new Command('npm run fuzz --')
+  .description('Hostile messages to every subject of a running cluster.')
+  .option('--frames <n>', 'how many messages', parseCount, 10_000_000)
+  .option('--seed <text>', 'what they are drawn from', '1')
+  .option('--round <n>', 'the first round', parseWhole, 0)
+  .addOption(new Option('--only <doors...>', 'to these alone').choices(doors.map(({ name }) => name)))
+  .option('--trace', 'errors have their stacks')
+  .allowExcessArguments(false)
+  .parse()
+  .opts<Options>()
+
 // Most of what is made here is refused, and each refusal is an error: what tells where it was made takes longer than all else.
-if (!values.trace) Error.stackTraceLimit = 0
+if (trace !== true) Error.stackTraceLimit = 0
 
 let rejections = 0
 for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
@@ -44,9 +54,8 @@ const line = ({ rounds, violations, blockedMs, blockedBy, grownMiB, peakMiB, ...
   `${report.dropped} dropped, ${report.acknowledged} honest commands`
 
 let told = 0
-const only = values.only === undefined ? {} : { only: values.only }
 const report = await campaign({
-  ...{ seed, frames, firstRound, ...only },
+  ...{ seed, frames, firstRound, ...(only && { only }) },
   onRound: (now) => {
     process.stdout.write(`${line(now)}\n`)
     for (const { round, what } of now.violations.slice(told)) {

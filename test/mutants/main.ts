@@ -6,20 +6,28 @@
  * found.
  */
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
+import { parseCount, parseWhole } from '../../src/cli/parse.ts'
 import { campaign } from '../../src/testing/sim/campaign.ts'
 import { simulate, type Run } from '../../src/testing/sim/run.ts'
 import { MutatedTree, mutants, type Mutant } from './mutant.ts'
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true },
-    seeds: { type: 'string', default: '1000' },
-    from: { type: 'string', default: '1' },
-    jobs: { type: 'string', default: String(availableParallelism()) },
-  },
-})
-const [seeds, from, jobs] = [Number(values.seeds), Number(values.from), Number(values.jobs)]
+interface Options {
+  readonly only?: readonly string[]
+  readonly seeds: number
+  readonly from: number
+  readonly jobs: number
+}
+
+const { only, seeds, from, jobs } = new Command('npm run mutants --')
+  .description('Deliberate bugs, one after the other, and the seeds of the simulator that find them.')
+  .option('--only <names...>', 'these alone')
+  .option('--seeds <n>', 'how many seeds look for each, at most', parseCount, 1_000)
+  .option('--from <seed>', 'the first of them', parseWhole, 1)
+  .option('--jobs <n>', 'how many bugs are looked for at a time', parseCount, availableParallelism())
+  .allowExcessArguments(false)
+  .parse()
+  .opts<Options>()
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
@@ -49,7 +57,7 @@ async function hunt(mutant: Mutant): Promise<Run | undefined> {
 
 const shown = (sentence: string) => sentence.split('\n', 1)[0]!.replaceAll('|', '\\|').slice(0, 160)
 
-const chosen = mutants().filter(({ name }) => values.only?.includes(name) ?? true)
+const chosen = mutants().filter(({ name }) => only?.includes(name) ?? true)
 const escaped: string[] = []
 const finders = new Map<number, string[]>()
 

@@ -847,6 +847,19 @@ describe('turns that take their time (N8)', () => {
     expect(bench.of(80).length > 0).toBe(keptOut)
   })
 
+  it('that are small are not kept out at the pace of large ones, and large ones are (P4 of the pace)', async () => {
+    const bench = await busy('large', { maxWaitMs: 400 })
+    bench.onAdd = () => (bench.clock.spentMs += 20)
+    const large = 'x'.repeat(40_000)
+    for (let n = 11; n <= 30; n++) bench.submit(n, 'add', large, { key: 'hot' })
+    await bench.pass(0)
+    bench.commit()
+    for (let n = 51; n <= 80; n++) bench.submit(n, 'add', 'x', { key: 'a' })
+    expect(bench.of(80)).toEqual([])
+    for (let n = 81; n <= 110; n++) bench.submit(n, 'add', large, { key: 'b' })
+    expect(bench.of(110)).toMatchObject([{ error: { code: 'OVERLOADED' } }])
+  })
+
   it('are refused as soon as it is known that they cannot begin in time, the last of each key (N9)', async () => {
     const bench = await busy('late', { maxWaitMs: 400 })
     bench.onAdd = () => (bench.clock.spentMs += 20)

@@ -82,9 +82,9 @@ it('fails the seed whose worker dies, and goes on with another one (P2)', async 
 })
 
 it.each([
-  [['--seeds', '0'], 2, '--seeds is a whole number from 1 on, not "0"'],
-  [['--seeds', 'many'], 2, '--seeds is a whole number from 1 on, not "many"'],
-  [['--sedes', '1'], 2, "Unknown option '--sedes'"],
+  [['--seeds', '0'], 1, "argument '0' is invalid. it is a whole number from 1"],
+  [['--seeds', 'many'], 1, "argument 'many' is invalid. it is a whole number"],
+  [['--sedes', '1'], 1, "unknown option '--sedes'\n(Did you mean --seeds?)"],
   [['--seeds', '1', '--from', '14'], 0, ' operations, 0 violations\n'],
 ])(
   'npm run sim -- %s ends with %i',

@@ -2,29 +2,19 @@
  * `npm run soak`: the failure detector for as many simulated hours as one likes, and what it got wrong. The last line is the summary, a row of
  * a table in Markdown. The exit is 1 where somebody who lived was evicted, or where evictions came later than they may.
  */
-import { parseArgs } from 'node:util'
 import { SystemClock } from '../../src/adapters/system/clock.ts'
 import { quantile } from '../support/quantile.ts'
+import { parseOptions } from './options.ts'
 import { SoakWorld, usual } from './world.ts'
 
 /** Of the evictions 99 % come within it. */
 const mostMs = 1_500
 const betweenProgressMs = 10_000
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '3' },
-    hours: { type: 'string', default: '10' },
-    watchers: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    'leases-only': { type: 'boolean', default: false },
-  },
-})
-const [nodes, hours, seed] = [Number(values.nodes), Number(values.hours), Number(values.seed)]
-const watchers = Math.min(nodes, Number(values.watchers ?? 10))
+const { nodes, hours, seed, watchers, leasesOnly } = parseOptions(process.argv.slice(2))
 
 const clock = new SystemClock()
-const world = new SoakWorld({ ...usual, nodes, watchers, seed, gossip: !values['leases-only'] })
+const world = new SoakWorld({ ...usual, nodes, watchers: Math.min(nodes, watchers), seed, gossip: leasesOnly !== true })
 const { result } = world
 
 const ascending = (values: readonly number[]) => values.toSorted((a, b) => a - b)

@@ -4,23 +4,11 @@
  * The last line is the summary. It fails where a seed has found a violation, which is printed with the command that replays it, and where
  * so many seeds have never hit a pair of fault and step that can exist (P3 of campaign.ts).
  */
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { SystemClock } from '../../adapters/system/clock.ts'
 import { campaign, coverageFrom, milestones, type Totals } from './campaign.ts'
+import { parseOptions } from './options.ts'
 import { simulate, type Run } from './run.ts'
-
-const usage = `npm run sim -- [--seeds N] [--from SEED] [--jobs N] [--table]
-npm run sim -- --replay SEED [--trace]
-
---seeds   how many seeds; default 100
---from    the first of them; default 1
---jobs    worker processes; default as many as there are processors
---table   prints which faults met which steps of the protocol, also of fewer than ${coverageFrom} seeds
---replay  runs one seed in this process and prints what came of it
---trace   prints everything that happened in it, line by line
-`
 
 const clock = new SystemClock()
 const betweenProgressMs = 2_000
@@ -77,49 +65,10 @@ function serve(): void {
   })
 }
 
-function wholeNumber(text: string, name: string, least: number): number {
-  const number = Number(text)
-  if (Number.isSafeInteger(number) && number >= least) return number
-  throw new Error(`--${name} is a whole number from ${least} on, not "${text}"`)
-}
-
-function optionsOf(args: readonly string[]) {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      seeds: { type: 'string', default: '100' },
-      from: { type: 'string', default: '1' },
-      jobs: { type: 'string', default: String(availableParallelism()) },
-      table: { type: 'boolean', default: false },
-      replay: { type: 'string' },
-      trace: { type: 'boolean', default: false },
-    },
-  })
-  return {
-    seeds: wholeNumber(values.seeds, 'seeds', 1),
-    from: wholeNumber(values.from, 'from', 0),
-    jobs: wholeNumber(values.jobs, 'jobs', 1),
-    table: values.table,
-    replay: values.replay === undefined ? undefined : wholeNumber(values.replay, 'replay', 0),
-    trace: values.trace,
-  }
-}
-
-async function main(args: readonly string[]): Promise<number> {
-  let options: ReturnType<typeof optionsOf>
-  try {
-    options = optionsOf(args)
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}`)
-    return 2
-  }
-  const { seeds, from, jobs, table } = options
-  const good =
-    options.replay === undefined
-      ? await runSeeds(seeds, from, jobs, table)
-      : await replay(options.replay, options.trace)
-  return good ? 0 : 1
+async function main(): Promise<boolean> {
+  const { replay: again, trace, seeds, from, jobs, table } = parseOptions(process.argv.slice(2))
+  return again === undefined ? runSeeds(seeds, from, jobs, table === true) : replay(again, trace === true)
 }
 
 if (process.argv[2] === '--worker') serve()
-else process.exitCode = await main(process.argv.slice(2))
+else process.exitCode = (await main()) ? 0 : 1
