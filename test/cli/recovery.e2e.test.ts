@@ -9,9 +9,10 @@ import { SystemRandom } from '../../src/adapters/system/random.ts'
 import { connect, createNode, type Change, type Holdfast, type HoldfastNode } from '../../src/index.ts'
 import type { Audit } from '../../src/partition/recovery/audit.ts'
 import { silent, type HoldfastEvent } from '../../src/ports/observer.ts'
-import { partitionId } from '../../src/protocol/ids.ts'
+import { partitionId, seq as seqOf } from '../../src/protocol/ids.ts'
 import { Ledger } from '../e2e/support/ledger.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
+import { jsonLinesOf } from './program.ts'
 import { runHere } from './program-only.ts'
 
 const timeout = 60_000
@@ -107,6 +108,17 @@ it('cuts, verifies and restores; names what is damaged', { timeout }, async () =
   expect(second!.seq).toBeGreaterThan(first!.seq)
   const [whole] = await json<Audit[]>('verify')
   expect(whole).toMatchObject({ ok: true, snapshots: [{ id: second!.id }, { id: first!.id }], log: { fault: null } })
+
+  await ports.changelog.log(lost).trim(seqOf(first!.seq))
+  const printed = jsonLinesOf(await run('log', '0', '--json', '--limit', '1000'))
+  expect(printed[0]).toMatchObject({ seq: first!.seq + 1, verdict: 'valid' })
+  expect(jsonLinesOf(await run('log', '0', '--json', '--from', String(second!.seq)))).toEqual(
+    printed.slice(second!.seq - first!.seq - 1),
+  )
+  expect(await run('log', '0', '--from', '1')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining(`can be judged from ${first!.seq + 1} on`),
+  })
 
   await ledger.append('three')
   const to = join(folder, 'new')

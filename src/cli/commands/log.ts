@@ -1,9 +1,10 @@
 /** `log`: the records of one partition, as they are in its stream. */
 import type { Command } from 'commander'
-import { judge, startOfLog, type LogPosition, type Verdict } from '../../core/log.ts'
-import type { PartitionLog } from '../../ports/changelog.ts'
+import { SystemCompression } from '../../adapters/system/compression.ts'
+import { judge, type LogPosition, type Verdict } from '../../core/log.ts'
+import { judgedFrom } from '../../partition/recovery/judged-from.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
-import { partitionId, seq, type Seq } from '../../protocol/ids.ts'
+import { nextSeq, partitionId, seq, type Seq } from '../../protocol/ids.ts'
 import { decodeRecord, type LogRecord, type SessionMark, type TurnRecord } from '../../protocol/record.ts'
 import { decodeValue, toJson } from '../../protocol/values.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -63,14 +64,15 @@ export function addLog(program: Command, surroundings: Surroundings): void {
         'holdfast log 3 --json --from 1 --limit 1000',
       ],
       exits: [exitCodes.failed, ...remoteExits, exitCodes.conflict],
-      more: 'It reads the stream from JetStream, from its first record on, since what a record counts for depends on those before it; the login needs the permission to. It asks no node. A broken log is exit code 1.',
+      more: 'It reads the stream from JetStream, from behind the nearest snapshot or from its first record on, since what a record counts for depends on those before it; the login needs the permission to. It asks no node. A broken log is exit code 1.',
     },
     async (run, given) => {
       const partition = parseWhole(given)
       const { from, to, limit, values } = command.opts<{ from?: number; to?: number; limit: number; values?: true }>()
-      const { changelog } = await (await run.session()).jetStream()
+      const session = await run.session()
+      const ports = await session.jetStream()
       const id = partitionId(partition)
-      const log = changelog.log(id)
+      const log = ports.changelog.log(id)
       const info = await log.info()
       if (info === null) {
         const { cluster } = run.settings()
@@ -79,19 +81,24 @@ export function addLog(program: Command, surroundings: Surroundings): void {
           `there is no log of partition ${partition} of the cluster "${cluster}" on this server: see "holdfast partitions"`,
         )
       }
-      if (info.first > 1 && !(await beginsAt(log, info.first))) {
+      const last = seq(Math.min(to ?? info.last, info.last))
+      const wanted = seq(from ?? Math.max(info.first, last - limit + 1))
+      const source = { ...ports, partition: id, log, clock: session.clock, compression: new SystemCompression() }
+      let position = await judgedFrom(source, info, wanted)
+      if (from !== undefined && position.seq >= from) {
         throw new HoldfastError(
           'INVALID',
-          `the log of partition ${partition} begins at record ${info.first}: this version reads logs from their first record only`,
+          `records of partition ${partition} can be judged from ${nextSeq(position.seq)} on: of those before it not all are kept`,
         )
       }
-      const last = seq(Math.min(to ?? info.last, info.last))
-      const first = from ?? Math.max(info.first, last - limit + 1)
+      const first = seq(Math.max(wanted, nextSeq(position.seq)))
       const end = seq(Math.min(last, first + limit - 1))
-      let position = startOfLog(id, info.generation, info.first)
-      for await (const { seq: at, record } of log.read(info.first, end)) {
+      for await (const { seq: at, record } of log.read(nextSeq(position.seq), end)) {
         const verdict = judge(position, at, record)
         if (verdict.kind === 'broken') {
+          const { first: keptFrom = 0 } = (await log.info()) ?? {}
+          if (keptFrom > nextSeq(position.seq))
+            throw new HoldfastError('RETRY', 'the log was trimmed while it was read')
           throw new HoldfastError('FAILED', `the log of partition ${partition} is broken: ${verdict.reason}`)
         }
         if (at >= first) print(run.output, shownRecord(at, record, verdict, values === true))
@@ -100,12 +107,6 @@ export function addLog(program: Command, surroundings: Surroundings): void {
       run.output.note(summaryOf(position, info.last))
     },
   )
-}
-
-/** A log that was recovered begins later than with 1. */
-async function beginsAt(log: PartitionLog, first: Seq): Promise<boolean> {
-  for await (const { record } of log.read(first, first)) return decodeRecord(record).kind === 'genesis'
-  return false
 }
 
 function summaryOf({ seq: at, validSeq, epoch, handedOff }: LogPosition, end: Seq): string {
