@@ -26,6 +26,7 @@ export class BenchNode {
   readonly child: Child<NodeMessage>
   #replayed: Replayed = { records: 0, bytes: 0, untilMs: 0 }
   #restored: Restored = { bytes: 0, untilMs: 0 }
+  #handedOff: number[] = []
   #serving = 0
   #onServing = () => {}
 
@@ -44,7 +45,8 @@ export class BenchNode {
         }
       } else if (message.kind === 'restored') {
         this.#restored = { bytes: this.#restored.bytes + message.bytes, untilMs: message.atMs }
-      } else {
+      } else if (message.kind === 'handed-off') this.#handedOff.push(message.partition)
+      else {
         this.#serving = message.partitions
         this.#onServing()
       }
@@ -67,6 +69,13 @@ export class BenchNode {
   /** All its restores so far. */
   get restored(): Restored {
     return this.#restored
+  }
+
+  /** The partitions that it has handed off since it was last asked. */
+  takeHandedOff(): readonly number[] {
+    const handedOff = this.#handedOff
+    this.#handedOff = []
+    return handedOff
   }
 
   onServing(run: () => void): void {

@@ -20,7 +20,7 @@ export class CounterLoad {
     this.#ledger = ledger
   }
 
-  readonly add = () => this.#add(this.#ledger.pick())
+  readonly add = () => this.addTo(this.#ledger.pick())
 
   readonly query = async () => {
     const key = this.#ledger.pick()
@@ -29,13 +29,13 @@ export class CounterLoad {
 
   /** Each key once. */
   fill(): Promise<void> {
-    return this.#ledger.each(width, (key) => this.#add(key))
+    return this.#ledger.each(width, (key) => this.addTo(key))
   }
 
   /** Throws unless every counter's rev, and its count, is the number of its acknowledged commands. */
   readonly verify = () => this.#ledger.verify(width, (key) => this.#client.actor(Counter, key).rev())
 
-  async #add(key: number): Promise<void> {
+  async addTo(key: number): Promise<void> {
     await this.#client.actor(Counter, keyName(key)).add(1)
     this.#ledger.wrote(key)
   }

@@ -4,14 +4,8 @@
  * T1. A latency runs from when a command was due, not from when it was sent: a sender that falls behind hides nothing.
  * T2. `UNKNOWN` is no outcome: whoever sends repeats the command under its id until there is one.
  */
+import { quantiles, type Quantiles } from '../../examples/support/quantiles.ts'
 import { isHoldfastError } from '../../src/index.ts'
-
-export interface Quantiles {
-  readonly count: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly maxMs: number
-}
 
 export interface Outcomes {
   readonly acknowledged: Quantiles
@@ -72,10 +66,4 @@ export class Tally {
     const code = isHoldfastError(error) ? error.code : String(error)
     this.#others[code] = (this.#others[code] ?? 0) + 1
   }
-}
-
-export function quantiles(valuesMs: readonly number[]): Quantiles {
-  const sorted = Float64Array.from(valuesMs).sort()
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
-  return { count: sorted.length, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
 }

@@ -1,5 +1,6 @@
 /** What is promised of a node that is asked for ten times what it can do, and whether a run has kept it. */
-import type { Outcomes, Quantiles } from './tally.ts'
+import type { Quantiles } from '../../examples/support/quantiles.ts'
+import type { Outcomes } from './tally.ts'
 
 export interface Measured {
   /** Whether one key was flooded, so that there are others. */

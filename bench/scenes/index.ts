@@ -7,6 +7,7 @@ import { embedded } from './embedded.ts'
 import { floor } from './floor.ts'
 import { kv } from './kv.ts'
 import { memory } from './memory.ts'
+import { moves } from './moves.ts'
 import { redis, restate } from './peers.ts'
 import { replay } from './replay.ts'
 import { snapshots } from './snapshots.ts'
@@ -24,6 +25,7 @@ export const scenes: readonly Scene[] = [
   embedded,
   replay,
   snapshots,
+  moves,
   memory,
   restate,
   redis,

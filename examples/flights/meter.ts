@@ -6,15 +6,10 @@
  * M3. An episode lasts from its moment to that of the next. A silence or a command belongs to the episode in which it began; what was under
  *     way at the moment of the first belongs to that one.
  */
+import { quantiles, type Quantiles } from '../support/quantiles.ts'
 
 /** What is shown while it runs covers the last so many ms. */
 const recentMs = 2_000
-
-export interface Quantiles {
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly maxMs: number
-}
 
 export interface Episode {
   readonly longestSilenceMs: number
@@ -94,10 +89,4 @@ export class Meter {
     const perSecond = nowMs > sinceMs ? (this.#recent.length * 1_000) / (nowMs - sinceMs) : 0
     return { perSecond, ...quantiles(this.#recent.map(({ latencyMs }) => latencyMs)) }
   }
-}
-
-function quantiles(valuesMs: readonly number[]): Quantiles {
-  const sorted = Float64Array.from(valuesMs).sort()
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
-  return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
 }
