@@ -247,7 +247,7 @@ describe('the meter', () => {
     expect(join).toMatchObject({ longestSilenceMs: 30, longestLatencyMs: 40 })
     expect(meter.count).toBe(4)
     expect(meter.elapsedMs).toBe(500)
-    expect(meter.overall).toEqual({ p50Ms: 310, p99Ms: 310, maxMs: 310 })
+    expect(meter.overall).toEqual({ count: 4, p50Ms: 310, p99Ms: 310, maxMs: 310 })
   })
 })
 
