@@ -26,6 +26,7 @@ import {
   type EmbeddedNodeOptions,
   type NatsNodeOptions,
 } from './options.ts'
+import { patiently } from './patiently.ts'
 
 /** A node of a cluster, in this process. */
 export interface HoldfastNode {
@@ -50,7 +51,7 @@ export interface HoldfastNode {
 
 /**
  * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. What the options leave out the variables
- * `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options that cannot be and permissions that are missing, `CONFLICT` where another node has the directory or something else the port of `http`, `RETRY` where no NATS server answers. A node with the id of one that
+ * `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options that cannot be and permissions that are missing, `CONFLICT` where another node has the directory or something else the port of `http`, `RETRY` where no NATS server answers, or its JetStream does not for half a minute. A node with the id of one that
  * runs takes its place: the former is fenced (O1).
  */
 export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode> {
@@ -142,7 +143,7 @@ async function openWorld(options: CheckedNodeOptions, door: NodeDoor | undefined
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
   const server = await (options.embedded === undefined ? openNatsServer(options, parts) : openEmbedded(options, parts))
   try {
-    const known = await knownSettings(server.ports.registry)
+    const known = await patiently(parts.clock, () => knownSettings(server.ports.registry))
     const stores = await RocksDbStores.open({
       dataDir,
       maxStores: known?.partitions ?? partitions,
@@ -183,8 +184,8 @@ async function openNatsServer(options: CheckedNodeOptions & NatsNodeOptions, par
   const nats = await openNats({ ...options, cluster }, parts)
   let spare: NatsSpare
   try {
-    await nats.provisionRegistry()
-    await nats.provisionObjects()
+    await patiently(parts.clock, () => nats.provisionRegistry())
+    await patiently(parts.clock, () => nats.provisionObjects())
     spare = await openSpare({ ...options, cluster }, parts)
   } catch (error) {
     await nats.close()

@@ -14,6 +14,7 @@ import { HoldfastError } from '../protocol/errors.ts'
 import { defaultCluster } from '../protocol/ids.ts'
 import { withEnvironment } from './environment.ts'
 import { checkClusterOptions, clusterSettingsOf } from './options.ts'
+import { patiently } from './patiently.ts'
 
 export interface ProvisionOptions extends Omit<NatsSettings, 'servers'> {
   /** As for `createNode`. Or `HOLDFAST_SERVERS`. */
@@ -39,7 +40,7 @@ export interface Provisioned {
 
 /**
  * Creates the registry, the logs and the store for snapshots of a cluster where they are missing. Rejects with `INVALID` for options that cannot be, that differ
- * from what the cluster has, and for missing permissions; with `RETRY` where no NATS server answers.
+ * from what the cluster has, and for missing permissions; with `RETRY` where no NATS server answers, or its JetStream does not for half a minute.
  */
 export async function provision(given: ProvisionOptions = {}): Promise<Provisioned> {
   const { observer = silent } = given
@@ -52,7 +53,10 @@ export async function provision(given: ProvisionOptions = {}): Promise<Provision
   const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
   const nats = await openNats({ ...options, servers, cluster }, parts)
   try {
-    const buckets = [await nats.provisionRegistry(), await nats.provisionObjects()]
+    const buckets = [
+      await patiently(parts.clock, () => nats.provisionRegistry()),
+      await patiently(parts.clock, () => nats.provisionObjects()),
+    ]
     let created = buckets.filter((bucket) => bucket.created).length
     const counting: Observer = {
       emit(event) {
@@ -60,7 +64,8 @@ export async function provision(given: ProvisionOptions = {}): Promise<Provision
         observer.emit(event)
       },
     }
-    const { settings } = await provisionParts(clusterSettingsOf(options), { ...nats, ...parts, observer: counting })
+    const ports = { ...nats, ...parts, observer: counting }
+    const { settings } = await patiently(parts.clock, () => provisionParts(clusterSettingsOf(options), ports))
     return { cluster, partitions: settings.partitions, created }
   } finally {
     await nats.close()
