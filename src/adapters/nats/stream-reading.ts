@@ -4,6 +4,8 @@
  *
  * D1. The consumer numbers what it delivers: a number that is missing is a message that was lost on its way, and ends the reading with
  *     `RETRY`. The server's heartbeat says the last number, so that the loss of the last message is noticed, too.
+ *     What comes before `from` is passed over: asked to begin beyond the last message that it has itself, a server begins right behind that, and
+ *     one that holds the consumer may not have all that was stored yet.
  * D2. One pull at a time, and the next one when little of what came has still to be read: the reader sets the pace. A consumer that says
  *     nothing at all for `silentMs`, though a pull is open, is gone.
  * D3. The consumer is deleted at the end; one that nobody deletes ends by itself.
@@ -203,11 +205,13 @@ export class StreamReading<T> implements Reading<T> {
     const delivery = deliveryOf(message.reply)
     if (delivery?.delivered !== this.#delivered + 1) return this.#fail('a message was lost on its way')
     this.#delivered++
-    this.#nextSeq = delivery.seq + 1
     this.#exhausted = delivery.pending === 0
-    const bytes = message.data.length
-    this.#unread.push({ value: this.#options.take(message, delivery), bytes })
-    this.#unreadBytes += bytes
+    if (delivery.seq >= this.#nextSeq) {
+      this.#nextSeq = delivery.seq + 1
+      const bytes = message.data.length
+      this.#unread.push({ value: this.#options.take(message, delivery), bytes })
+      this.#unreadBytes += bytes
+    }
     if (--this.#outstanding === 0 || this.#wanted === 0) this.#pullIsOver()
   }
 
