@@ -19,6 +19,7 @@ import { messageOf } from '../protocol/errors.ts'
 import type { PartitionId, Seq } from '../protocol/ids.ts'
 import type { OutputRecord } from '../protocol/record.ts'
 import type { History } from './history.ts'
+import { Pump } from './pump.ts'
 
 /** The stream that has to store an output, by this header of NATS. */
 export const expectedStream = 'Nats-Expected-Stream'
@@ -46,7 +47,6 @@ const window = 256
 const acknowledgeWithinMs = 5_000
 const firstPauseMs = 100
 const longestPauseMs = 10_000
-const readAgainAfterMs = 200
 
 export class OutputPublisher {
   readonly #options: OutputPublisherOptions
@@ -59,14 +59,13 @@ export class OutputPublisher {
   #lastPlain: Seq
   #flushed: Seq
   #flushing = false
-  #pumping = false
   #stopped = false
   /** Grows when the connection was lost: what an earlier attempt sent does not count. */
   #attempt = 0
   #tokens = 0
   #inbox: string | undefined
   #acknowledgements: Subscription | undefined
-  #timer: Timer | undefined
+  readonly #pump: Pump
   #onRoom: (() => void) | undefined
 
   constructor(options: OutputPublisherOptions) {
@@ -75,6 +74,13 @@ export class OutputPublisher {
     this.#confirmed = options.published
     this.#lastPlain = options.published
     this.#flushed = options.published
+    const { partition, clock, observer, history, transport } = options
+    this.#pump = new Pump({
+      ...{ partition, clock, observer, what: 'outputs' },
+      isOwed: () => this.#sent < history.head && transport.connected,
+      publishOwed: () => this.#publishOwed(),
+      onDone: () => this.#confirm(),
+    })
   }
 
   get confirmed(): Seq {
@@ -90,7 +96,7 @@ export class OutputPublisher {
     if (this.#stopped) return
     const room =
       outputs.length === 0 || (this.#options.transport.connected && this.#open.size + outputs.length <= window)
-    if (this.#pumping || this.#sent !== previous || !room) return this.pump()
+    if (this.#pump.runs || this.#sent !== previous || !room) return this.pump()
     for (const output of outputs) this.#send(seq, output)
     this.#sent = seq
     this.#confirm()
@@ -98,20 +104,7 @@ export class OutputPublisher {
 
   /** Publishes what is owed: at the start of an ownership, and when the connection is back. */
   pump(): void {
-    if (this.#pumping || this.#stopped || !this.#options.transport.connected) return
-    this.#pumping = true
-    void this.#publishOwed().then(
-      () => {
-        this.#pumping = false
-        // What was committed in the meantime was left to this run.
-        if (this.#sent < this.#options.history.head) this.pump()
-        this.#confirm()
-      },
-      (error: unknown) => {
-        this.#pumping = false
-        this.#readAgain(error)
-      },
-    )
+    this.#pump.run()
   }
 
   /** The connection is back: what was not confirmed may be lost (P5). */
@@ -130,7 +123,7 @@ export class OutputPublisher {
   stop(): void {
     this.#stopped = true
     const { clock } = this.#options
-    clock.clearTimeout(this.#timer)
+    this.#pump.stop()
     for (const { timer } of this.#open.values()) clock.clearTimeout(timer)
     this.#open.clear()
     this.#acknowledgements?.close()
@@ -250,16 +243,6 @@ export class OutputPublisher {
         this.resume()
       },
     )
-  }
-
-  /** The log could not be read. If it is gone for good, the committer finds out and stops the partition. */
-  #readAgain(error: unknown): void {
-    if (this.#stopped) return
-    const { partition, observer, clock } = this.#options
-    const reason = `outputs cannot be read again: ${messageOf(error)}`
-    observer.emit({ type: 'partition.trouble', partition, reason })
-    clock.clearTimeout(this.#timer)
-    this.#timer = clock.setTimeout(() => this.pump(), readAgainAfterMs)
   }
 }
 

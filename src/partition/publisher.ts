@@ -6,14 +6,14 @@
  *     owner publishes everything after it again: a plain subscriber may see a change twice, but misses none while it is connected.
  * B3. If the connection breaks, publishing goes on from the last confirmed record once it is back.
  */
-import type { Clock, Timer } from '../ports/clock.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
-import { messageOf } from '../protocol/errors.ts'
 import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { changeMessage } from './change-message.ts'
 import type { Change, History } from './history.ts'
+import { Pump } from './pump.ts'
 import type { WorkMeter } from './work-meter.ts'
 
 export interface PublisherOptions {
@@ -34,17 +34,23 @@ export class Publisher {
   readonly #options: PublisherOptions
   #sent: Seq
   #confirmed: Seq
-  #pumping = false
   #confirming = false
   #stopped = false
   /** Grows when the connection was lost: what an earlier attempt sent does not count. */
   #attempt = 0
-  #timer: Timer | undefined
+  readonly #pump: Pump
 
   constructor(options: PublisherOptions) {
     this.#options = options
     this.#sent = options.published
     this.#confirmed = options.published
+    const { partition, clock, observer, history, transport } = options
+    this.#pump = new Pump({
+      ...{ partition, clock, observer, what: 'changes' },
+      isOwed: () => this.#sent < history.head && transport.connected,
+      publishOwed: () => this.#publishOwed(),
+      onDone: () => this.#confirm(),
+    })
   }
 
   /** How far the server has confirmed. */
@@ -55,7 +61,7 @@ export class Publisher {
   /** A record is committed and in the history. The common case, nothing owed before it, is sent at once. */
   committed(seq: Seq, changes: readonly Change[], previous: Seq): void {
     if (this.#stopped) return
-    if (this.#pumping || this.#sent !== previous || !this.#options.transport.connected) return this.pump()
+    if (this.#pump.runs || this.#sent !== previous || !this.#options.transport.connected) return this.pump()
     for (const change of changes) this.#publish(change)
     this.#sent = seq
     this.#confirm()
@@ -63,20 +69,7 @@ export class Publisher {
 
   /** Publishes what is owed: at the start of an ownership, and when the connection is back. */
   pump(): void {
-    if (this.#pumping || this.#stopped || !this.#options.transport.connected) return
-    this.#pumping = true
-    void this.#publishOwed().then(
-      () => {
-        this.#pumping = false
-        // What was committed in the meantime was left to this run.
-        if (this.#sent < this.#options.history.head) this.pump()
-        this.#confirm()
-      },
-      (error: unknown) => {
-        this.#pumping = false
-        this.#retry(error)
-      },
-    )
+    this.#pump.run()
   }
 
   /** The connection is back: what was not confirmed may be lost. */
@@ -88,7 +81,7 @@ export class Publisher {
 
   stop(): void {
     this.#stopped = true
-    this.#options.clock.clearTimeout(this.#timer)
+    this.#pump.stop()
   }
 
   async #publishOwed(): Promise<void> {
@@ -128,16 +121,4 @@ export class Publisher {
       },
     )
   }
-
-  /** The log could not be read. If it is gone for good, the committer finds out and stops the partition. */
-  #retry(error: unknown): void {
-    const { partition, observer, clock } = this.#options
-    const reason = `changes cannot be read again: ${messageOf(error)}`
-    observer.emit({ type: 'partition.trouble', partition, reason })
-    if (this.#stopped) return
-    clock.clearTimeout(this.#timer)
-    this.#timer = clock.setTimeout(() => this.pump(), retryAfterMs)
-  }
 }
-
-const retryAfterMs = 200
