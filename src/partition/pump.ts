@@ -1,0 +1,73 @@
+/**
+ * Brings to a publisher the committed records that it owes, read again from the history.
+ *
+ * PU1. One run at a time. What is committed meanwhile is left to it: behind its end it runs again, until nothing is owed.
+ * PU2. Where the log cannot be read it says so, and runs again a little later. If the log is gone for good, the committer finds out and stops
+ *      the partition.
+ */
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Observer } from '../ports/observer.ts'
+import { messageOf } from '../protocol/errors.ts'
+import type { PartitionId } from '../protocol/ids.ts'
+
+export interface PumpOptions {
+  readonly partition: PartitionId
+  readonly clock: Clock
+  readonly observer: Observer
+  /** What is published, as people call it. */
+  readonly what: string
+  /** Whether something is owed, and can be published now. */
+  readonly isOwed: () => boolean
+  /** Publishes what is owed. Rejects where the log cannot be read. */
+  readonly publishOwed: () => Promise<void>
+  /** A run has come to its end. */
+  readonly onDone: () => void
+}
+
+const readAgainAfterMs = 200
+
+export class Pump {
+  readonly #options: PumpOptions
+  #runs = false
+  #stopped = false
+  #timer: Timer | undefined
+
+  constructor(options: PumpOptions) {
+    this.#options = options
+  }
+
+  get runs(): boolean {
+    return this.#runs
+  }
+
+  run(): void {
+    const { isOwed, publishOwed, onDone } = this.#options
+    if (this.#runs || this.#stopped || !isOwed()) return
+    this.#runs = true
+    publishOwed().then(
+      () => {
+        this.#runs = false
+        this.run()
+        onDone()
+      },
+      (error: unknown) => {
+        this.#runs = false
+        this.#readAgain(error)
+      },
+    )
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#options.clock.clearTimeout(this.#timer)
+  }
+
+  #readAgain(error: unknown): void {
+    if (this.#stopped) return
+    const { partition, observer, clock, what } = this.#options
+    const reason = `${what} cannot be read again: ${messageOf(error)}`
+    observer.emit({ type: 'partition.trouble', partition, reason })
+    clock.clearTimeout(this.#timer)
+    this.#timer = clock.setTimeout(() => this.run(), readAgainAfterMs)
+  }
+}
