@@ -17,7 +17,7 @@ import { nextSeq, type Epoch, type Generation, type PartitionId, type Seq } from
 import { knownGeneration } from '../provision.ts'
 import type { SnapshotSource } from '../snapshot/contents.ts'
 import type { Manifest } from '../snapshot/manifest.ts'
-import { readPointer } from '../snapshot/pointer.ts'
+import { isKept, readPointer } from '../snapshot/pointer.ts'
 import { shareOf, verifySnapshot } from '../snapshot/verify.ts'
 import { allRows, decodePosition, positionKey } from '../store-layout.ts'
 
@@ -83,7 +83,12 @@ export async function audit(options: AuditOptions): Promise<Audit> {
       if (of === generation) whole.push(verdict.manifest)
       snapshots.push({ id, seq, rows, bytes, stored, fault: null })
     } else {
-      await stillKept(options, id)
+      if (!(await isKept(registry, partition, id))) {
+        throw new HoldfastError(
+          'RETRY',
+          `snapshot ${id} of partition ${partition} was replaced while it was read: ask again`,
+        )
+      }
       const fault = `${verdict.object} is ${verdict.kind}: ${verdict.reason}`
       snapshots.push({ id, seq, rows: 0, bytes: 0, stored: 0, fault })
     }
@@ -92,13 +97,6 @@ export async function audit(options: AuditOptions): Promise<Audit> {
   const audited = store === undefined ? null : await auditStore(options, store, generation, log)
   const faults = [...snapshots.map(({ fault }) => fault), log === null ? 'gone' : log.fault, audited?.fault ?? null]
   return { partition, generation, snapshots, log, store: audited, ok: faults.every((fault) => fault === null) }
-}
-
-/** AU3 */
-async function stillKept({ registry, partition }: AuditOptions, id: string): Promise<void> {
-  const { kept } = await readPointer(registry, partition)
-  if (kept.some((snapshot) => snapshot.id === id)) return
-  throw new HoldfastError('RETRY', `snapshot ${id} of partition ${partition} was replaced while it was read: ask again`)
 }
 
 /** AU3 */

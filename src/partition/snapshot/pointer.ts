@@ -42,6 +42,11 @@ export async function readPointer(registry: Registry, partition: PartitionId): P
   return pointerOf(await registry.get(keyOf(partition)), partition)
 }
 
+/** Whether a snapshot is still kept: whoever reads one while newer ones are cut may find it gone. */
+export async function isKept(registry: Registry, partition: PartitionId, id: string): Promise<boolean> {
+  return (await readPointer(registry, partition)).kept.some((snapshot) => snapshot.id === id)
+}
+
 /** Registers a cut (D3). */
 export async function registerCut(registry: Registry, partition: PartitionId, id: string): Promise<void> {
   await change(registry, partition, (pointer) => (pointer.cutting === id ? null : { ...pointer, cutting: id }))

@@ -7,6 +7,7 @@
  * RN3. The position is written last, in the batch of the last rows, when all chunks and all sums were right (S1: batches are kept in order).
  *
  * RN4. The newest kept snapshot of the log's generation is taken. Where it turns out to be faulty the store is deleted, and the other is tried.
+ *      One that was replaced while it was read is not faulty: the newest of now is taken.
  * RN5. Memory is bounded by the chunks that are fetched ahead and two batches.
  */
 import { sameBytes } from '../../core/hashing.ts'
@@ -20,7 +21,7 @@ import { allRows, positionKey } from '../store-layout.ts'
 import { contentsOf, FaultySnapshot, readManifest, type SnapshotSource } from './contents.ts'
 import { chunkName, manifestName, type Manifest } from './manifest.ts'
 import { Pacer } from './pacer.ts'
-import { readPointer } from './pointer.ts'
+import { isKept, readPointer } from './pointer.ts'
 import { RowReader } from './rows.ts'
 
 export interface RestoreOptions extends SnapshotSource {
@@ -50,16 +51,21 @@ const beingRestored: Uint8Array = Buffer.from('being restored')
  */
 export async function restoreSnapshot(options: RestoreOptions): Promise<Restored | null> {
   const { partition, generation, registry, observer } = options
-  const { kept } = await readPointer(registry, partition)
-  for (const { id } of kept.filter((each) => each.generation === generation)) {
+  const faulty = new Set<string>()
+  for (;;) {
+    const { kept } = await readPointer(registry, partition)
+    const next = kept.find((snapshot) => snapshot.generation === generation && !faulty.has(snapshot.id))
+    if (next === undefined) return null
+    const { id } = next
     try {
       return await restoreFrom(options, id)
     } catch (error) {
       if (!(error instanceof FaultySnapshot)) throw error
+      if (!(await isKept(registry, partition, id))) continue
+      faulty.add(id)
       observer.emit({ type: 'snapshot.faulty', partition, id, reason: error.reason })
     }
   }
-  return null
 }
 
 async function restoreFrom(options: RestoreOptions, id: string): Promise<Restored> {

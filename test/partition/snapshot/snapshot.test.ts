@@ -532,6 +532,32 @@ describe('a restore', () => {
     expect(await restore('b')).toBeNull()
   })
 
+  it('takes the newest where the one that it read was replaced meanwhile, and finds no fault with that (RN4)', async () => {
+    world.write(100, 400)
+    const replica = await world.replica('a')
+    const first = await cut(replica)
+    const { objects } = world.ports
+    const replacing = Object.create(objects, {
+      get: {
+        value: async (name: string) => {
+          for (let n = 0; n < 2 && name === chunkName(p0, first.id, 1); n++) {
+            world.writer.commit([{ key: 'one', state: n }])
+            await world.caughtUp(replica)
+            await cut(replica)
+          }
+          return objects.get(name)
+        },
+      },
+    }) as Objects
+    const restored = (await restoreSnapshot(world.restoreOptions(await world.stores('b'), { objects: replacing })))!
+    expect(restored.manifest.id).toBe((await pointer()).kept[0]!.id)
+    expect(world.events.of('snapshot.faulty')).toEqual([])
+    const there = await world.caughtUp(await Replica.open(restored.store, p0, g1, world.replicaOptions()))
+    expect(there.stateHash).toEqual(replica.stateHash)
+    await there.close({ flush: true })
+    await replica.close({ flush: true })
+  })
+
   it('sets aside a store that holds something (RN1)', async () => {
     world.write(20, 100)
     const replica = await world.replica('a')
