@@ -6,7 +6,7 @@ import { kill, killLeader, killLightly } from './kills.ts'
 import { moveInterrupted } from './moves.ts'
 import { cuts } from './networks.ts'
 import { pauses } from './pauses.ts'
-import { killServer, killStreamLeader, pauseOneServer, pauseServer } from './servers.ts'
+import { killAllServers, killServer, killStreamLeader, pauseOneServer, pauseServer } from './servers.ts'
 import { states } from './states.ts'
 
 export const faults: readonly Fault[] = [
@@ -18,6 +18,7 @@ export const faults: readonly Fault[] = [
   killServer,
   pauseServer,
   pauseOneServer,
+  killAllServers,
   killStreamLeader,
   ...cuts,
   damageStore,

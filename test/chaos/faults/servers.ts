@@ -57,6 +57,22 @@ export const pauseOneServer: Fault = {
   },
 }
 
+export const killAllServers: Fault = {
+  name: 'kill-all-servers',
+  what: `All of them are killed with SIGKILL at once, and started again on their directories after ${awayMs / 1_000} s, each a second after the one before.`,
+  count: 10,
+  servers: 3,
+  async strike(world) {
+    const { servers } = world.cluster
+    await Promise.all(servers.map((server) => server.kill()))
+    for (const server of servers) {
+      await delay(awayMs)
+      await server.restart()
+    }
+    return { partitions: allPartitions, heal: () => untilCurrent(world) }
+  },
+}
+
 export const killStreamLeader: Fault = {
   name: 'kill-stream-leader',
   what: 'The server that leads the stream of a partition, in turn, is killed with SIGKILL, and started again when all partitions whose streams it led have answered. Servers wait 4 to 9 s before they elect another leader.',
