@@ -6,7 +6,7 @@
  *   the present owner and reads from the former one: chance would seldom do both in the few moments that there are.
  * - Appends to a former owner: what it says did not happen never does (R2).
  * - Appends, said again to any node after they were answered, at once or much later: done once (R1, R3), also where the partition has moved
- *   meanwhile, or was restored from a snapshot.
+ *   meanwhile, or was restored from a snapshot; and also where they are settled, as a message that was held up on its way says them again.
  */
 import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { Transport } from '../../ports/transport.ts'
@@ -48,7 +48,10 @@ const restMs = 60
 /** How long an append is kept to be said again, virtual ms. */
 const keptForMs = [1_000, 30_000] as const
 
-/** An append that was answered, and is not settled. */
+/** How long after that; sessions are remembered for twice as long as both. */
+const settledForMs = 20_000
+
+/** An append that was answered. */
 interface Kept {
   readonly number: number
   readonly key: string
@@ -62,7 +65,10 @@ export class StubbornClient {
   #questions = 0
   /** Of the request that waits for its answer. */
   #asked = 0
+  /** Not settled. */
   #kept: Kept | undefined
+  /** The last that was kept. */
+  #settled: Kept | undefined
   #answered: ((reply: Reply) => void) | undefined
 
   constructor(options: StubbornOptions) {
@@ -91,6 +97,7 @@ export class StubbornClient {
         const contest = contested()
         if (contest !== undefined) await this.#compare(contest)
         else if (this.#kept !== undefined && random.chance(0.1)) await this.#sayAgain(this.#kept, node)
+        else if (this.#settled !== undefined && random.chance(0.05)) await this.#sayOnceMore(this.#settled, node)
         else if (random.chance(0.8)) await this.#read(random.pick(keys)!, node)
         else await this.#append(random.pick(keys)!, this.#askedInTurn(node))
         await this.#pause(random.between(0, restMs))
@@ -109,8 +116,21 @@ export class StubbornClient {
 
   async #sayAgain({ number, key, untilMs }: Kept, node: string): Promise<void> {
     const { process, name } = this.#options
-    if (process.clock.monotonic() > untilMs) this.#kept = undefined
-    else await this.#ask(node, { kind: 'command', number, key, name: 'append', input: `${name}-${number}` })
+    if (process.clock.monotonic() > untilMs) {
+      this.#settled = { number, key, untilMs: untilMs + settledForMs }
+      this.#kept = undefined
+    } else await this.#ask(node, { kind: 'command', number, key, name: 'append', input: `${name}-${number}` })
+  }
+
+  /** What is settled: the frame says so. */
+  async #sayOnceMore({ number, key, untilMs }: Kept, node: string): Promise<void> {
+    const { process, name } = this.#options
+    if (process.clock.monotonic() > untilMs) {
+      this.#settled = undefined
+      return
+    }
+    const request = { kind: 'command', number, key, name: 'append', input: `${name}-${number}` } as const
+    await this.#ask(node, request, this.#kept?.number ?? this.#number + 1)
   }
 
   /** One node, and at times others after it. */
@@ -161,14 +181,14 @@ export class StubbornClient {
   #ask(
     node: string,
     { kind, number, key, name, input }: Pick<Request, 'kind' | 'number' | 'key' | 'name'> & { readonly input: unknown },
+    // All before the one that is kept are settled, or before this one.
+    low = this.#kept?.number ?? number,
   ): Promise<Reply | undefined> {
     const { transport, process, partitions, name: session } = this.#options
     this.#questions++
     this.#asked = number
     const patienceMs = this.#options.random.pick(patiencesMs)
     const request = { kind, number, type: Ledger.type, key, name, input: encodeValue(input), timeoutMs: patienceMs }
-    // All before the one that is kept are settled, or before this one.
-    const low = this.#kept?.number ?? number
     const frame = { partitions, session: sessionId(session), low, requests: [request] }
     return new Promise((resolve) => {
       const end = (reply: Reply | undefined) => {
