@@ -36,7 +36,9 @@ export const moves: Scene = {
     const ledger = new Ledger(bench.keys)
     const load = new CounterLoad(client, ledger)
     const callers = Array.from({ length: partitions }, (_, partition) => new Caller(load, keyIn(partition)))
-    const [still, moved, stayed]: number[][] = [[], [], []]
+    const still: number[] = []
+    const moved: number[] = []
+    const stayed: number[] = []
     const takeLongest = () => callers.map((caller) => caller.takeLongestMs())
     for (let pass = 0; pass <= bench.rounds * passesInRound; pass++) {
       await sleep(quietMs)
@@ -54,17 +56,19 @@ export const moves: Scene = {
         const handedOff = new Set([...nodes, guest].flatMap((node) => node.takeHandedOff()))
         // The first pass is to warm up.
         if (pass === 0) takeLongest()
-        else takeLongest().forEach((ms, partition) => (handedOff.has(partition) ? moved! : stayed!).push(ms))
+        else takeLongest().forEach((ms, partition) => (handedOff.has(partition) ? moved : stayed).push(ms))
       }
-      if (pass > 0) still!.push(...before)
+      if (pass > 0) still.push(...before)
     }
     await Promise.all(callers.map((caller) => caller.end()))
     await load.verify()
-    const [base, pause, beside] = [still!, moved!, stayed!].map(quantiles)
-    bench.report('moves.still.p99', { value: base!.p99Ms })
-    bench.report('moves.pause.p50', { value: pause!.p50Ms })
-    bench.report('moves.pause.p99', { value: pause!.p99Ms, ratio: pause!.p99Ms / base!.p99Ms })
-    bench.report('moves.stay.p99', { value: beside!.p99Ms, ratio: beside!.p99Ms / base!.p99Ms })
+    const base = quantiles(still).p99Ms
+    const pause = quantiles(moved)
+    const beside = quantiles(stayed).p99Ms
+    bench.report('moves.still.p99', { value: base })
+    bench.report('moves.pause.p50', { value: pause.p50Ms })
+    bench.report('moves.pause.p99', { value: pause.p99Ms, ratio: pause.p99Ms / base })
+    bench.report('moves.stay.p99', { value: beside, ratio: beside / base })
   },
 }
 
@@ -76,8 +80,8 @@ function keyIn(partition: number): number {
 class Caller {
   readonly #load: CounterLoad
   readonly #key: number
-  readonly #ends = new AbortController()
   readonly #working: Promise<void>
+  #ends = false
   #longestMs = 0
   /** Of the command that waits for its answer. */
   #beganMs: number | undefined
@@ -100,12 +104,12 @@ class Caller {
 
   /** Throws what a command failed with. */
   end(): Promise<void> {
-    this.#ends.abort()
+    this.#ends = true
     return this.#working
   }
 
   async #work(): Promise<void> {
-    while (!this.#ends.signal.aborted) {
+    while (!this.#ends) {
       const beganMs = (this.#beganMs = performance.now())
       await this.#load.addTo(this.#key)
       this.#longestMs = Math.max(this.#longestMs, performance.now() - beganMs)

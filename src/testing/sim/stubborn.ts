@@ -114,23 +114,25 @@ export class StubbornClient {
     await this.#read(key, former)
   }
 
-  async #sayAgain({ number, key, untilMs }: Kept, node: string): Promise<void> {
-    const { process, name } = this.#options
-    if (process.clock.monotonic() > untilMs) {
-      this.#settled = { number, key, untilMs: untilMs + settledForMs }
+  async #sayAgain(kept: Kept, node: string): Promise<void> {
+    if (this.#isOver(kept)) {
+      this.#settled = { ...kept, untilMs: kept.untilMs + settledForMs }
       this.#kept = undefined
-    } else await this.#ask(node, { kind: 'command', number, key, name: 'append', input: `${name}-${number}` })
+    } else await this.#ask(node, this.#appendOf(kept))
   }
 
   /** What is settled: the frame says so. */
-  async #sayOnceMore({ number, key, untilMs }: Kept, node: string): Promise<void> {
-    const { process, name } = this.#options
-    if (process.clock.monotonic() > untilMs) {
-      this.#settled = undefined
-      return
-    }
-    const request = { kind: 'command', number, key, name: 'append', input: `${name}-${number}` } as const
-    await this.#ask(node, request, this.#kept?.number ?? this.#number + 1)
+  async #sayOnceMore(settled: Kept, node: string): Promise<void> {
+    if (this.#isOver(settled)) this.#settled = undefined
+    else await this.#ask(node, this.#appendOf(settled), this.#kept?.number ?? this.#number + 1)
+  }
+
+  #isOver({ untilMs }: Kept): boolean {
+    return this.#options.process.clock.monotonic() > untilMs
+  }
+
+  #appendOf({ number, key }: Pick<Kept, 'number' | 'key'>) {
+    return { kind: 'command', number, key, name: 'append', input: `${this.#options.name}-${number}` } as const
   }
 
   /** One node, and at times others after it. */
@@ -156,7 +158,7 @@ export class StubbornClient {
     const operation = history.invoke(name, key, input, process.clock.monotonic())
     const replies: (Reply | undefined)[] = []
     for (const node of asked) {
-      replies.push(await this.#ask(node, { kind: 'command', number, key, name: 'append', input: id }))
+      replies.push(await this.#ask(node, this.#appendOf({ number, key })))
       await this.#pause(random.between(0, restMs))
     }
     if (this.#settle(operation, replies) === 'done' && this.#kept === undefined) {
