@@ -13,11 +13,12 @@ import type { PartitionLog } from '../../src/ports/changelog.ts'
 import { generation, partitionId, seq } from '../../src/protocol/ids.ts'
 import { bytes, text } from '../conformance/bytes.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { makeParts, quick } from './nats-world.ts'
+import { makeParts, quick, Wire } from './nats-world.ts'
 
 const partition = partitionId(0)
 const stream = 'shop_P0'
-const stored = 200
+/** More than one pull takes. */
+const stored = 400
 
 class Lagging extends JetStream {
   /** What the server of the consumers has. */
@@ -67,6 +68,27 @@ it.each([
     read.push(`${entry.seq}:${text(entry.record)}`)
   }
   expect(read).toEqual(named(101, stored))
+})
+
+it('what is said of a pull that is over comes when the next one is under way', async () => {
+  const wire = await Wire.to(server.port)
+  const parts = makeParts()
+  const apart = await Link.connect({ servers: wire.url, cluster: 'shop', ...quick }, parts)
+  const held = apart.hold()
+  const itsRequests = new Requests(apart, 'log', quick.requestTimeoutMs)
+  // Behind the last message of a pull the server says that it is complete: here in a piece of its own.
+  wire.holdFrom('NATS/1.0 409 Batch Completed')
+  try {
+    const read: string[] = []
+    for await (const entry of new LogReader(apart, new JetStream(itsRequests), stream).read(seq(1), seq(stored))) {
+      read.push(`${entry.seq}:${text(entry.record)}`)
+    }
+    expect(read.slice(1)).toEqual(named(2, stored))
+  } finally {
+    itsRequests.close()
+    await held.close()
+    await wire.close()
+  }
 })
 
 it('what is to come begins where it was asked for', async () => {

@@ -89,6 +89,7 @@ export class Wire {
   #cut = false
   #hung = false
   #rewrite: ((text: string) => string) | undefined
+  #heldFrom: string | undefined
 
   private constructor(server: Server, target: number) {
     this.#server = server
@@ -134,6 +135,11 @@ export class Wire {
     this.#rewrite = change
   }
 
+  /** What comes from the server is held from `mark` on, Latin-1, until the other end has sent something. */
+  holdFrom(mark: string): void {
+    this.#heldFrom = mark
+  }
+
   async close(): Promise<void> {
     this.cut()
     this.#server.close()
@@ -147,16 +153,25 @@ export class Wire {
     }
     const far = connect({ host: '127.0.0.1', port: this.#target })
     this.#pairs.push([near, far])
+    let held = Buffer.alloc(0)
+    near.on('data', (data: Buffer) => {
+      far.write(data)
+      near.write(held)
+      held = Buffer.alloc(0)
+    })
+    far.on('data', (data: Buffer) => {
+      const said = this.#rewrite === undefined ? data : Buffer.from(this.#rewrite(data.toString('latin1')), 'latin1')
+      const mark = this.#heldFrom === undefined ? -1 : said.indexOf(this.#heldFrom, 0, 'latin1')
+      const passes = held.length > 0 ? 0 : mark === -1 ? said.length : mark
+      near.write(said.subarray(0, passes))
+      held = Buffer.concat([held, said.subarray(passes)])
+    })
     for (const [from, to] of [
       [near, far],
       [far, near],
     ] as const) {
       this.#sockets.add(from)
       from.setNoDelay(true)
-      from.on('data', (data: Buffer) => {
-        const rewrite = from === far ? this.#rewrite : undefined
-        to.write(rewrite === undefined ? data : Buffer.from(rewrite(data.toString('latin1')), 'latin1'))
-      })
       if (this.#hung) from.pause()
       from.on('error', () => {})
       from.on('close', () => {

@@ -8,6 +8,8 @@
  *     one that holds the consumer may not have all that was stored yet.
  * D2. One pull at a time, and the next one when little of what came has still to be read: the reader sets the pace. A consumer that says
  *     nothing at all for `silentMs`, though a pull is open, is gone.
+ *     Each has an inbox of its own: what the server says behind its last message (`409 Batch Completed`) may come when the next one is under way,
+ *     and is not meant for that.
  * D3. The consumer is deleted at the end; one that nobody deletes ends by itself.
  * D4. What has an end (`to`) is there to be sent at once, and there may be a lot of it: all such readings of a connection pull from one budget
  *     (pull-budget.ts). Ahead of its reader one takes only what nobody else waits for; one whose reader has nothing left waits in line.
@@ -72,6 +74,7 @@ export class StreamReading<T> implements Reading<T> {
   #unreadBytes = 0
   #delivered = 0
   #deliveredBeforePull = 0
+  #pulls = 0
   /** Of the next message at the earliest. */
   #nextSeq: number
   /** Nothing more was stored when the last message was sent. */
@@ -91,7 +94,7 @@ export class StreamReading<T> implements Reading<T> {
     this.#pullBytes = pullBytesFor(link.maxPayload)
     this.#nextSeq = options.from
     this.#subscriptions = [
-      link.subscribe(this.#inbox, (message) => this.#receive(message)),
+      link.subscribe(`${this.#inbox}.*`, (message) => this.#receive(message)),
       link.listen({ down: () => this.#fail('the connection to NATS broke') }),
     ]
   }
@@ -166,13 +169,17 @@ export class StreamReading<T> implements Reading<T> {
       ...(this.#options.to === 'now' ? { no_wait: true } : waiting),
     }
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#options.stream}.${this.#consumer}`
-    if (!this.#link.send(subject, utf8.encode(JSON.stringify(body)), this.#inbox)) {
+    if (!this.#link.send(subject, utf8.encode(JSON.stringify(body)), this.#pullInbox(++this.#pulls))) {
       return this.#fail('there is no connection to NATS now')
     }
     this.#outstanding = body.batch
     this.#deliveredBeforePull = this.#delivered
     this.#heardAtMs = this.#link.parts.clock.monotonic()
     this.#lookLater()
+  }
+
+  #pullInbox(pull: number): string {
+    return `${this.#inbox}.${pull}`
   }
 
   #pullIsOver(): void {
@@ -197,7 +204,7 @@ export class StreamReading<T> implements Reading<T> {
     const code = message.headers?.code ?? 0
     if (code === 0) this.#take(message)
     else if (code === 100) this.#onHeartbeat(message)
-    else this.#endPull(message, code)
+    else if (message.subject === this.#pullInbox(this.#pulls)) this.#endPull(message, code)
     this.#wake?.()
   }
 
