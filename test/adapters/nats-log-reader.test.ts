@@ -72,8 +72,7 @@ it.each([
 
 it('what is said of a pull that is over comes when the next one is under way', async () => {
   const wire = await Wire.to(server.port)
-  const parts = makeParts()
-  const apart = await Link.connect({ servers: wire.url, cluster: 'shop', ...quick }, parts)
+  const apart = await Link.connect({ servers: wire.url, ...quick }, makeParts())
   const held = apart.hold()
   const itsRequests = new Requests(apart, 'log', quick.requestTimeoutMs)
   // Behind the last message of a pull the server says that it is complete: here in a piece of its own.
