@@ -30,6 +30,7 @@ export const faultKinds = [
   'duplication',
   'bad appends',
   'late appends',
+  'late log',
   'wall clock jump',
   'wall clock drift',
   'slow disk',
@@ -175,6 +176,12 @@ const kinds: Readonly<Record<FaultKind, Begin>> = {
     }
     return { lastsMs: random.between(2_500, 5_000) * pace, end }
   },
+  /** A standby hears from the owner what there is, and does not have it (Q1). */
+  'late log'({ random, pace }, { process }) {
+    const { changelog } = process.links
+    changelog.stall('toNode')
+    return onLinks([changelog], random.between(100, 2_000 * pace), (link) => link.resume())
+  },
   'wall clock jump'({ random, setClock }, { process }) {
     process.clock.skewMs += random.between(-5_000, 5_000)
     return { lastsMs: random.between(500, 10_000), end: () => setClock(process) }
@@ -221,6 +228,11 @@ export class Faults {
     this.#active.set(place, end)
     cluster.clock.setTimeout(end, begun.lastsMs)
     return true
+  }
+
+  /** A node that it has hit, and whose end has not come. */
+  hitBy(kind: FaultKind): SimNode | undefined {
+    return [...this.#world.cluster.nodes.values()].find(({ name }) => this.#active.has(`${kind} ${name}`))
   }
 
   /** Ends all of them (B2). */

@@ -48,15 +48,20 @@ export interface Round {
   readonly restMs: number
 }
 
+/** What is nothing to clusters without standbys is drawn by itself. */
+const common: readonly FaultKind[] = faultKinds.filter((kind) => kind !== 'late log')
+
 export function planOf(random: SeededRandom): Plan {
   const nodes = ['a', 'b', 'c', 'd'].slice(0, random.pick([1, 2, 2, 3, 3, 3, 3, 4]))
   const standbys = random.pick([0, 1, 1, 1, 2])
   const pace = random.pick([1, 2, 4, 8, 8])
-  const kindCount = random.pick([1, 2, 2, 3, 4, 6, faultKinds.length])
-  const kinds = shuffled(faultKinds, random).slice(0, kindCount)
+  const kindCount = random.pick([1, 2, 2, 3, 4, 6, common.length])
+  const kinds = shuffled(common, random).slice(0, kindCount)
   // The interleaving that the log's rules were made for (L3) asks for more than chance: appends that are late, and many of them.
   const late = random.chance(0.3)
   if (late) kinds.push('late appends')
+  // So does a standby that knows of more than it has (Q1).
+  if (standbys > 0 && random.fork('late log').chance(0.25)) kinds.push('late log')
   const workers = late ? 10 : random.pick([2, 4, 10])
   const skew = random.pick([0, 0, 50, 1_500])
   const often = random.pick([100, 500, 2_000])

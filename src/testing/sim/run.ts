@@ -16,10 +16,10 @@ import { Faults, healthyDisk } from './faults.ts'
 import { ledgersIn, readLogs, wrongReplicas, wrongWatch } from './judge.ts'
 import { Ledger } from './ledger.ts'
 import { planOf, type Plan, type Round } from './plan.ts'
-import { readStale } from './stale-readers.ts'
+import { readLate, readStale } from './stale-readers.ts'
 import { Strikes } from './strikes.ts'
 import { StubbornClient } from './stubborn.ts'
-import { contestedIn, tableOf } from './under-way.ts'
+import { contestedIn, partitionsOf, tableOf } from './under-way.ts'
 import { watchAll, work, type LedgerHistory, type Seen } from './workload.ts'
 
 /** As JSON goes from one process to another. */
@@ -167,6 +167,10 @@ class Life {
       nodes,
       partitions,
       contested: () => contestedIn(cluster),
+      tardy: () => {
+        const hit = this.#faults.hitBy('late appends')
+        return hit && { owner: hit.name, partitions: partitionsOf(hit, 'owner') }
+      },
       history: this.#history,
     })
   }
@@ -184,6 +188,7 @@ class Life {
     const untilMs = clock.monotonic() + round.faultsMs
     const work = [this.#strikes.until(untilMs)]
     if (stubborn !== undefined) work.push(stubborn.until(untilMs))
+    if (this.#plan.kinds.includes('late log')) work.push(this.#readLate(clients[0]!, untilMs))
     if (this.#plan.entries !== 'none') work.push(this.#workOnEntries(clients, untilMs))
     await clock.settle(Promise.all(work), round.faultsMs + windUpMs)
     this.#work = 'some'
@@ -195,6 +200,23 @@ class Life {
     else this.#convergedMs.push(converged)
     cluster.note(`converged: ${converged}`)
     await clock.advance(round.restMs)
+  }
+
+  #readLate(other: Client, untilMs: number): Promise<void> {
+    const { partitions } = this.#plan
+    const behind = () => {
+      const missed = partitionsOf(this.#faults.hitBy('late log'), 'standby')
+      return keys.filter((key) => missed.includes(partitionOf(key, partitions)))
+    }
+    const random = this.#random.fork(`late reads ${untilMs}`)
+    return readLate({
+      ...this.cluster.client(`late-reader-${Math.round(untilMs)}`),
+      random,
+      other: { ...other, history: this.#history },
+      keys: behind,
+      untilMs,
+      reads: this.#staleReads,
+    })
   }
 
   #workOnEntries(clients: readonly Client[], untilMs: number): Promise<void> {

@@ -4,7 +4,8 @@
  *
  * - Reads: a former owner that does not know yet that it is one must not answer from what it has (O3, O4). Where there is one, it writes by
  *   the present owner and reads from the former one: chance would seldom do both in the few moments that there are.
- * - Appends to a former owner: what it says did not happen never does (R2).
+ * - Appends to a former owner: what it says did not happen never does (R2). Where there is a node that does not hear of its appends in time, it
+ *   appends there and asks nobody else.
  * - Appends, said again to any node after they were answered, at once or much later: done once (R1, R3), also where the partition has moved
  *   meanwhile, or was restored from a snapshot; and also where they are settled, as a message that was held up on its way says them again.
  */
@@ -29,6 +30,12 @@ export interface Contested {
   readonly former: string
 }
 
+/** A node that does not hear of its appends in time, and what it owns. */
+export interface Tardy {
+  readonly owner: string
+  readonly partitions: readonly number[]
+}
+
 export interface StubbornOptions {
   readonly name: string
   readonly process: MemoryProcess
@@ -38,6 +45,7 @@ export interface StubbornOptions {
   readonly nodes: readonly string[]
   readonly partitions: number
   readonly contested: () => Contested | undefined
+  readonly tardy: () => Tardy | undefined
   readonly history: LedgerHistory
 }
 
@@ -88,14 +96,16 @@ export class StubbornClient {
 
   /** Resolves after the last answer. */
   async until(untilMs: number): Promise<void> {
-    const { process, random, keys, nodes, contested } = this.#options
+    const { process, random, keys, nodes, contested, tardy } = this.#options
     const { clock } = process
     while (clock.monotonic() < untilMs) {
       const node = random.pick(nodes)!
       const leavesAtMs = clock.monotonic() + random.between(0, loyalForMs)
       while (clock.monotonic() < Math.min(leavesAtMs, untilMs)) {
         const contest = contested()
+        const late = tardy()
         if (contest !== undefined) await this.#compare(contest)
+        else if (late !== undefined) await this.#believe(late)
         else if (this.#kept !== undefined && random.chance(0.1)) await this.#sayAgain(this.#kept, node)
         else if (this.#settled !== undefined && random.chance(0.05)) await this.#sayOnceMore(this.#settled, node)
         else if (random.chance(0.8)) await this.#read(random.pick(keys)!, node)
@@ -105,13 +115,22 @@ export class StubbornClient {
     }
   }
 
+  async #believe({ owner, partitions }: Tardy): Promise<void> {
+    const key = this.#keyIn(partitions)
+    if (key !== undefined) await this.#append(key, [owner])
+  }
+
   async #compare({ partition, owner, former }: Contested): Promise<void> {
-    const { random, keys, partitions } = this.#options
-    const key = random.pick(keys.filter((each) => partitionOf(each, partitions) === partition))
+    const key = this.#keyIn([partition])
     if (key === undefined) return
-    if (random.chance(0.3)) await this.#append(key, [former])
+    if (this.#options.random.chance(0.3)) await this.#append(key, [former])
     await this.#append(key, [owner])
     await this.#read(key, former)
+  }
+
+  #keyIn(some: readonly number[]): string | undefined {
+    const { random, keys, partitions } = this.#options
+    return random.pick(keys.filter((each) => some.includes(partitionOf(each, partitions))))
   }
 
   async #sayAgain(kept: Kept, node: string): Promise<void> {

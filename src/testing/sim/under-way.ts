@@ -55,6 +55,10 @@ export function contestedIn({ nodes }: SimCluster): Contested | undefined {
   return undefined
 }
 
+/** What it takes for its own, or stands by for; nothing where there is no such node. */
+export const partitionsOf = (node: SimNode | undefined, role: 'owner' | 'standby'): readonly number[] =>
+  (node?.node.status().partitions ?? []).filter((held) => held.role === role).map(({ partition }) => partition)
+
 /** As the registry has it, whoever knows. */
 export function tableOf({ registry }: MemoryWorld): PlacementTable | undefined {
   const entry = registry.get('table')

@@ -15,16 +15,20 @@ import { Ledger } from './ledger.ts'
 
 export type LedgerHistory = History<ListInput, ListOutput>
 
-export interface WorkloadOptions {
+/** Who asks, and where it is written down what came of it. */
+export interface Teller {
   readonly session: Session
   readonly process: MemoryProcess
+  readonly history: LedgerHistory
+}
+
+export interface WorkloadOptions extends Teller {
   readonly random: SeededRandom
   readonly keys: readonly string[]
   readonly workers: number
   /** Asked before each operation: how long its worker rests first, virtual ms; `undefined`: it has done enough. */
   readonly restMs: (chance: SeededRandom) => number | undefined
   readonly timeoutMs: readonly [number, number]
-  readonly history: LedgerHistory
 }
 
 /** Resolves when every worker has heard the outcome of its last operation. */
@@ -77,16 +81,32 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
     // A repetition that is not made any more says nothing about the attempts before it.
     if ('error' in outcome && outcome.error.code === 'INVALID') outcome = before
   }
-  if ('value' in outcome) return history.ok(operation, outcome.value as ListOutput, process.clock.monotonic())
-  const { code } = outcome.error
   // Whatever came of one that throws, it leaves no trace.
-  if (kind === 'fail' || outcomeOf(code).kind === 'failed') history.failed(operation, code)
+  if (kind === 'fail' && 'error' in outcome) return history.failed(operation, outcome.error.code)
+  told(options, operation, outcome)
+}
+
+/** One append, which is not repeated. */
+export async function appendOnce(by: Teller, key: string, id: string, timeoutMs: number): Promise<void> {
+  const { session, process, history } = by
+  const client = id.slice(0, id.lastIndexOf('-'))
+  const operation = history.invoke(client, key, { kind: 'append', id }, process.clock.monotonic())
+  told(
+    by,
+    operation,
+    await settled(session.request('command', addressOf(Ledger.type, key), 'append', id, { timeoutMs })),
+  )
+}
+
+type Told = { readonly value: unknown } | { readonly error: HoldfastError }
+
+function told({ process, history }: Teller, operation: number, outcome: Told): void {
+  if ('value' in outcome) history.ok(operation, outcome.value as ListOutput, process.clock.monotonic())
+  else if (outcomeOf(outcome.error.code).kind === 'failed') history.failed(operation, outcome.error.code)
   else history.unknown(operation)
 }
 
-async function settled(
-  request: Promise<unknown>,
-): Promise<{ readonly value: unknown } | { readonly error: HoldfastError }> {
+async function settled(request: Promise<unknown>): Promise<Told> {
   try {
     return { value: await request }
   } catch (error) {
