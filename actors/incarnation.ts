@@ -16,6 +16,7 @@ import { HoldfastError } from '../src/protocol/errors.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import type { NodeLease } from '../src/membership/lease.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
+import { LoopShare } from '../src/partition/loop-share.ts'
 import { NodeMemory } from '../src/partition/node-memory.ts'
 import { generationOf, generationPrefix, partitionOfKey, provision, type Cluster } from '../src/partition/provision.ts'
 import { ReplyBatches } from '../src/partition/reply-batches.ts'
@@ -304,6 +305,7 @@ export class Incarnation {
       leaseMs: settings.leaseMs,
     }
     const cutSlots = new CutSlots()
+    const share = new LoopShare(this.#ports.clock, partitionSettings.sliceMs)
     return generations.map((generation, n) => {
       const id = partitionId(n)
       const partition: Partition = createPartition({
@@ -316,6 +318,7 @@ export class Incarnation {
         settings: partitionSettings,
         memory: this.#memory,
         cutSlots,
+        share,
         openTenant: (owned) => this.#tasks!.begin(owned),
         knownOwner: () => this.#knownOwner(id),
         onEpochSpent: (epoch) => this.#report({ op: 'epoch-spent', node: this.self, partition: id, epoch }),

@@ -26,7 +26,7 @@ export class BenchNode {
   readonly child: Child<NodeMessage>
   #replayed: Replayed = { records: 0, bytes: 0, untilMs: 0 }
   #restored: Restored = { bytes: 0, untilMs: 0 }
-  #handedOff: number[] = []
+  #tookOver: number[] = []
   #serving = 0
   #onServing = () => {}
 
@@ -45,7 +45,7 @@ export class BenchNode {
         }
       } else if (message.kind === 'restored') {
         this.#restored = { bytes: this.#restored.bytes + message.bytes, untilMs: message.atMs }
-      } else if (message.kind === 'handed-off') this.#handedOff.push(message.partition)
+      } else if (message.kind === 'took-over') this.#tookOver.push(message.partition)
       else {
         this.#serving = message.partitions
         this.#onServing()
@@ -71,11 +71,11 @@ export class BenchNode {
     return this.#restored
   }
 
-  /** The partitions that it has handed off since it was last asked. */
-  takeHandedOff(): readonly number[] {
-    const handedOff = this.#handedOff
-    this.#handedOff = []
-    return handedOff
+  /** The partitions that it has begun to serve since it was last asked. */
+  takeTakenOver(): readonly number[] {
+    const tookOver = this.#tookOver
+    this.#tookOver = []
+    return tookOver
   }
 
   onServing(run: () => void): void {

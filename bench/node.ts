@@ -16,7 +16,7 @@ export type NodeMessage =
   | { readonly kind: 'replayed'; readonly records: number; readonly bytes: number; readonly atMs: number }
   /** One partition, from a snapshot, likewise. */
   | { readonly kind: 'restored'; readonly bytes: number; readonly atMs: number }
-  | { readonly kind: 'handed-off'; readonly partition: number }
+  | { readonly kind: 'took-over'; readonly partition: number }
   | { readonly kind: 'trouble'; readonly event: string }
 
 const tellEveryMs = 50
@@ -36,8 +36,8 @@ const node = await createNode({
         tell({ kind: 'replayed', records: event.records, bytes: event.bytes, atMs: performance.now() })
       } else if (event.type === 'snapshot.restored') {
         tell({ kind: 'restored', bytes: event.bytes, atMs: performance.now() })
-      } else if (event.type === 'partition.handed-off') {
-        tell({ kind: 'handed-off', partition: event.partition })
+      } else if (event.type === 'partition.serving') {
+        tell({ kind: 'took-over', partition: event.partition })
       } else if (isTrouble(event)) tell({ kind: 'trouble', event: JSON.stringify(event) })
     },
   },

@@ -27,8 +27,10 @@ export const moves: Scene = {
   name: 'moves',
   figures: {
     'moves.still.p99': { unit: 'ms', what: 'the longest command of a partition in 1.5 s in which none moves' },
-    'moves.pause.p50': { unit: 'ms', what: 'the longest command of a partition that moves, as a node joins or leaves' },
-    'moves.pause.p99': { unit: 'ms', what: 'likewise; ratio: to `moves.still.p99`' },
+    'moves.join.p50': { unit: 'ms', what: 'the longest command of a partition that moves to a node that joins' },
+    'moves.join.p99': { unit: 'ms', what: 'likewise; ratio: to `moves.still.p99`' },
+    'moves.leave.p50': { unit: 'ms', what: 'of one that moves from a node that leaves' },
+    'moves.leave.p99': { unit: 'ms', what: 'likewise; ratio: to `moves.still.p99`' },
     'moves.stay.p99': { unit: 'ms', what: 'of a partition that stays meanwhile; ratio: to `moves.still.p99`' },
   },
   async run(bench) {
@@ -37,7 +39,8 @@ export const moves: Scene = {
     const load = new CounterLoad(client, ledger)
     const callers = Array.from({ length: partitions }, (_, partition) => new Caller(load, keyIn(partition)))
     const still: number[] = []
-    const moved: number[] = []
+    const joined: number[] = []
+    const left: number[] = []
     const stayed: number[] = []
     const takeLongest = () => callers.map((caller) => caller.takeLongestMs())
     for (let pass = 0; pass <= bench.rounds * passesInRound; pass++) {
@@ -47,27 +50,32 @@ export const moves: Scene = {
       const before = takeLongest()
       const guest = new BenchNode(bench, urlsOf(servers), clusterName, `guest-${pass}`, 1)
       const changes = [
-        () => balanced([...nodes, guest]),
-        () => Promise.all([guest.child.end('disconnect'), balanced(nodes)]),
+        { change: () => balanced([...nodes, guest]), moved: joined },
+        { change: () => Promise.all([guest.child.end('disconnect'), balanced(nodes)]), moved: left },
       ]
-      for (const change of changes) {
+      for (const { change, moved } of changes) {
         await change()
         await sleep(quietMs)
-        const handedOff = new Set([...nodes, guest].flatMap((node) => node.takeHandedOff()))
+        const tookOver = new Set([...nodes, guest].flatMap((node) => node.takeTakenOver()))
         // The first pass is to warm up.
         if (pass === 0) takeLongest()
-        else takeLongest().forEach((ms, partition) => (handedOff.has(partition) ? moved : stayed).push(ms))
+        else takeLongest().forEach((ms, partition) => (tookOver.has(partition) ? moved : stayed).push(ms))
       }
       if (pass > 0) still.push(...before)
     }
     await Promise.all(callers.map((caller) => caller.end()))
     await load.verify()
     const base = quantiles(still).p99Ms
-    const pause = quantiles(moved)
     const beside = quantiles(stayed).p99Ms
     bench.report('moves.still.p99', { value: base })
-    bench.report('moves.pause.p50', { value: pause.p50Ms })
-    bench.report('moves.pause.p99', { value: pause.p99Ms, ratio: pause.p99Ms / base })
+    for (const [what, waits] of [
+      ['join', joined],
+      ['leave', left],
+    ] as const) {
+      const { p50Ms, p99Ms } = quantiles(waits)
+      bench.report(`moves.${what}.p50`, { value: p50Ms })
+      bench.report(`moves.${what}.p99`, { value: p99Ms, ratio: p99Ms / base })
+    }
     bench.report('moves.stay.p99', { value: beside, ratio: beside / base })
   },
 }

@@ -45,6 +45,7 @@ import { encodeCommitted } from '../protocol/position.ts'
 import { encodeScanError } from '../protocol/scan.ts'
 import { encodePageError } from '../protocol/watch.ts'
 import { HeldRequests } from './held-requests.ts'
+import { LoopShare } from './loop-share.ts'
 import { NodeMemory } from './node-memory.ts'
 import { knownGeneration } from './provision.ts'
 import { Owner, type Incoming } from './owner.ts'
@@ -80,6 +81,8 @@ export interface HostOptions {
   readonly settings: PartitionSettings
   /** What it shares with the other partitions of its node. Default: a node of its own. */
   readonly memory?: NodeMemory
+  /** Of its replays, likewise. */
+  readonly share?: LoopShare
   /** Begins what lives with an ownership. Default: nothing. */
   readonly openTenant?: OpenTenant | undefined
   /** Shared by the partitions of its node. Default: its own. */
@@ -122,6 +125,7 @@ export class PartitionHost {
   #reads: StandbyReads | undefined
   #positions = 0
   readonly #memory: NodeMemory
+  readonly #share: LoopShare
   readonly #watchRefusals = new Refusals<'watch-requests'>('watch', ['watch-requests'])
   /** Gives its share of the node's memory back. */
   #part: (() => void) | undefined
@@ -153,6 +157,7 @@ export class PartitionHost {
     this.#generation = options.generation
     this.#log = options.changelog.log(options.partition)
     this.#memory = options.memory ?? new NodeMemory()
+    this.#share = options.share ?? new LoopShare(options.clock, options.settings.sliceMs)
     this.#held = new HeldRequests({ clock: options.clock, settings: options.settings, memory: this.#memory })
   }
 
@@ -246,6 +251,7 @@ export class PartitionHost {
       clock,
       observer,
       node,
+      share: this.#share,
       signal,
       leaseMs: settings.leaseMs,
       applyEveryMs: settings.applyEveryMs,

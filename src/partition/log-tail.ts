@@ -16,6 +16,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
 import { nextSeq, type Epoch, type Generation, type NodeId, type PartitionId, type Seq } from '../protocol/ids.ts'
+import type { LoopShare } from './loop-share.ts'
 import type { Replica } from './replica.ts'
 
 export interface TailOptions {
@@ -24,6 +25,8 @@ export interface TailOptions {
   readonly log: PartitionLog
   readonly clock: Clock
   readonly observer: Observer
+  /** Of the replays of the node. */
+  readonly share: LoopShare
   /** Aborts it between two steps. */
   readonly signal: AbortSignal
   /** An ownership was handed off, as the log says. Default: nobody wants to know. */
@@ -46,7 +49,7 @@ const tellEveryMs = 1_000
 
 /** Brings the replica to the log's end as it is now (T1). Throws `BrokenLog`, `Outdated`, `RETRY`, and `Diverged` (M4 of the replica). */
 export async function catchUp(replica: Replica, options: TailOptions): Promise<void> {
-  const { partition, log, clock, observer, signal } = options
+  const { partition, log, clock, observer, share, signal } = options
   const from = nextSeq(replica.position.seq)
   const beganAtMs = clock.monotonic()
   const { first, last } = await logInfo(options, replica.position.seq)
@@ -59,6 +62,8 @@ export async function catchUp(replica: Replica, options: TailOptions): Promise<v
     throw new BrokenLog(partition, `it ends at ${last}, though ${replica.position.seq} was read`)
   if (last >= from) {
     for await (const entry of readLog(partition, log, from, last)) {
+      const turn = share.turn()
+      if (turn !== undefined) await turn
       signal.throwIfAborted()
       const fault = await takeIn(replica, entry, options)
       if (fault !== undefined) throw await missing(replica, fault, options)
@@ -86,7 +91,7 @@ async function missing(replica: Replica, fault: string, options: TailOptions): P
 
 /** Takes in what comes (T2), until `signal` aborts. Throws as `catchUp` does, but never `BrokenLog`. */
 export async function tail(replica: Replica, options: TailOptions): Promise<void> {
-  const { log, signal, onApplied } = options
+  const { log, share, signal, onApplied } = options
   const reading = log.follow(nextSeq(replica.position.seq))
   const stop = () => reading.close()
   signal.addEventListener('abort', stop, { once: true })
@@ -95,7 +100,10 @@ export async function tail(replica: Replica, options: TailOptions): Promise<void
   try {
     for (;;) {
       const entry = await reading.next()
-      if (entry === undefined || signal.aborted) return
+      if (entry === undefined) return
+      const turn = share.turn()
+      if (turn !== undefined) await turn
+      if (signal.aborted) return
       const fault = await takeIn(replica, entry, options)
       if (fault !== undefined) throw new HoldfastError('RETRY', `${fault}: the log's leader has to be asked`)
       onApplied?.()

@@ -2,6 +2,7 @@
 import { expect } from 'vitest'
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { genesisRecord, judge, startOfLog, type Verdict } from '../../src/core/log.ts'
+import { LoopShare } from '../../src/partition/loop-share.ts'
 import { Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../../src/partition/settings.ts'
 import type { TakeoverOptions } from '../../src/partition/takeover.ts'
@@ -82,6 +83,7 @@ export class PartitionWorld {
       log: node.process.changelog.log(p0),
       node: node.ref,
       leaseMs: defaultPartitionSettings.leaseMs,
+      share: new LoopShare(node.process.clock, defaultPartitionSettings.sliceMs),
       signal: new AbortController().signal,
       ...replicaOptions(node),
       ...changes,

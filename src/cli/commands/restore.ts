@@ -2,7 +2,9 @@
 import type { Command } from 'commander'
 import { RocksDbStores } from '../../adapters/rocksdb/stores.ts'
 import { catchUp } from '../../partition/log-tail.ts'
+import { LoopShare } from '../../partition/loop-share.ts'
 import { knownGeneration } from '../../partition/provision.ts'
+import { defaultPartitionSettings } from '../../partition/settings.ts'
 import { openReplica, type OpenOptions } from '../../partition/takeover.ts'
 import type { HoldfastEvent, Observer } from '../../ports/observer.ts'
 import type { Stores } from '../../ports/store.ts'
@@ -86,6 +88,7 @@ async function restoreOne({ session, cluster, stores, partition, output }: Job):
     log: ports.changelog.log(partition),
     clock,
     observer: told,
+    share: new LoopShare(clock, defaultPartitionSettings.sliceMs),
     signal: new AbortController().signal,
     applyEveryMs: 100,
     cacheBytes: () => cacheBytes,

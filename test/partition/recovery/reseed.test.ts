@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hash64ToText, noShare } from '../../../src/core/hashing.ts'
 import { genesisRecord } from '../../../src/core/log.ts'
 import { catchUp } from '../../../src/partition/log-tail.ts'
+import { LoopShare } from '../../../src/partition/loop-share.ts'
 import { knownGeneration } from '../../../src/partition/provision.ts'
 import { lostLog, reseed, type Reseeded, type ReseedOptions } from '../../../src/partition/recovery/reseed.ts'
 import { emptyState, snapshotState, storeState, type SeedState } from '../../../src/partition/recovery/seed-state.ts'
@@ -75,6 +76,7 @@ async function openedBy(node: string): Promise<Replica> {
     ...world.replicaOptions(),
     ...world.restoreOptions(await world.stores(node), { generation: named }),
     log: world.ports.changelog.log(p0),
+    share: new LoopShare(world.clock, 5),
     signal: new AbortController().signal,
   }
   const replica = await openReplica(options)
