@@ -450,9 +450,9 @@ export function createPartition(options: PartitionOptions): Partition {
   return {
     want: (wanted) => tell({ type: 'want', wanted }),
     submit: (incoming) => host.submit(incoming),
-    watch: (request, inbox) => host.watch(request, inbox),
-    scan: (request, inbox) => host.scan(request, inbox),
-    position: (inbox) => host.position(inbox),
+    watch: (request, inbox) => host.inquiries.watch(request, inbox),
+    scan: (request, inbox) => host.inquiries.scan(request, inbox),
+    position: (inbox) => host.inquiries.position(inbox),
     orderSnapshot: (name) => host.orderSnapshot(name),
     named: (generation) => tell({ type: 'named', generation }),
     reconnected: () => host.reconnected(),

@@ -7,22 +7,19 @@
  *     left of their patience; so are those that arrive at a standby that is about to. Where it does not come to that they are answered
  *     `moved`.
  * X3. A crash drops everything without a flush or a word.
- * X4. Watchers are answered a bounded number at a time; one more is `OVERLOADED`, and asks again.
- * X5. A replica that has diverged is set aside and built anew. What a record says that it differs at for the second time is believed (L9).
- * X6. Who has handed off names the successor, until placement names somebody at that epoch or a later one.
- * X7. A log that was lost begins again under another generation, when an operator has seeded it: what is left of the former is dropped here,
+ * X4. A replica that has diverged is set aside and built anew. What a record says that it differs at for the second time is believed (L9).
+ * X5. Who has handed off names the successor, until placement names somebody at that epoch or a later one.
+ * X6. A log that was lost begins again under another generation, when an operator has seeded it: what is left of the former is dropped here,
  *     and the next replica is of the new one (L1).
- * X8. A standby answers queries that allow some staleness (standby-reads.ts) while it follows the log; all else is answered `moved`, or
+ * X7. A standby answers queries that allow some staleness (standby-reads.ts) while it follows the log; all else is answered `moved`, or
  *     held (X2).
- * X9. Requests of standbys for the committed position are answered a bounded number at a time; one more has no answer.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import { hash64ToText } from '../core/hashing.ts'
-import type { LogPosition } from '../core/log.ts'
-import type { BrokenLog } from '../core/log.ts'
+import type { BrokenLog, LogPosition } from '../core/log.ts'
 import type { Changelog, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
-import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
+import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Compression } from '../ports/compression.ts'
 import type { Objects } from '../ports/objects.ts'
@@ -41,10 +38,8 @@ import {
   type Seq,
 } from '../protocol/ids.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { encodeCommitted } from '../protocol/position.ts'
-import { encodeScanError } from '../protocol/scan.ts'
-import { encodePageError } from '../protocol/watch.ts'
 import { HeldRequests } from './held-requests.ts'
+import { Inquiries } from './inquiries.ts'
 import { LoopShare } from './loop-share.ts'
 import { NodeMemory } from './node-memory.ts'
 import { knownGeneration } from './provision.ts'
@@ -60,7 +55,6 @@ import { checkReplica, claim, openReplica, type ClaimResult, type TakeoverOption
 import { withPatienceLeft } from './asked.ts'
 import { inDoubt, notExecuted, stopped } from './answers.ts'
 import type { Answer } from './turn.ts'
-import { sendPage } from './watch-pages.ts'
 import type { WorkMeter } from './work-meter.ts'
 
 export interface HostOptions {
@@ -115,18 +109,17 @@ export interface PartitionProgress {
 type Why = 'nothing happened' | 'in doubt' | 'damaged'
 
 export class PartitionHost {
+  /** Answered as long as it is the owner. */
+  readonly inquiries: Inquiries
   readonly #options: HostOptions
   readonly #log: PartitionLog
   #replica: Replica | undefined
   #owner: Owner | undefined
   #snapshots: SnapshotKeeper | undefined
   readonly #held: HeldRequests
-  #watching = 0
   #reads: StandbyReads | undefined
-  #positions = 0
   readonly #memory: NodeMemory
   readonly #share: LoopShare
-  readonly #watchRefusals = new Refusals<'watch-requests'>('watch', ['watch-requests'])
   /** Gives its share of the node's memory back. */
   #part: (() => void) | undefined
   #crashed = false
@@ -136,9 +129,9 @@ export class PartitionHost {
   #using: Promise<void> | undefined
   /** What is taken in comes as it is stored: this replica has been at the log's end. */
   #tailing = false
-  /** X5 */
+  /** X4 */
   readonly #believed = new Set<Seq>()
-  /** X7 */
+  /** X6 */
   #generation: Generation
   /** As it was when the partition stopped. */
   #lastProgress: PartitionProgress | undefined
@@ -149,7 +142,7 @@ export class PartitionHost {
   #takingSinceMs: number | undefined
   /** X2 */
   #awaiting = false
-  /** X6 */
+  /** X5 */
   #successor: { readonly owner: NodeId; readonly epoch: Epoch } | undefined
 
   constructor(options: HostOptions) {
@@ -158,6 +151,7 @@ export class PartitionHost {
     this.#log = options.changelog.log(options.partition)
     this.#memory = options.memory ?? new NodeMemory()
     this.#share = options.share ?? new LoopShare(options.clock, options.settings.sliceMs)
+    this.inquiries = new Inquiries({ ...options, generation: () => this.#generation, owner: () => this.#owner })
     this.#held = new HeldRequests({ clock: options.clock, settings: options.settings, memory: this.#memory })
   }
 
@@ -211,7 +205,7 @@ export class PartitionHost {
     for (const incoming of this.#held.end()) incoming.respond(this.#elsewhere())
   }
 
-  /** X8 */
+  /** X7 */
   #beginReads(replica: Replica): StandbyReads {
     const leave = (incoming: Incoming, sinceMs: number) => {
       if (this.#crashed) return
@@ -324,11 +318,10 @@ export class PartitionHost {
   }
 
   metrics(): readonly Metric[] {
-    const { mailboxTurns, mailboxBytes, maxWatchRequests } = this.#options.settings
+    const { mailboxTurns, mailboxBytes } = this.#options.settings
     return [
       ...this.#held.metrics(),
-      gauge('holdfast_watch_requests', this.#watching, maxWatchRequests),
-      ...this.#watchRefusals.metrics(),
+      ...this.inquiries.metrics(),
       ...(this.#replica?.metrics() ?? []),
       gauge('holdfast_standby_reads_waiting', this.#reads?.waiting ?? 0, mailboxTurns),
       gauge('holdfast_standby_read_bytes', this.#reads?.waitingBytes ?? 0, mailboxBytes),
@@ -337,63 +330,9 @@ export class PartitionHost {
     ]
   }
 
-  /** Answers a watcher with one page, where this node is the owner (X4). Rejects never. */
-  async watch(request: Uint8Array, inbox: string): Promise<void> {
-    const { partition, transport, settings, observer, subjects } = this.#options
-    const generation = this.#generation
-    const owner = this.#owner
-    try {
-      if (owner === undefined) return transport.publish(inbox, pageNotOwned)
-      if (this.#watching >= settings.maxWatchRequests) {
-        this.#watchRefusals.count('watch-requests')
-        const sentence = `this owner answers ${this.#watching} watchers already; ask again a little later`
-        return transport.publish(inbox, encodePageError('OVERLOADED', sentence))
-      }
-      this.#watching++
-      await sendPage(
-        { partition, generation, history: owner.history, states: owner, transport },
-        request,
-        inbox,
-      ).finally(() => this.#watching--)
-    } catch {
-      // A subject that is an inbox, and that the transport will not have.
-      observer.emit({ type: 'message.dropped', subject: subjects.watch(partition), reason: 'reply-subject' })
-    }
-  }
-
-  /** Answers a scan, where this node is the owner. */
-  async scan(request: Uint8Array, inbox: string): Promise<void> {
-    const { transport, observer, subjects, partition } = this.#options
-    const scans = this.#owner?.scans
-    const reply = scans === undefined ? notOwned : await scans.answer(request)
-    if (this.#crashed) return
-    try {
-      transport.publish(inbox, reply)
-    } catch {
-      // A subject that is an inbox, and that the transport will not have.
-      observer.emit({ type: 'message.dropped', subject: subjects.scan(partition), reason: 'reply-subject' })
-    }
-  }
-
   /** Cuts a snapshot, where this node is the owner; `null` where it is not (K6 of the keeper). */
   orderSnapshot(name: string): OrderedCut | null {
     return this.#owner === undefined ? null : this.#snapshots!.ordered(name)
-  }
-
-  /** Tells a standby how far this owner has committed (X9, Q1). Rejects never. */
-  async position(inbox: string): Promise<void> {
-    if (this.#positions >= mostPositions) return
-    this.#positions++
-    const committed = (await this.#owner?.committed()) ?? null
-    this.#positions--
-    if (this.#crashed) return
-    const { transport, observer, subjects, partition } = this.#options
-    try {
-      transport.publish(inbox, encodeCommitted(committed))
-    } catch {
-      // A subject that is an inbox, and that the transport will not have.
-      observer.emit({ type: 'message.dropped', subject: subjects.position(partition), reason: 'reply-subject' })
-    }
   }
 
   reconnected(): void {
@@ -423,7 +362,7 @@ export class PartitionHost {
     return this.#generation
   }
 
-  /** X7. Call it when it was released. */
+  /** X6. Call it when it was released. */
   begin(generation: Generation): void {
     this.#generation = generation
     this.#stopped = undefined
@@ -465,6 +404,7 @@ export class PartitionHost {
   /** X3 */
   async crash(): Promise<void> {
     this.#crashed = true
+    this.inquiries.end()
     this.#snapshots?.stop()
     this.#held.end()
     this.#owner?.end(inDoubt)
@@ -486,9 +426,4 @@ export class PartitionHost {
   }
 }
 
-/** X9. Each standby has one on its way. */
-const mostPositions = 64
-
 const unreadable = 'it could not be read'
-const pageNotOwned = encodePageError('RETRY', 'this node does not own the partition, or not yet; ask again')
-const notOwned = encodeScanError('RETRY', 'this node does not own the partition, or not yet; ask again')

@@ -50,7 +50,7 @@ describe('an owner whose log does not answer', () => {
 })
 
 describe('requests of watchers', () => {
-  it('are answered a bounded number at a time, and the others are told to ask again (X4)', async () => {
+  it('are answered a bounded number at a time, and the others are told to ask again (IQ1)', async () => {
     const world = new PartitionWorld('watchers')
     const node = new PartitionNode(world, 'n1', { settings: settingsWith({ maxWatchRequests: 2, tailBytes: 1 }) })
     await node.serve(1)

@@ -154,7 +154,7 @@ describe('a standby (A4, T1, T2)', () => {
   })
 })
 
-describe('a standby that is not the same as its owner (L9, X5)', () => {
+describe('a standby that is not the same as its owner (L9, X4)', () => {
   it('is built anew, tells, and is the same then', async () => {
     const world = new PartitionWorld('diverged')
     const writer = new LogWriter(world).claim('old')
@@ -253,7 +253,7 @@ describe('a standby that cannot stand by', () => {
   })
 })
 
-describe('an heir (A1, X2, X6)', () => {
+describe('an heir (A1, X2, X5)', () => {
   const heir = async (node: PartitionNode, of: number): Promise<PartitionNode> => {
     node.partition.want({ role: 'standby', heirOf: epoch(of) })
     await node.until('standby')
@@ -371,7 +371,7 @@ describe('an heir (A1, X2, X6)', () => {
   })
 })
 
-describe('who has handed off (X6)', () => {
+describe('who has handed off (X5)', () => {
   it('names the successor, until placement names somebody at its epoch', async () => {
     const world = new PartitionWorld('successor')
     let named = { owner: null as NodeId | null, epoch: epoch(1) }
