@@ -88,6 +88,8 @@ type Event =
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
 interface Context {
+  readonly options: PartitionOptions
+  readonly host: PartitionHost
   readonly wanted: Wanted
   /** The last one that was begun. */
   readonly epoch: Epoch
@@ -108,250 +110,263 @@ const longestPauseMs = 2_000
 const askAgainMs = 500
 const askForGenerationMs = 2_000
 
-function partitionMachine(options: PartitionOptions, host: PartitionHost) {
-  const { clock, partition, observer } = options
-  return setup({
-    types: {} as { context: Context; events: Event },
-    actors: {
-      standBy: fromPromise<void>(({ signal }) => host.standBy(signal)),
-      takeOver: fromPromise<ClaimResult, Epoch>(({ input, signal }) => host.takeOver(input, signal)),
-      handOff: fromPromise<boolean, NodeId>(({ input }) => host.handOff(input)),
-      askGeneration: fromPromise<Generation>(() => host.namedGeneration()),
-      leave: fromPromise<void, Parameters<PartitionHost['release']>[0]>(({ input }) => host.release(input)),
-    },
-    actions: {
-      begin: assign({
-        epoch: ({ context }) => wantedEpoch(context) ?? context.epoch,
-        failures: 0,
-        handedOff: false,
-      }),
-      awaitOwnership: ({ context: { wanted } }) =>
-        host.awaitOwnership(wanted?.role === 'owner' || wanted?.heirOf !== undefined),
-      beginAnew: ({ context: { generation } }) => {
-        host.begin(generation)
-        observer.emit({ type: 'log.reseeded', partition, generation })
-      },
-      forget: assign({ epoch: 0 as Epoch, handedOver: 0 as Epoch, failures: 0, handedOff: false, reason: undefined }),
-      keepGeneration: assign({ generation: (_, { generation }: { generation: Generation }) => generation }),
-      failed: assign({ failures: ({ context }) => context.failures + 1 }),
-      serve: ({ context }) => {
-        host.serve()
-        observer.emit({ type: 'partition.serving', partition, epoch: context.epoch })
-      },
-      caughtUp: () => observer.emit({ type: 'partition.standing-by', partition, seq: host.progress!.appliedSeq }),
-      askForEpoch: ({ context }) => {
-        if (isWanted(context) && context.epoch > 0) options.onEpochSpent(context.epoch)
-      },
-      cannotOpen: ({ context }, { error }: { error: unknown }) => {
-        tellStoreFailed(options, error)
-        options.onCannotOpen(context.epoch, messageOf(error))
-      },
-      cannotKeep: ({ context }, { error }: { error: unknown }) => options.onCannotOpen(context.epoch, messageOf(error)),
-      stopped: ({ context: { reason = '' } }) => {
-        host.stop(reason)
-        observer.emit({ type: 'partition.stopped', partition, reason })
-      },
-    },
-    guards: {
-      wantedAnew: ({ context }) => (wantedEpoch(context) ?? 0) > context.epoch,
-      unwanted: ({ context }) => !isWanted(context),
-      wantedToStandBy: ({ context }) => context.wanted?.role === 'standby',
-      unwantedToStandBy: ({ context }) => context.wanted?.role !== 'standby',
-      another: (_, { generation }: { generation: Generation }) => generation !== host.generation,
-      broken: (_, { error }: { error: unknown }) => error instanceof BrokenLog,
-      damaged: (_, { error }: { error: unknown }) => isHoldfastError(error, 'INTERNAL'),
-      notHere: (_, { error }: { error: unknown }) => notHere.some((code) => isHoldfastError(error, code)),
-    },
-    delays: {
-      untilServing: ({ context }) => Math.max(0, context.serveFromMs - clock.monotonic()),
-      pause: ({ context }) => Math.min(firstPauseMs * 2 ** context.failures, longestPauseMs),
-      askAgain: askAgainMs,
-      askForGeneration: askForGenerationMs,
-    },
-  }).createMachine({
-    initial: 'unowned',
-    context: {
-      wanted: null,
-      epoch: 0 as Epoch,
-      handedOver: 0 as Epoch,
+type Parts = Pick<Context, 'options' | 'host'>
+type Why = Parameters<PartitionHost['release']>[0]
+
+const because =
+  (why: Why) =>
+  ({ context: { host } }: { readonly context: Context }) => ({ host, why })
+
+/** One for all partitions, which there may be hundreds of: each has its host, and what it tells, in its context. */
+const machine = setup({
+  types: {} as { context: Context; events: Event; input: Parts },
+  actors: {
+    standBy: fromPromise<void, PartitionHost>(({ input: host, signal }) => host.standBy(signal)),
+    takeOver: fromPromise<ClaimResult, Context>(({ input: { host, epoch }, signal }) => host.takeOver(epoch, signal)),
+    handOff: fromPromise<boolean, Context>(({ input: { host, to } }) => host.handOff(to!)),
+    askGeneration: fromPromise<Generation, PartitionHost>(({ input: host }) => host.namedGeneration()),
+    leave: fromPromise<void, { host: PartitionHost; why: Why }>(({ input: { host, why } }) => host.release(why)),
+  },
+  actions: {
+    begin: assign({
+      epoch: ({ context }) => wantedEpoch(context) ?? context.epoch,
       failures: 0,
-      serveFromMs: 0,
-      to: undefined,
       handedOff: false,
-      reason: undefined,
-      generation: host.generation,
+    }),
+    awaitOwnership: ({ context: { host, wanted } }) =>
+      host.awaitOwnership(wanted?.role === 'owner' || wanted?.heirOf !== undefined),
+    beginAnew: ({ context: { host, options, generation } }) => {
+      host.begin(generation)
+      options.observer.emit({ type: 'log.reseeded', partition: options.partition, generation })
     },
-    on: {
-      named: {
-        guard: { type: 'another', params: ({ event }) => event },
-        target: '.beginningAnew',
-        actions: { type: 'keepGeneration', params: ({ event }) => event },
-      },
-      want: { actions: [assign({ wanted: ({ event }) => event.wanted }), 'awaitOwnership'] },
-      handedOver: { actions: assign({ handedOver: ({ event }) => event.epoch }) },
-      broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
-      storeFailed: [
-        { guard: { type: 'damaged', params: ({ event }) => event }, target: '.leavingDamaged' },
-        { target: '.leavingInDoubt', actions: { type: 'cannotKeep', params: ({ event }) => event } },
+    forget: assign({ epoch: 0 as Epoch, handedOver: 0 as Epoch, failures: 0, handedOff: false, reason: undefined }),
+    keepGeneration: assign({ generation: (_, { generation }: { generation: Generation }) => generation }),
+    failed: assign({ failures: ({ context }) => context.failures + 1 }),
+    serve: ({ context: { host, options, epoch } }) => {
+      host.serve()
+      options.observer.emit({ type: 'partition.serving', partition: options.partition, epoch })
+    },
+    caughtUp: ({ context: { host, options } }) => {
+      const seq = host.progress!.appliedSeq
+      options.observer.emit({ type: 'partition.standing-by', partition: options.partition, seq })
+    },
+    askForEpoch: ({ context }) => {
+      if (isWanted(context) && context.epoch > 0) context.options.onEpochSpent(context.epoch)
+    },
+    cannotOpen: ({ context: { options, epoch } }, { error }: { error: unknown }) => {
+      tellStoreFailed(options, error)
+      options.onCannotOpen(epoch, messageOf(error))
+    },
+    cannotKeep: ({ context: { options, epoch } }, { error }: { error: unknown }) =>
+      options.onCannotOpen(epoch, messageOf(error)),
+    stopped: ({ context: { host, options, reason = '' } }) => {
+      host.stop(reason)
+      options.observer.emit({ type: 'partition.stopped', partition: options.partition, reason })
+    },
+  },
+  guards: {
+    wantedAnew: ({ context }) => (wantedEpoch(context) ?? 0) > context.epoch,
+    unwanted: ({ context }) => !isWanted(context),
+    wantedToStandBy: ({ context }) => context.wanted?.role === 'standby',
+    unwantedToStandBy: ({ context }) => context.wanted?.role !== 'standby',
+    another: ({ context: { host } }, { generation }: { generation: Generation }) => generation !== host.generation,
+    broken: (_, { error }: { error: unknown }) => error instanceof BrokenLog,
+    damaged: (_, { error }: { error: unknown }) => isHoldfastError(error, 'INTERNAL'),
+    notHere: (_, { error }: { error: unknown }) => notHere.some((code) => isHoldfastError(error, code)),
+  },
+  delays: {
+    untilServing: ({ context: { options, serveFromMs } }) => Math.max(0, serveFromMs - options.clock.monotonic()),
+    pause: ({ context }) => Math.min(firstPauseMs * 2 ** context.failures, longestPauseMs),
+    askAgain: askAgainMs,
+    askForGeneration: askForGenerationMs,
+  },
+}).createMachine({
+  initial: 'unowned',
+  context: ({ input: { options, host } }) => ({
+    options,
+    host,
+    wanted: null,
+    epoch: 0 as Epoch,
+    handedOver: 0 as Epoch,
+    failures: 0,
+    serveFromMs: 0,
+    to: undefined,
+    handedOff: false,
+    reason: undefined,
+    generation: host.generation,
+  }),
+  on: {
+    named: {
+      guard: { type: 'another', params: ({ event }) => event },
+      target: '.beginningAnew',
+      actions: { type: 'keepGeneration', params: ({ event }) => event },
+    },
+    want: { actions: [assign({ wanted: ({ event }) => event.wanted }), 'awaitOwnership'] },
+    handedOver: { actions: assign({ handedOver: ({ event }) => event.epoch }) },
+    broken: { target: '.stopped', actions: assign({ reason: ({ event }) => event.reason }) },
+    storeFailed: [
+      { guard: { type: 'damaged', params: ({ event }) => event }, target: '.leavingDamaged' },
+      { target: '.leavingInDoubt', actions: { type: 'cannotKeep', params: ({ event }) => event } },
+    ],
+  },
+  states: {
+    unowned: {
+      always: [
+        { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+        { guard: 'wantedToStandBy', target: 'resting' },
       ],
+      after: { askAgain: { target: 'unowned', reenter: true, actions: 'askForEpoch' } },
+      on: { storeFailed: {} },
     },
-    states: {
-      unowned: {
-        always: [
-          { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
-          { guard: 'wantedToStandBy', target: 'resting' },
+    resting: {
+      always: [
+        { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+        { guard: 'unwantedToStandBy', target: 'leaving' },
+      ],
+      after: { pause: 'standingBy' },
+      on: { storeFailed: {} },
+    },
+    standingBy: {
+      invoke: {
+        src: 'standBy',
+        input: ({ context }) => context.host,
+        onDone: 'resting',
+        onError: [
+          {
+            guard: { type: 'broken', params: ({ event }) => event },
+            target: 'stopped',
+            actions: assign({ reason: ({ event }) => messageOf(event.error) }),
+          },
+          { guard: { type: 'damaged', params: ({ event }) => event }, target: 'leavingDamaged', actions: 'failed' },
+          {
+            guard: { type: 'notHere', params: ({ event }) => event },
+            target: 'resting',
+            actions: ['failed', { type: 'cannotOpen', params: ({ event }) => event }],
+          },
+          { target: 'resting', actions: 'failed' },
         ],
-        after: { askAgain: { target: 'unowned', reenter: true, actions: 'askForEpoch' } },
-        on: { storeFailed: {} },
       },
-      resting: {
-        always: [
-          { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
-          { guard: 'unwantedToStandBy', target: 'leaving' },
-        ],
-        after: { pause: 'standingBy' },
-        on: { storeFailed: {} },
-      },
-      standingBy: {
-        invoke: {
-          src: 'standBy',
-          onDone: 'resting',
-          onError: [
-            {
-              guard: { type: 'broken', params: ({ event }) => event },
-              target: 'stopped',
-              actions: assign({ reason: ({ event }) => messageOf(event.error) }),
-            },
-            { guard: { type: 'damaged', params: ({ event }) => event }, target: 'leavingDamaged', actions: 'failed' },
-            {
-              guard: { type: 'notHere', params: ({ event }) => event },
-              target: 'resting',
-              actions: ['failed', { type: 'cannotOpen', params: ({ event }) => event }],
-            },
-            { target: 'resting', actions: 'failed' },
-          ],
-        },
-        always: [
-          { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
-          { guard: 'unwantedToStandBy', target: 'leaving' },
-        ],
-        on: { caughtUp: { actions: ['caughtUp', assign({ failures: 0 })] } },
-      },
-      taking: {
-        invoke: {
-          src: 'takeOver',
-          input: ({ context }) => context.epoch,
-          onDone: [
-            {
-              guard: ({ event }) => event.output.kind === 'claimed',
-              target: 'waiting',
-              actions: assign({
-                serveFromMs: ({ event }) => (event.output.kind === 'claimed' ? event.output.serveFromMs : 0),
-              }),
-            },
-            {
-              target: 'leaving',
-              actions: ({ event }) => {
-                if (event.output.kind === 'outbid') options.onEpochSpent(event.output.by)
-              },
-            },
-          ],
-          onError: [
-            {
-              guard: { type: 'broken', params: ({ event }) => event },
-              target: 'stopped',
-              actions: assign({ reason: ({ event }) => messageOf(event.error) }),
-            },
-            { guard: { type: 'damaged', params: ({ event }) => event }, target: 'leavingDamaged' },
-            {
-              guard: { type: 'notHere', params: ({ event }) => event },
-              target: 'leaving',
-              actions: { type: 'cannotOpen', params: ({ event }) => event },
-            },
-            { target: 'failing', actions: 'failed' },
-          ],
-        },
-        always: { guard: 'unwanted', target: 'leaving' },
-      },
-      failing: {
-        after: { pause: 'taking' },
-        always: { guard: 'unwanted', target: 'leaving' },
-      },
-      waiting: {
-        after: { untilServing: 'serving' },
-        always: { guard: 'unwanted', target: 'leaving' },
-      },
-      serving: {
-        entry: 'serve',
-        always: { guard: 'unwanted', target: 'leavingInDoubt' },
-        on: {
-          handOff: { target: 'handingOff', actions: assign({ to: ({ event }) => event.to }) },
-          fenced: 'leaving',
-        },
-      },
-      handingOff: {
-        entry: assign({ handedOff: false }),
-        invoke: {
-          src: 'handOff',
-          input: ({ context }) => context.to!,
-          onDone: { target: 'leaving', actions: assign({ handedOff: ({ event }) => event.output }) },
-        },
-        always: { guard: 'unwanted', target: 'leavingInDoubt' },
-        on: { fenced: 'leaving' },
-      },
-      // A store that is being left may go on failing: once is enough.
-      leaving: {
-        invoke: { src: 'leave', input: 'nothing happened', onDone: 'unowned', onError: 'unowned' },
-        on: { storeFailed: {} },
-      },
-      leavingInDoubt: {
-        invoke: { src: 'leave', input: 'in doubt', onDone: 'unowned', onError: 'unowned' },
-        on: { storeFailed: {} },
-      },
-      leavingDamaged: {
-        invoke: { src: 'leave', input: 'damaged', onDone: 'unowned', onError: 'unowned' },
-        on: { storeFailed: {} },
-      },
-      stopped: {
-        entry: 'stopped',
-        invoke: { src: 'leave', input: 'in doubt', onError: {} },
-        initial: 'resting',
-        states: {
-          resting: { after: { askForGeneration: 'asking' } },
-          asking: {
-            invoke: {
-              src: 'askGeneration',
-              onDone: [
-                {
-                  guard: { type: 'another', params: ({ event }) => ({ generation: event.output }) },
-                  target: '#beginningAnew',
-                  actions: { type: 'keepGeneration', params: ({ event }) => ({ generation: event.output }) },
-                },
-                { target: 'resting' },
-              ],
-              onError: 'resting',
+      always: [
+        { guard: 'wantedAnew', target: 'taking', actions: 'begin' },
+        { guard: 'unwantedToStandBy', target: 'leaving' },
+      ],
+      on: { caughtUp: { actions: ['caughtUp', assign({ failures: 0 })] } },
+    },
+    taking: {
+      invoke: {
+        src: 'takeOver',
+        input: ({ context }) => context,
+        onDone: [
+          {
+            guard: ({ event }) => event.output.kind === 'claimed',
+            target: 'waiting',
+            actions: assign({
+              serveFromMs: ({ event }) => (event.output.kind === 'claimed' ? event.output.serveFromMs : 0),
+            }),
+          },
+          {
+            target: 'leaving',
+            actions: ({ context: { options }, event }) => {
+              if (event.output.kind === 'outbid') options.onEpochSpent(event.output.by)
             },
           },
-        },
-        on: { storeFailed: {}, broken: {} },
+        ],
+        onError: [
+          {
+            guard: { type: 'broken', params: ({ event }) => event },
+            target: 'stopped',
+            actions: assign({ reason: ({ event }) => messageOf(event.error) }),
+          },
+          { guard: { type: 'damaged', params: ({ event }) => event }, target: 'leavingDamaged' },
+          {
+            guard: { type: 'notHere', params: ({ event }) => event },
+            target: 'leaving',
+            actions: { type: 'cannotOpen', params: ({ event }) => event },
+          },
+          { target: 'failing', actions: 'failed' },
+        ],
       },
-      beginningAnew: {
-        id: 'beginningAnew',
-        invoke: {
-          src: 'leave',
-          input: 'in doubt',
-          onDone: { target: 'unowned', actions: ['beginAnew', 'forget'] },
-          onError: { target: 'unowned', actions: ['beginAnew', 'forget'] },
-        },
-        on: {
-          storeFailed: {},
-          broken: {},
-          named: { actions: { type: 'keepGeneration', params: ({ event }) => event } },
-        },
+      always: { guard: 'unwanted', target: 'leaving' },
+    },
+    failing: {
+      after: { pause: 'taking' },
+      always: { guard: 'unwanted', target: 'leaving' },
+    },
+    waiting: {
+      after: { untilServing: 'serving' },
+      always: { guard: 'unwanted', target: 'leaving' },
+    },
+    serving: {
+      entry: 'serve',
+      always: { guard: 'unwanted', target: 'leavingInDoubt' },
+      on: {
+        handOff: { target: 'handingOff', actions: assign({ to: ({ event }) => event.to }) },
+        fenced: 'leaving',
       },
     },
-  })
-}
+    handingOff: {
+      entry: assign({ handedOff: false }),
+      invoke: {
+        src: 'handOff',
+        input: ({ context }) => context,
+        onDone: { target: 'leaving', actions: assign({ handedOff: ({ event }) => event.output }) },
+      },
+      always: { guard: 'unwanted', target: 'leavingInDoubt' },
+      on: { fenced: 'leaving' },
+    },
+    // A store that is being left may go on failing: once is enough.
+    leaving: {
+      invoke: { src: 'leave', input: because('nothing happened'), onDone: 'unowned', onError: 'unowned' },
+      on: { storeFailed: {} },
+    },
+    leavingInDoubt: {
+      invoke: { src: 'leave', input: because('in doubt'), onDone: 'unowned', onError: 'unowned' },
+      on: { storeFailed: {} },
+    },
+    leavingDamaged: {
+      invoke: { src: 'leave', input: because('damaged'), onDone: 'unowned', onError: 'unowned' },
+      on: { storeFailed: {} },
+    },
+    stopped: {
+      entry: 'stopped',
+      invoke: { src: 'leave', input: because('in doubt'), onError: {} },
+      initial: 'resting',
+      states: {
+        resting: { after: { askForGeneration: 'asking' } },
+        asking: {
+          invoke: {
+            src: 'askGeneration',
+            input: ({ context }) => context.host,
+            onDone: [
+              {
+                guard: { type: 'another', params: ({ event }) => ({ generation: event.output }) },
+                target: '#beginningAnew',
+                actions: { type: 'keepGeneration', params: ({ event }) => ({ generation: event.output }) },
+              },
+              { target: 'resting' },
+            ],
+            onError: 'resting',
+          },
+        },
+      },
+      on: { storeFailed: {}, broken: {} },
+    },
+    beginningAnew: {
+      id: 'beginningAnew',
+      invoke: {
+        src: 'leave',
+        input: because('in doubt'),
+        onDone: { target: 'unowned', actions: ['beginAnew', 'forget'] },
+        onError: { target: 'unowned', actions: ['beginAnew', 'forget'] },
+      },
+      on: {
+        storeFailed: {},
+        broken: {},
+        named: { actions: { type: 'keepGeneration', params: ({ event }) => event } },
+      },
+    },
+  },
+})
 
 /** Errors of the store that say that this is not the place for the partition. */
 const notHere: readonly ErrorCode[] = ['INVALID', 'CONFLICT']
@@ -410,7 +425,7 @@ export function createPartition(options: PartitionOptions): Partition {
       tell({ type: 'storeFailed', error })
     },
   })
-  const actor = createActor(partitionMachine(options, host), { clock: options.clock })
+  const actor = createActor(machine, { clock: options.clock, input: { options, host } })
   let subscriptions: readonly Subscription[] = []
   const role = () => (host.tailing ? 'standby' : (roles[stateOf(actor.getSnapshot())] ?? 'none'))
   actor.subscribe((snapshot) => {
