@@ -88,6 +88,7 @@ export class Incarnation {
   #loadAtMs = 0
   #orders = 0
   #ended = false
+  #ending: Promise<void> | undefined
 
   constructor(
     ports: NodePorts,
@@ -254,10 +255,17 @@ export class Incarnation {
     }
   }
 
+  /** Resolves when it has ended, as the first who called it wanted it to. */
+  end(leave: boolean): Promise<void> {
+    return (this.#ending ??= this.#end(leave))
+  }
+
   /** Ends in the order in which it began, backwards: no new requests, then no ownerships, then no lease. */
-  async end(leave: boolean): Promise<void> {
+  async #end(leave: boolean): Promise<void> {
     if (this.#ended) return
     this.#ended = true
+    // Another process may go by this node's id: what it has taken in must not be answered here, too.
+    if (!leave) this.#stopListening()
     if (leave && this.#gateway !== undefined) await within(this.#ports.clock, partingMs, this.#gateway.drain())
     this.#gateway?.close()
     this.#lister?.close()

@@ -5,8 +5,8 @@
  *     ▲            │ declared dead          crash, from anywhere ─▶ crashed
  *     └────────────┘ (as a new incarnation)
  *
- * N1. One incarnation at a time (O1). When its lease is lost, everything of it ends before the next one begins. Where another process goes
- *     by this node's id, there is no next one: the node is `fenced`, and says so.
+ * N1. One incarnation at a time (O1). When its lease is lost it hears nothing more, and everything of it ends before the next one begins or the
+ *     node is closed. Where another process goes by this node's id, there is no next one: the node is `fenced`, and says so.
  * N2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
  * N3. It answers only to subjects under the inbox prefixes.
  */
@@ -208,7 +208,7 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSetti
         on: { close: 'leaving' },
       },
       pausing: { after: { pause: 'active' }, on: { close: 'closed' } },
-      fenced: { invoke: { src: 'end', input: { leave: false }, onError: {} }, on: { close: 'closed' } },
+      fenced: { invoke: { src: 'end', input: { leave: false }, onError: {} }, on: { close: 'leaving' } },
       failed: { id: 'failed', invoke: { src: 'end', input: { leave: true }, onDone: 'closed', onError: 'closed' } },
       leaving: { invoke: { src: 'end', input: { leave: true }, onDone: 'closed', onError: 'closed' } },
       crashing: { invoke: { src: 'crash', onDone: 'crashed', onError: 'crashed' } },
