@@ -22,12 +22,13 @@ async function declaredDead(): Promise<void> {
   owner.process.freeze()
   await until('member.died')
   owner.process.thaw()
+  await until('node.fenced')
 }
 
 /** Another process goes by its id. */
 async function replaced(): Promise<void> {
   cluster.start(owner.name)
-  await Promise.resolve()
+  await until('node.fenced')
 }
 
 describe('a node that is closed while its incarnation is ending (N1)', () => {
@@ -38,7 +39,6 @@ describe('a node that is closed while its incarnation is ending (N1)', () => {
       // What it still has to write takes a while.
       cluster.world.disk(name).writeMs = 5_000
       await loseLease()
-      await until('node.fenced')
       let closed = false
       void node.close().then(() => (closed = true))
       await cluster.clock.advance(1_000)

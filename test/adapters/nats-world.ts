@@ -90,6 +90,7 @@ export class Wire {
   #hung = false
   #rewrite: ((text: string) => string) | undefined
   #heldFrom: string | undefined
+  #holds = 0
 
   private constructor(server: Server, target: number) {
     this.#server = server
@@ -140,6 +141,11 @@ export class Wire {
     this.#heldFrom = mark
   }
 
+  /** How often that was so. */
+  get holds(): number {
+    return this.#holds
+  }
+
   async close(): Promise<void> {
     this.cut()
     this.#server.close()
@@ -162,6 +168,7 @@ export class Wire {
     far.on('data', (data: Buffer) => {
       const said = this.#rewrite === undefined ? data : Buffer.from(this.#rewrite(data.toString('latin1')), 'latin1')
       const mark = this.#heldFrom === undefined ? -1 : said.indexOf(this.#heldFrom, 0, 'latin1')
+      if (mark !== -1) this.#holds++
       const passes = held.length > 0 ? 0 : mark === -1 ? said.length : mark
       near.write(said.subarray(0, passes))
       held = Buffer.concat([held, said.subarray(passes)])

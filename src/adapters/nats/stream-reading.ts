@@ -169,7 +169,8 @@ export class StreamReading<T> implements Reading<T> {
       ...(this.#options.to === 'now' ? { no_wait: true } : waiting),
     }
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#options.stream}.${this.#consumer}`
-    if (!this.#link.send(subject, utf8.encode(JSON.stringify(body)), this.#pullInbox(++this.#pulls))) {
+    this.#pulls++
+    if (!this.#link.send(subject, utf8.encode(JSON.stringify(body)), this.#pullInbox)) {
       return this.#fail('there is no connection to NATS now')
     }
     this.#outstanding = body.batch
@@ -178,8 +179,9 @@ export class StreamReading<T> implements Reading<T> {
     this.#lookLater()
   }
 
-  #pullInbox(pull: number): string {
-    return `${this.#inbox}.${pull}`
+  /** Of the last pull. */
+  get #pullInbox(): string {
+    return `${this.#inbox}.${this.#pulls}`
   }
 
   #pullIsOver(): void {
@@ -204,7 +206,7 @@ export class StreamReading<T> implements Reading<T> {
     const code = message.headers?.code ?? 0
     if (code === 0) this.#take(message)
     else if (code === 100) this.#onHeartbeat(message)
-    else if (message.subject === this.#pullInbox(this.#pulls)) this.#endPull(message, code)
+    else if (message.subject === this.#pullInbox) this.#endPull(message, code)
     this.#wake?.()
   }
 

@@ -5,7 +5,7 @@ import type { MemoryProcess } from '../../adapters/memory/world.ts'
 import type { StaleRead } from '../check/staleness.ts'
 import type { SeededRandom } from '../seeded-random.ts'
 import { Ledger } from './ledger.ts'
-import { appendOnce, clientOf, type Teller } from './workload.ts'
+import { appendOnce, clientOf, pause, type Teller } from './workload.ts'
 
 export interface StaleReader {
   readonly session: Session
@@ -81,6 +81,3 @@ async function readOnce(
     if (!(error instanceof HoldfastError)) throw error
   }
 }
-
-const pause = (process: MemoryProcess, ms: number) =>
-  new Promise<void>((resolve) => process.clock.setTimeout(resolve, ms))

@@ -39,6 +39,9 @@ export async function work(options: WorkloadOptions): Promise<void> {
 /** Names a client in its history; its workers have its name before a `-`. */
 export const clientOf = ({ id }: Session): string => id.slice(0, 4)
 
+/** Whose operation it is, by its id. */
+const workerOf = (id: string): string => id.slice(0, id.lastIndexOf('-'))
+
 async function worker(options: WorkloadOptions, n: number): Promise<void> {
   const { process, random, restMs, session } = options
   const chance = random.fork(`worker ${n}`)
@@ -56,7 +59,7 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
   const kind = draw < 0.5 ? 'append' : draw < 0.6 ? 'appendLater' : draw < 0.65 ? 'fail' : 'all'
   const key = chance.pick(keys)!
   const input: ListInput = kind === 'all' ? { kind: 'read' } : { kind: 'append', id }
-  const operation = history.invoke(id.slice(0, id.lastIndexOf('-')), key, input, process.clock.monotonic())
+  const operation = history.invoke(workerOf(id), key, input, process.clock.monotonic())
   const patience = chance.between(...timeoutMs)
   const request = (repeat?: string) =>
     session.request(
@@ -89,8 +92,7 @@ async function oneOperation(options: WorkloadOptions, chance: SeededRandom, id: 
 /** One append, which is not repeated. */
 export async function appendOnce(by: Teller, key: string, id: string, timeoutMs: number): Promise<void> {
   const { session, process, history } = by
-  const client = id.slice(0, id.lastIndexOf('-'))
-  const operation = history.invoke(client, key, { kind: 'append', id }, process.clock.monotonic())
+  const operation = history.invoke(workerOf(id), key, { kind: 'append', id }, process.clock.monotonic())
   told(
     by,
     operation,
@@ -153,5 +155,5 @@ const askingForFew = (inner: Transport, limit: number): Transport =>
     },
   }) as Transport
 
-const pause = (process: MemoryProcess, ms: number) =>
+export const pause = (process: MemoryProcess, ms: number) =>
   new Promise<void>((resolve) => process.clock.setTimeout(resolve, ms))
