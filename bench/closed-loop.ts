@@ -10,6 +10,8 @@ import { createHistogram, performance, type RecordableHistogram } from 'node:per
 export interface LoopOptions {
   readonly width: number
   readonly seconds: number
+  /** ms; never goes back. Default: `performance.now`. */
+  readonly now?: () => number
 }
 
 export interface LoopResult {
@@ -22,19 +24,22 @@ export interface LoopResult {
 const longestNs = 600e9
 const nsPerMs = 1e6
 
-export async function closedLoop({ width, seconds }: LoopOptions, once: () => Promise<unknown>): Promise<LoopResult> {
+export const systemNow = (): number => performance.now()
+
+export async function closedLoop(options: LoopOptions, once: () => Promise<unknown>): Promise<LoopResult> {
+  const { width, seconds, now = systemNow } = options
   const times = createHistogram({ lowest: 1, highest: longestNs, figures: 3 })
-  const startMs = performance.now()
+  const startMs = now()
   const endMs = startMs + seconds * 1_000
   let operations = 0
   let failed = false
   const caller = async () => {
-    let nowMs = performance.now()
+    let nowMs = now()
     while (nowMs < endMs && !failed) {
       const beganMs = nowMs
       await once()
       operations++
-      nowMs = performance.now()
+      nowMs = now()
       times.record(Math.max(1, Math.round((nowMs - beganMs) * nsPerMs)))
     }
   }
@@ -46,7 +51,7 @@ export async function closedLoop({ width, seconds }: LoopOptions, once: () => Pr
       }),
     ),
   )
-  return { operations, elapsedMs: performance.now() - startMs, times }
+  return { operations, elapsedMs: now() - startMs, times }
 }
 
 export const timeMs = (times: RecordableHistogram, percent: number): number => times.percentile(percent) / nsPerMs

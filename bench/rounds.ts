@@ -4,8 +4,7 @@
  * R1. The median is taken of each number by itself: of rates, of each percentile, of the CPU time in each kind of process.
  * R2. What a round has written is verified before the next begins, and that takes none of its time.
  */
-import { performance } from 'node:perf_hooks'
-import { closedLoop, timeMs } from './closed-loop.ts'
+import { closedLoop, systemNow, timeMs } from './closed-loop.ts'
 import { cpuMs } from './proc.ts'
 import { median, type Cpu, type Figure } from './figure.ts'
 
@@ -21,6 +20,8 @@ export interface Plan {
   readonly rounds: number
   /** Of one round. */
   readonly seconds: number
+  /** ms; never goes back. Default: `performance.now`. */
+  readonly now?: () => number
 }
 
 export interface Work {
@@ -58,16 +59,16 @@ interface Round {
   readonly cpu: Cpu
 }
 
-async function run({ rounds, seconds }: Plan, work: Work): Promise<readonly Round[]> {
+async function run({ rounds, seconds, now = systemNow }: Plan, work: Work): Promise<readonly Round[]> {
   const { width, once, operations: each = 1, settle, verify, pids = {} } = work
   const done: Round[] = []
   for (let round = 0; round <= rounds; round++) {
     const before = spent(pids)
-    const { operations: calls, elapsedMs, times } = await closedLoop({ width, seconds }, once)
+    const { operations: calls, elapsedMs, times } = await closedLoop({ width, seconds, now }, once)
     const operations = calls * each
-    const settlingMs = performance.now()
+    const settlingMs = now()
     await settle?.(operations)
-    const tookMs = elapsedMs + performance.now() - settlingMs
+    const tookMs = elapsedMs + now() - settlingMs
     const after = spent(pids)
     await verify?.()
     if (round === 0) continue

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { closedLoop, timeMs } from '../../bench/closed-loop.ts'
 import { median, type Figure } from '../../bench/figure.ts'
@@ -6,6 +6,16 @@ import { toJson } from '../../bench/json.ts'
 import { Ledger } from '../../bench/ledger.ts'
 import { rate } from '../../bench/rounds.ts'
 import { digits, table } from '../../bench/table.ts'
+
+/** A clock that goes only where time is spent. */
+function handTurned() {
+  let nowMs = 0
+  const spend = async (ms: number) => {
+    await nextTurn()
+    nowMs += ms
+  }
+  return { now: () => nowMs, spend }
+}
 
 describe('a median', () => {
   it.each([
@@ -29,15 +39,17 @@ describe('a closed loop', () => {
     let begun = 0
     let ended = 0
     let most = 0
-    const result = await closedLoop({ width: 7, seconds: 0.05 }, async () => {
+    const { now, spend } = handTurned()
+    const result = await closedLoop({ width: 7, seconds: 0.05, now }, async () => {
       most = Math.max(most, ++begun - ended)
-      await delay(2)
+      await spend(2)
       ended++
     })
     expect(most).toBe(7)
     expect(ended).toBe(begun)
     expect(result.operations).toBe(ended)
     expect(result.times.count).toBe(ended)
+    expect(result.elapsedMs).toBe(now())
     expect(result.elapsedMs).toBeGreaterThanOrEqual(50)
   })
 
@@ -52,9 +64,11 @@ describe('a closed loop', () => {
   })
 
   it('tells the times of the operations in milliseconds (L3)', async () => {
-    const { times } = await closedLoop({ width: 1, seconds: 0.05 }, () => delay(10))
-    expect(timeMs(times, 50)).toBeGreaterThan(8)
-    expect(timeMs(times, 99)).toBeLessThan(1_000)
+    const { now, spend } = handTurned()
+    let calls = 0
+    const { times } = await closedLoop({ width: 1, seconds: 0.5, now }, () => spend(calls++ === 0 ? 100 : 10))
+    expect(timeMs(times, 50)).toBeCloseTo(10, 1)
+    expect(timeMs(times, 99)).toBeCloseTo(100, 0)
   })
 })
 
@@ -67,18 +81,22 @@ describe('rounds', () => {
   })
 
   it('count the time that a round takes to settle, and none that verifying takes (R2)', async () => {
-    const plan = { rounds: 1, seconds: 0.05 }
-    const work = { width: 1, once: () => delay(5) }
-    const { value: plain } = await rate(plan, { ...work, verify: () => delay(200) })
-    const { value: settled } = await rate(plan, { ...work, settle: () => delay(200) })
-    expect(plain).toBeGreaterThan(2 * settled)
+    const { now, spend } = handTurned()
+    const plan = { rounds: 1, seconds: 0.05, now }
+    const work = { width: 1, once: () => spend(5) }
+    const { value: plain } = await rate(plan, { ...work, verify: () => spend(200) })
+    const { value: settled } = await rate(plan, { ...work, settle: () => spend(200) })
+    expect(plain).toBe(10 / 0.05)
+    expect(settled).toBe(10 / 0.25)
   })
 
   it('count several operations for a call that is several, and give that no times', async () => {
-    const plan = { rounds: 1, seconds: 0.05 }
-    const one = await rate(plan, { width: 1, once: () => delay(5) })
-    const thousand = await rate(plan, { width: 1, once: () => delay(5), operations: 1_000 })
-    expect(thousand.value / one.value).toBeGreaterThan(100)
+    const { now, spend } = handTurned()
+    const plan = { rounds: 1, seconds: 0.05, now }
+    const one = await rate(plan, { width: 1, once: () => spend(5) })
+    const thousand = await rate(plan, { width: 1, once: () => spend(5), operations: 1_000 })
+    expect(one.value).toBe(200)
+    expect(thousand.value).toBe(200_000)
     expect(one.times).toBeDefined()
     expect(thousand.times).toBeUndefined()
   })
