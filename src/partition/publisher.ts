@@ -4,9 +4,11 @@
  * B1. Nothing is published before its record is committed; changes of one key leave in the order of their revs.
  * B2. A record counts as published when the server has confirmed everything sent up to it (T3). Records carry that mark, and the next
  *     owner publishes everything after it again: a plain subscriber may see a change twice, but misses none while it is connected.
+ *     It is asked to once for all that was sent within `confirmEveryMs`: a question for each record would wake this node and the server once
+ *     more for each, and a mark that is late costs no more than repetitions when a node dies.
  * B3. If the connection breaks, publishing goes on from the last confirmed record once it is back.
  */
-import type { Clock } from '../ports/clock.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { Generation, PartitionId, Seq } from '../protocol/ids.ts'
@@ -30,11 +32,16 @@ export interface PublisherOptions {
   readonly meter?: WorkMeter | undefined
 }
 
+/** B2 */
+export const confirmEveryMs = 20
+
 export class Publisher {
   readonly #options: PublisherOptions
   #sent: Seq
   #confirmed: Seq
+  /** B2: the question, from when it is planned until it is answered. */
   #confirming = false
+  #timer: Timer | undefined
   #stopped = false
   /** Grows when the connection was lost: what an earlier attempt sent does not count. */
   #attempt = 0
@@ -82,6 +89,7 @@ export class Publisher {
   stop(): void {
     this.#stopped = true
     this.#pump.stop()
+    this.#options.clock.clearTimeout(this.#timer)
   }
 
   async #publishOwed(): Promise<void> {
@@ -104,9 +112,14 @@ export class Publisher {
     if (meter !== undefined) meter.changes++
   }
 
+  /** B2 */
   #confirm(): void {
     if (this.#confirming || this.#stopped || this.#confirmed >= this.#sent) return
     this.#confirming = true
+    this.#timer = this.#options.clock.setTimeout(() => this.#ask(), confirmEveryMs)
+  }
+
+  #ask(): void {
     const [sent, attempt] = [this.#sent, this.#attempt]
     this.#options.transport.flush().then(
       () => {

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest'
-import { Publisher } from '../../src/partition/publisher.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { confirmEveryMs, Publisher } from '../../src/partition/publisher.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { seq, type Seq } from '../../src/protocol/ids.ts'
 import { HistoryBench } from './changes.ts'
@@ -40,7 +40,8 @@ class Bench extends HistoryBench {
     return this
   }
 
-  pass(ms = 20): Promise<void> {
+  /** Long enough for what was sent to be confirmed. */
+  pass(ms = confirmEveryMs + 20): Promise<void> {
     return this.world.clock.advance(ms)
   }
 
@@ -103,6 +104,21 @@ describe('the mark of what is published (E2, B2)', () => {
     bench.commit({ key: 'a', state: 2 })
     await bench.pass(5_000)
     expect(bench.publisher.confirmed).toBe(first)
+  })
+
+  it('costs one question for all that is sent within its interval (B2)', async () => {
+    const bench = new Bench('one question').begin() as Bench
+    const { transport } = bench.node.process
+    const flush = vi.spyOn(transport, 'flush')
+    await bench.publish(seq(2), transport)
+    for (let i = 0; i < 10; i++) {
+      bench.commit({ key: 'a', state: i })
+      await bench.pass(1)
+    }
+    expect(flush).not.toHaveBeenCalled()
+    await bench.pass()
+    expect(bench.publisher.confirmed).toBe(bench.history.head)
+    expect(flush).toHaveBeenCalledOnce()
   })
 
   it('makes a new owner publish everything after it again, and nothing before', async () => {
@@ -208,6 +224,7 @@ describe('a connection that is lost (B3)', () => {
     } as unknown as Transport
     await bench.publish(seq(2), transport)
     const last = bench.commit({ key: 'a', state: 1 })
+    await bench.pass()
     expect([sent.length, flushes.length]).toEqual([1, 1])
     bench.publisher.resume()
     await bench.pass()
