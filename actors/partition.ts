@@ -27,7 +27,7 @@ import type { ClaimResult } from '../src/partition/takeover.ts'
 import { labelled, type Metric } from '../src/ports/metrics.ts'
 import type { Subscription } from '../src/ports/transport.ts'
 import { isHoldfastError, messageOf, type ErrorCode } from '../src/protocol/errors.ts'
-import { nextEpoch, type Epoch, type Generation, type NodeId, type PartitionId, type Seq } from '../src/protocol/ids.ts'
+import { nextEpoch, type Epoch, type Generation, type NodeId, type PartitionId } from '../src/protocol/ids.ts'
 
 export type PartitionRole = 'none' | 'replaying' | 'standby' | 'owner' | 'handing-off' | 'stopped'
 
@@ -147,7 +147,7 @@ const machine = setup({
       options.observer.emit({ type: 'partition.serving', partition: options.partition, epoch })
     },
     caughtUp: ({ context: { host, options } }) => {
-      const seq = host.progress!.appliedSeq
+      const seq = host.progress.appliedSeq
       options.observer.emit({ type: 'partition.standing-by', partition: options.partition, seq })
     },
     askForEpoch: ({ context }) => {
@@ -476,8 +476,7 @@ export function createPartition(options: PartitionOptions): Partition {
     status() {
       const { context } = actor.getSnapshot()
       const { partition } = options
-      const progress = host.progress ?? { appliedSeq: 0 as Seq, stateHash: '', lag: 0, turns: 0 }
-      return { partition, role: role(), epoch: context.epoch, progress, reason: context.reason }
+      return { partition, role: role(), epoch: context.epoch, progress: host.progress, reason: context.reason }
     },
     async close(partingMs) {
       // Whoever claims next need not wait for a lease that was given up (O4).

@@ -67,7 +67,7 @@ export interface HostedPartition {
   readonly epoch: Epoch
   /** Last record that is in its store. */
   readonly appliedSeq: Seq
-  /** Records that it knows of and has not applied. */
+  /** Records that it knows of and has not applied. While a snapshot is restored, `appliedSeq` is 0 and these are what is left of it. */
   readonly headLag: number
   /** State hash after `appliedSeq`, hex; two that differ at one sequence are a mismatch (L9). */
   readonly stateHash: string

@@ -99,7 +99,7 @@ export interface PartitionProgress {
   readonly appliedSeq: Seq
   /** Of the state there, hex. */
   readonly stateHash: string
-  /** Records behind the log's end, as far as it was seen. */
+  /** Records behind the log's end, as far as it was seen; while a snapshot is restored, behind that. */
   readonly lag: number
   /** Turns committed by this ownership. */
   readonly turns: number
@@ -134,7 +134,9 @@ export class PartitionHost {
   /** X6 */
   #generation: Generation
   /** As it was when the partition stopped. */
-  #lastProgress: PartitionProgress | undefined
+  #lastProgress = noProgress
+  /** Of a snapshot: records that the store is still to take in. */
+  #toRestore = 0
   /** Why the replica is to be set aside. */
   #damage = unreadable
   #leaving: Promise<void> = Promise.resolve()
@@ -155,9 +157,11 @@ export class PartitionHost {
     this.#held = new HeldRequests({ clock: options.clock, settings: options.settings, memory: this.#memory })
   }
 
-  get progress(): PartitionProgress | undefined {
+  get progress(): PartitionProgress {
     const replica = this.#replica
-    if (replica === undefined) return this.#stopped === undefined ? undefined : this.#lastProgress
+    if (replica === undefined) {
+      return this.#stopped === undefined ? { ...noProgress, lag: this.#toRestore } : this.#lastProgress
+    }
     const { position, stateHash, lag } = replica
     return {
       appliedSeq: position.seq,
@@ -251,6 +255,7 @@ export class PartitionHost {
       applyEveryMs: settings.applyEveryMs,
       cacheBytes: () => this.#memory.share('cacheBytes', settings.cacheBytes),
       believed: this.#believed,
+      onRestoring: (left) => (this.#toRestore = left),
       onHandedOff: (epoch, to) => {
         if (to === node.id) this.#options.onHandedOver(epoch)
       },
@@ -258,7 +263,7 @@ export class PartitionHost {
     }
     this.#part ??= this.#memory.join()
     try {
-      this.#replica ??= await openReplica(options)
+      this.#replica ??= await openReplica(options).finally(() => (this.#toRestore = 0))
       signal.throwIfAborted()
       return await work(this.#replica, options)
     } catch (error) {
@@ -366,7 +371,7 @@ export class PartitionHost {
   begin(generation: Generation): void {
     this.#generation = generation
     this.#stopped = undefined
-    this.#lastProgress = undefined
+    this.#lastProgress = noProgress
     this.#successor = undefined
     this.#believed.clear()
   }
@@ -427,3 +432,5 @@ export class PartitionHost {
 }
 
 const unreadable = 'it could not be read'
+
+const noProgress: PartitionProgress = { appliedSeq: 0 as Seq, stateHash: '', lag: 0, turns: 0 }

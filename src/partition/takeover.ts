@@ -26,13 +26,14 @@ import { nextSeq, type Epoch, type Generation, type NodeRef } from '../protocol/
 import { encodeRecord } from '../protocol/record.ts'
 import { catchUp, logInfo, Outdated, outdatedBecause, readLog, takeIn, type TailOptions } from './log-tail.ts'
 import { Replica, type ReplicaOptions } from './replica.ts'
-import { discardUnfinished, isUnfinished, restoreSnapshot } from './snapshot/restore.ts'
+import { discardUnfinished, isUnfinished, restoreSnapshot, type RestoreOptions } from './snapshot/restore.ts'
 
 export interface OpenOptions extends ReplicaOptions, TailOptions {
   readonly stores: Stores
   readonly objects: Objects
   readonly registry: Registry
   readonly compression: Compression
+  readonly onRestoring?: RestoreOptions['onRestoring']
 }
 
 export interface TakeoverOptions extends OpenOptions {

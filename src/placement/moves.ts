@@ -4,8 +4,8 @@
  *   note it in the table → wait until the target stands by and is level → have the owner hand off → name the target at the next epoch
  *
  * MV1. A move is what the table's entry says: owner, target and epoch. Once it says something else, the move is nobody's any more.
- * MV2. The target may take as long as it comes further; without that for `stallMs` the note is taken back (O6). For what has stopped there
- *     is nothing to follow: it moves as it is.
+ * MV2. The target may take as long as it comes further, be it in the log or in a snapshot that it restores; without that for `stallMs` the
+ *     note is taken back (O6). For what has stopped there is nothing to follow: it moves as it is.
  * MV3. The hand-off has `stepTimeoutMs`. If the owner does not answer in time, the target is named all the same and fences it. If it says
  *     that it cannot, the note is taken back.
  * MV4. Each step can be done again: what is noted and not under way is gone on with, where both nodes live, be it that another led before or
@@ -119,15 +119,19 @@ export class Moves {
   async #untilLevel(move: Move): Promise<boolean> {
     const { clock, lookEveryMs, stallMs, lives, said } = this.#options
     const { partition, from, to } = move
-    let [reached, reachedAtMs] = [0, clock.monotonic()]
+    let [reached, left, furtherAtMs] = [0, 0, clock.monotonic()]
     while (this.#isNoted(move) && lives(to)) {
       const [owner, target] = [said(from, partition), said(to, partition)]
       if (owner?.role === 'stopped') return true
       const behind = (owner?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
       if (target?.role === 'standby' && behind <= levelWithin) return true
       const nowMs = clock.monotonic()
-      if (target !== undefined && target.appliedSeq > reached) [reached, reachedAtMs] = [target.appliedSeq, nowMs]
-      if (nowMs - reachedAtMs >= stallMs) return false
+      const { appliedSeq = 0, headLag = 0 } = target ?? {}
+      // Before it has any record, less of a snapshot is left: which may be begun anew, if there is a newer one.
+      if (appliedSeq > reached || (appliedSeq === 0 && headLag > 0 && headLag < left)) furtherAtMs = nowMs
+      reached = Math.max(reached, appliedSeq)
+      left = headLag
+      if (nowMs - furtherAtMs >= stallMs) return false
       await new Promise<void>((resolve) => clock.setTimeout(resolve, lookEveryMs))
     }
     return false

@@ -107,6 +107,23 @@ describe('a move', () => {
     expect(givenUp).toEqual([[b.ref, 0]])
   })
 
+  it('waits for a target that restores a snapshot, however long, and no longer once it does not come further (MV2)', async () => {
+    const { world, clock, a, b, moves, move, givenUp } = await begin()
+    await clock.settle(moves.begin(move()), 1_000)
+    // A newer one, from its beginning, in the middle of it.
+    for (const left of [4_000, 3_000, 2_000, 5_000, 4_999, 3_000, 1]) {
+      world.says(b, 0, 'replaying', 0, left)
+      await clock.advance(stallMs / 2 - 200)
+      expect(world.entry(0)).toMatchObject({ moving: b.ref })
+    }
+    world.says(b, 0, 'replaying', 0)
+    await clock.advance(stallMs / 2)
+    expect(world.entry(0)).toMatchObject({ moving: b.ref })
+    await clock.runUntil(() => moves.count === 0, stallMs / 2)
+    expect(world.entry(0)).toMatchObject(unmoved(a))
+    expect(givenUp).toEqual([[b.ref, 0]])
+  })
+
   it('of a partition that has stopped waits for nobody to follow it (MV2)', async () => {
     const { world, clock, a, b, moves, move } = await begin()
     world.says(a, 0, 'stopped', 5_000)

@@ -31,6 +31,8 @@ export interface RestoreOptions extends SnapshotSource {
   readonly registry: Registry
   readonly stores: Stores
   readonly observer: Observer
+  /** Records that the store is still to take in, in proportion to the bytes: at the beginning, and after each chunk. Default: nobody asks. */
+  readonly onRestoring?: ((left: number) => void) | undefined
 }
 
 export interface Restored {
@@ -180,11 +182,14 @@ class Progress {
     this.#manifest = manifest
     this.#options = options
     this.#begunMs = this.#toldMs = options.clock.monotonic()
+    options.onRestoring?.(manifest.position.seq)
   }
 
   add(bytes: number): void {
     this.#bytes += bytes
-    const { clock, observer, partition } = this.#options
+    const { clock, observer, partition, onRestoring } = this.#options
+    const { position } = this.#manifest
+    onRestoring?.(Math.ceil(position.seq * (1 - this.#bytes / this.#manifest.bytes)))
     const nowMs = clock.monotonic()
     if (nowMs - this.#toldMs < tellEveryMs) return
     this.#toldMs = nowMs

@@ -141,6 +141,19 @@ describe('a store that the log does not reach back to (V1)', () => {
     expect(next.node.events.of('partition.hash-mismatch')).toEqual([])
   })
 
+  it('tells what is left of the snapshot while it is restored', async () => {
+    const { world } = await trimmed('left')
+    const late = nodeOf(world, 'n2')
+    late.partition.want({ role: 'standby' })
+    const status = () => late.partition.status()
+    await world.until(() => status().progress.lag > 0)
+    expect(status()).toMatchObject({ role: 'replaying', progress: { appliedSeq: 0, stateHash: '' } })
+    const { lag } = status().progress
+    await late.until('standby')
+    expect(late.node.events.of('snapshot.restored')[0]!.seq).toBe(lag)
+    expect(status().progress.lag).toBe(0)
+  })
+
   it('has the replies to ids with it: a command that comes again is answered, and done once (R3)', async () => {
     const { world, owner } = await trimmed('replies')
     const asked = { key: 'k0', session: 'other', number: 7 }

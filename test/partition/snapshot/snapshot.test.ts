@@ -558,6 +558,22 @@ describe('a restore', () => {
     await replica.close({ flush: true })
   })
 
+  it('tells how many records are left of it, in proportion, before the first chunk and after each', async () => {
+    world.write(200, 400)
+    for (let n = 0; n < 100; n++) world.writer.commit([{ key: 'one', state: n }])
+    const replica = await world.replica('a')
+    const { chunks, position } = await cut(replica)
+    const left: number[] = []
+    const onRestoring = (records: number) => void left.push(records)
+    const restored = (await restoreSnapshot(world.restoreOptions(await world.stores('b'), { onRestoring })))!
+    expect(left).toHaveLength(chunks.length + 1)
+    expect([left[0], left.at(-1)]).toEqual([position.seq, 0])
+    expect(new Set(left).size).toBe(left.length)
+    expect(left).toEqual(left.toSorted((a, b) => b - a))
+    await restored.store.close()
+    await replica.close({ flush: true })
+  })
+
   it('sets aside a store that holds something (RN1)', async () => {
     world.write(20, 100)
     const replica = await world.replica('a')
