@@ -2,8 +2,9 @@
  * Who stands by for which partition: members and table in, other lists of standbys out. Planned again and again, as the planner of owners is;
  * once a plan is carried out and all have caught up, the next one is empty.
  *
- * B1. A partition has so many standbys as are wanted, or as many as there are other nodes. Nodes that are gone, that own the partition
- *     or that are to be avoided for it are none; nobody of weight 0 or who drains becomes one.
+ * B1. A partition has so many standbys as are wanted, or as many as there are other nodes. Nodes that are gone or that own the partition
+ *     are none; nobody of weight 0, who drains or who is to be avoided for it becomes one. Who is one already and is to be avoided goes on:
+ *     it may only be slow, and what it has replayed would be lost. One that cannot open it says so, and is none by that (PL4 of leader.ts).
  * B2. A standby is as far from the owner and from other standbys as can be had: in another zone, else on another host, else where it is.
  *     Among equals the node with the fewest replicas for its weight.
  * B3. One that is better placed comes first, and the other goes when it has caught up: never is there less than there was. So a partition has
@@ -43,9 +44,9 @@ export function planStandbys(
     // Without an owner there is nothing to keep a distance from, nor anything to follow: first it gets one.
     const owner = memberOf(entry.owner)
     if (owner === undefined) return
-    const able = (node: PlanMember) => node !== owner && !node.avoid.has(partition)
-    const list = entry.standbys.map(memberOf).filter((node) => node !== undefined && able(node)) as PlanMember[]
-    const free = nodes.filter((node) => able(node) && !node.draining && node.weight > 0 && !list.includes(node))
+    const list = entry.standbys.map(memberOf).filter((node) => node !== undefined && node !== owner) as PlanMember[]
+    const becomesOne = (node: PlanMember) => !node.draining && node.weight > 0 && !node.avoid.has(partition)
+    const free = nodes.filter((node) => node !== owner && becomesOne(node) && !list.includes(node))
     const add = (node: PlanMember) => {
       free.splice(free.indexOf(node), 1)
       list.push(node)

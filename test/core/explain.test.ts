@@ -237,7 +237,7 @@ describe('the state of placement', () => {
     expect(stepsOf(state)).toEqual([
       { kind: 'assign', partition: 1, to: 'a' },
       { kind: 'assign', partition: 2, to: 'c' },
-      { kind: 'standbys', partition: 0, standbys: ['c'] },
+      { kind: 'standbys', partition: 0, standbys: ['b', 'c'] },
       { kind: 'standbys', partition: 1, standbys: ['c'] },
       { kind: 'standbys', partition: 2, standbys: ['a'] },
       { kind: 'standbys', partition: 3, standbys: ['c'] },

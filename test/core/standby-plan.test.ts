@@ -107,13 +107,15 @@ describe('a plan of standbys', () => {
   it('comes to an end from any table, and names only live nodes that are not the owner, each once (B1)', () => {
     fc.assert(
       fc.property(anyCluster, ({ nodes, table, wanted }) => {
-        for (const { entries } of settled(nodes, table, wanted).slice(1)) {
+        const way = settled(nodes, table, wanted)
+        for (const [step, { entries }] of way.slice(1).entries()) {
           entries.forEach(({ owner, standbys }, p) => {
             if (!nodes.some((node) => sameNode(node.ref, owner))) return
             expect(new Set(standbys.map(({ id }) => id)).size).toBe(standbys.length)
             for (const standby of standbys) {
               const node = nodes.find((one) => sameNode(one.ref, standby))
-              expect(node?.avoid.has(partitionId(p))).toBe(false)
+              const before = way[step]!.entries[p]!.standbys.some((ref) => sameNode(ref, standby))
+              expect(node?.avoid.has(partitionId(p))).toSatisfy((avoided) => avoided === false || before)
               expect(sameNode(standby, owner)).toBe(false)
             }
           })
@@ -132,7 +134,7 @@ describe('a plan of standbys', () => {
           if (!nodes.some((node) => sameNode(node.ref, owner))) return
           const kept = before.entries[p]!.standbys.filter((ref) => {
             const node = nodes.find((one) => sameNode(one.ref, ref))
-            return node !== undefined && !sameNode(ref, owner) && !node.avoid.has(partitionId(p))
+            return node !== undefined && !sameNode(ref, owner)
           })
           const gone = kept.filter((one) => !standbys.some((ref) => sameNode(ref, one)))
           if (gone.length === 0) return
@@ -183,6 +185,14 @@ describe('a plan of standbys', () => {
     expect(planStandbys([owner, near, { ...cold, hosted: everything() }], both!, options)).toEqual([
       { partition: 0, standbys: [ref('c')] },
     ])
+  })
+
+  it('keeps one that is to be avoided, which may be warming up, and makes none of such a node (B1)', () => {
+    const avoided = member('b', { avoid: new Set([partitionId(0)]), hosted: everything('replaying') })
+    expect(planStandbys([member('a'), avoided], tableOf([{ owner: ref('a'), standbys: [ref('b')] }]), options)).toEqual(
+      [],
+    )
+    expect(planStandbys([member('a'), avoided], tableOf([{ owner: ref('a') }]), options)).toEqual([])
   })
 
   it('replaces one on a node that drains, and takes nothing from it before', () => {

@@ -252,6 +252,22 @@ describe('a hand-off', () => {
   })
 })
 
+describe('a target that was given up (MV5)', () => {
+  it('goes on standing by, if it did: what it has restored is not lost', async () => {
+    const world = begin()
+    const [a, b] = [world.node('a', { draining: true }), world.node('b')]
+    world.says(a, 0, 'owner', 5_000)
+    world.says(b, 0, 'replaying', 0, 4_000)
+    world.write([{ owner: a.ref, epoch: epoch(1), standbys: [b.ref] }])
+    const { leader } = await world.lead('leader', 1)
+    await world.clock.runUntil(() => world.entry(0).moving !== null, 1_000)
+    await world.clock.runUntil(() => world.entry(0).moving === null, 11_000)
+    expect(leader.load.avoided).toBe(1)
+    await world.clock.advance(1_000)
+    expect(world.entry(0)).toMatchObject({ owner: a.ref, epoch: 1, standbys: [b.ref], moving: null })
+  })
+})
+
 describe('a leader that was stopped', () => {
   it('changes nothing more, whatever it is told and whoever dies', async () => {
     const world = begin()
