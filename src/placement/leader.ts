@@ -32,7 +32,7 @@ import { nextEpoch, sameNode, type Epoch, type NodeRef, type PartitionId } from 
 import type { Subjects } from '../protocol/subjects.ts'
 import { Avoided } from './avoided.ts'
 import { decodeReport, type Report } from './control.ts'
-import { Moves } from './moves.ts'
+import { Moves, servesAsHeir } from './moves.ts'
 import type { Order, OrderAnswer } from './order.ts'
 import { OrderDesk } from './order-desk.ts'
 import type { TableKeeper } from './table-keeper.ts'
@@ -97,7 +97,7 @@ export class Leader {
       ...options,
       lookEveryMs: options.planEveryMs / 4,
       lives: (node) => this.#lives(node),
-      said: (node, partition) => this.#saidBy(node).find((hosted) => hosted.partition === partition),
+      said: (node, partition) => this.#saidOf(node, partition),
       change: (partition, entryOf) =>
         this.#exclusively(() => this.#change((entry, p) => (p === partition ? entryOf(entry) : entry))),
       named: (entry, owner, epoch) => this.#named(entry, owner, epoch),
@@ -211,6 +211,10 @@ export class Leader {
     return seen?.member.details.partitions ?? []
   }
 
+  #saidOf(node: NodeRef, partition: PartitionId): HostedPartition | undefined {
+    return this.#saidBy(node).find((hosted) => hosted.partition === partition)
+  }
+
   #lives(node: NodeRef | null): node is NodeRef {
     return this.#options.alive().some((lease) => sameNode(lease, node))
   }
@@ -251,7 +255,12 @@ export class Leader {
       const about = (entry: PlacementEntry, p: number) =>
         p === partition && sameNode(entry.owner, node) && entry.epoch <= epoch && epoch - entry.epoch <= farthestEpochs
       if (report.op === 'epoch-spent') {
-        await this.#change((entry, p) => (about(entry, p) ? this.#named(entry, node, nextEpoch(epoch)) : entry))
+        // Who has handed off asks, too, while its heir is not named (MV5).
+        const isOver = ({ epoch: at, moving }: PlacementEntry) =>
+          moving !== null && servesAsHeir(this.#saidOf(moving, partition), at)
+        await this.#change((entry, p) =>
+          about(entry, p) && !isOver(entry) ? this.#named(entry, node, nextEpoch(epoch)) : entry,
+        )
         return
       }
       this.#avoided.add(node, partition, this.#options.clock.monotonic())

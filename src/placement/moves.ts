@@ -10,7 +10,8 @@
  *     that it cannot, the note is taken back.
  * MV4. Each step can be done again: what is noted and not under way is gone on with, where both nodes live, be it that another led before or
  *     that the registry was away when the last step was to be written.
- * MV5. A target that was given up is avoided for that partition for a while.
+ * MV5. A target that serves at the next epoch already, as its heir by the log's word (decision 0035), is named: there is nothing to hand off.
+ * MV6. A target that was given up is avoided for that partition for a while.
  */
 import type { HostedPartition } from '../core/membership.ts'
 import type { PlacementEntry } from '../core/table.ts'
@@ -42,7 +43,7 @@ export interface MovesOptions {
   readonly change: (partition: PartitionId, entryOf: (entry: PlacementEntry) => PlacementEntry) => Promise<void>
   /** The entry with another owner at another epoch. */
   readonly named: (entry: PlacementEntry, owner: NodeRef, epoch: Epoch) => PlacementEntry
-  /** MV5 */
+  /** MV6 */
   readonly onGivenUp: (target: NodeRef, partition: PartitionId) => void
 }
 
@@ -53,6 +54,10 @@ export interface Move {
   readonly from: NodeRef
   readonly to: NodeRef
 }
+
+/** MV5. Nobody but the heir claims the next epoch while the note stands. */
+export const servesAsHeir = (said: HostedPartition | undefined, epoch: Epoch): boolean =>
+  said?.role === 'owner' && said.epoch === nextEpoch(epoch)
 
 /** Records that the target may be behind, by what both said of themselves a short while ago. */
 const levelWithin = 1_000
@@ -118,11 +123,11 @@ export class Moves {
   /** `false`: the target is to be given up (MV2), or there is no such move any more. */
   async #untilLevel(move: Move): Promise<boolean> {
     const { clock, lookEveryMs, stallMs, lives, said } = this.#options
-    const { partition, from, to } = move
+    const { partition, epoch, from, to } = move
     let [reached, left, furtherAtMs] = [0, 0, clock.monotonic()]
     while (this.#isNoted(move) && lives(to)) {
       const [owner, target] = [said(from, partition), said(to, partition)]
-      if (owner?.role === 'stopped') return true
+      if (owner?.role === 'stopped' || servesAsHeir(target, epoch)) return true
       const behind = (owner?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
       if (target?.role === 'standby' && behind <= levelWithin) return true
       const nowMs = clock.monotonic()
@@ -139,7 +144,8 @@ export class Moves {
 
   /** `false`: the owner says that it cannot (MV3). */
   async #handOff({ partition, epoch, from, to }: Move): Promise<boolean> {
-    const { transport, clock, subjects, stepTimeoutMs } = this.#options
+    const { transport, clock, subjects, stepTimeoutMs, said } = this.#options
+    if (servesAsHeir(said(to, partition), epoch)) return true
     const request = encodeControl({ op: 'hand-off', partition, epoch, to: to.id })
     const reply = await ask(transport, clock, subjects.nodeControl(from.id), request, stepTimeoutMs)
     return reply === null || reply.noResponders || isDone(reply.data)

@@ -194,6 +194,20 @@ describe('a move that is noted and that nobody carries out (PL3)', () => {
     expect(a.handOffs.length).toBeGreaterThan(1)
   })
 
+  it('is ended by naming the target that serves already; its former owner asks in vain for an epoch (MV5)', async () => {
+    const world = begin()
+    const [a, b] = [world.node('a'), world.node('b')]
+    world.says(b, 0, 'owner', 9, { epoch: epoch(2) })
+    world.write([{ owner: a.ref, epoch: epoch(1), standbys: [b.ref], moving: b.ref }])
+    await world.lead('leader', 1)
+    report(world, { op: 'epoch-spent', node: a.ref, partition: partitionId(0), epoch: epoch(1) })
+    await world.clock.runUntil(() => world.entry(0).moving === null, 1_000)
+    expect(world.entry(0)).toMatchObject({ owner: b.ref, epoch: 2, standbys: [a.ref] })
+    await world.clock.advance(1_000)
+    expect(world.entry(0)).toMatchObject({ owner: b.ref, epoch: 2 })
+    expect(a.handOffs).toEqual([])
+  })
+
   it('is taken back where the target is gone', async () => {
     const world = begin()
     const [a, b] = [world.node('a'), world.node('b')]
@@ -252,12 +266,12 @@ describe('a hand-off', () => {
   })
 })
 
-describe('a target that was given up (MV5)', () => {
+describe('a target that was given up (MV6)', () => {
   it('goes on standing by, if it did: what it has restored is not lost', async () => {
     const world = begin()
     const [a, b] = [world.node('a', { draining: true }), world.node('b')]
     world.says(a, 0, 'owner', 5_000)
-    world.says(b, 0, 'replaying', 0, 4_000)
+    world.says(b, 0, 'replaying', 0, { headLag: 4_000 })
     world.write([{ owner: a.ref, epoch: epoch(1), standbys: [b.ref] }])
     const { leader } = await world.lead('leader', 1)
     await world.clock.runUntil(() => world.entry(0).moving !== null, 1_000)

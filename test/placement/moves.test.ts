@@ -1,4 +1,4 @@
-/** Moves step by step, on the registry and transport of the simulations (MV1 to MV5). */
+/** Moves step by step, on the registry and transport of the simulations (MV1 to MV6). */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { PlacementEntry } from '../../src/core/table.ts'
 import { Moves, type Move } from '../../src/placement/moves.ts'
@@ -80,7 +80,7 @@ describe('a move', () => {
     await clock.runUntil(() => world.entry(0).owner?.id === 'b', 1_000)
   })
 
-  it('whose target never stands by is taken back after so long, and the target is to be avoided (MV2, MV5)', async () => {
+  it('whose target never stands by is taken back after so long, and the target is to be avoided (MV2, MV6)', async () => {
     const { world, clock, a, b, moves, move, givenUp } = await begin()
     await clock.settle(moves.begin(move()), 1_000)
     await clock.advance(stallMs - 100)
@@ -112,7 +112,7 @@ describe('a move', () => {
     await clock.settle(moves.begin(move()), 1_000)
     // A newer one, from its beginning, in the middle of it.
     for (const left of [4_000, 3_000, 2_000, 5_000, 4_999, 3_000, 1]) {
-      world.says(b, 0, 'replaying', 0, left)
+      world.says(b, 0, 'replaying', 0, { headLag: left })
       await clock.advance(stallMs / 2 - 200)
       expect(world.entry(0)).toMatchObject({ moving: b.ref })
     }
@@ -130,6 +130,15 @@ describe('a move', () => {
     await clock.settle(moves.begin(move()), 1_000)
     await clock.runUntil(() => moves.count === 0, stepTimeoutMs + 500)
     expect(world.entry(0)).toMatchObject({ owner: b.ref, epoch: 2, moving: null })
+  })
+
+  it('to a target that serves at the next epoch already names it, and asks nobody (MV5)', async () => {
+    const { world, clock, a, b, moves, move } = await begin()
+    world.says(b, 0, 'owner', 9_000, { epoch: epoch(2) })
+    await clock.settle(moves.begin(move()), 1_000)
+    await clock.runUntil(() => moves.count === 0, 200)
+    expect(world.entry(0)).toMatchObject({ owner: b.ref, epoch: 2, moving: null })
+    expect(a.handOffs).toEqual([])
   })
 
   it('is taken back at once when the target dies', async () => {

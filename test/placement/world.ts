@@ -71,8 +71,14 @@ export class PlacementWorld {
   }
 
   /** What a node says of a partition from now on. */
-  says(node: StatedNode, partition: number, role: HostedRole, applied: number, headLag = 0): void {
-    const said = { epoch: epoch(1), appliedSeq: seq(applied), headLag, stateHash: '' }
+  says(
+    node: StatedNode,
+    partition: number,
+    role: HostedRole,
+    applied: number,
+    more: Partial<HostedPartition> = {},
+  ): void {
+    const said = { epoch: epoch(1), appliedSeq: seq(applied), headLag: 0, stateHash: '', ...more }
     node.hosts.set(partition, { partition: partitionId(partition), role, ...said })
   }
 
