@@ -6,12 +6,12 @@
  * MV1. A move is what the table's entry says: owner, target and epoch. Once it says something else, the move is nobody's any more.
  * MV2. The target may take as long as it comes further, be it in the log or in a snapshot that it restores; without that for `stallMs` the
  *     note is taken back (O6). For what has stopped there is nothing to follow: it moves as it is.
- * MV3. The hand-off has `stepTimeoutMs`. If the owner does not answer in time, the target is named all the same and fences it. If it says
- *     that it cannot, the note is taken back.
+ * MV3. An owner that does not serve yet is waited for like a target. The hand-off has `stepTimeoutMs`. If the owner does not answer in time,
+ *     the target is named all the same and fences it. If it says that it cannot, the note is taken back: which is none of the target's doing.
  * MV4. Each step can be done again: what is noted and not under way is gone on with, where both nodes live, be it that another led before or
  *     that the registry was away when the last step was to be written.
  * MV5. A target that serves at the next epoch already, as its heir by the log's word (decision 0035), is named: there is nothing to hand off.
- * MV6. A target that was given up is avoided for that partition for a while.
+ * MV6. A target that came no further is avoided for that partition for a while.
  */
 import type { HostedPartition } from '../core/membership.ts'
 import type { PlacementEntry } from '../core/table.ts'
@@ -114,9 +114,10 @@ export class Moves {
   async #finish(move: Move): Promise<void> {
     const { named, onGivenUp } = this.#options
     const { partition, epoch, to } = move
-    const done = (await this.#untilLevel(move)) && (await this.#handOff(move))
+    const level = await this.#untilLevel(move)
+    const done = level && (await this.#handOff(move))
     if (!this.#isNoted(move)) return
-    if (!done) onGivenUp(to, partition)
+    if (!level) onGivenUp(to, partition)
     await this.#change(move, (entry) => (done ? named(entry, to, nextEpoch(epoch)) : { ...entry, moving: null }))
   }
 
@@ -129,14 +130,16 @@ export class Moves {
       const [owner, target] = [said(from, partition), said(to, partition)]
       if (owner?.role === 'stopped' || servesAsHeir(target, epoch)) return true
       const behind = (owner?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
-      if (target?.role === 'standby' && behind <= levelWithin) return true
+      const level = target?.role === 'standby' && behind <= levelWithin
+      if (level && owner?.role !== 'replaying') return true
       const nowMs = clock.monotonic()
       const { appliedSeq = 0, headLag = 0 } = target ?? {}
       // Before it has any record, less of a snapshot is left: which may be begun anew, if there is a newer one.
       if (appliedSeq > reached || (appliedSeq === 0 && headLag > 0 && headLag < left)) furtherAtMs = nowMs
       reached = Math.max(reached, appliedSeq)
       left = headLag
-      if (nowMs - furtherAtMs >= stallMs) return false
+      // Where it is level the owner is to say itself that it cannot.
+      if (nowMs - furtherAtMs >= stallMs) return level
       await new Promise<void>((resolve) => clock.setTimeout(resolve, lookEveryMs))
     }
     return false

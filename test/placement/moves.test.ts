@@ -156,7 +156,27 @@ describe('a move', () => {
     await clock.settle(moves.begin(move()), 1_000)
     await clock.runUntil(() => moves.count === 0, 1_000)
     expect(world.entry(0)).toMatchObject(unmoved(a))
-    expect(givenUp).toEqual([[b.ref, 0]])
+    expect(givenUp).toEqual([])
+  })
+
+  it('waits for an owner that does not serve yet, and asks it all the same in the end (MV3)', async () => {
+    const { world, clock, a, b, moves, move, givenUp, tables } = await begin()
+    world.says(b, 0, 'standby', 5_000)
+    for (const ready of [true, false]) {
+      world.says(a, 0, 'replaying', 5_000)
+      a.handsOff = ready
+      await clock.settle(moves.begin(move()), 1_000)
+      const asked = a.handOffs.length
+      await clock.advance(stallMs - 200)
+      expect(a.handOffs).toHaveLength(asked)
+      if (ready) world.says(a, 0, 'owner', 5_000)
+      await clock.runUntil(() => moves.count === 0, 1_000)
+      expect(a.handOffs).toHaveLength(asked + 1)
+      expect(world.entry(0)).toMatchObject(ready ? { owner: b.ref, epoch: 2 } : unmoved(a))
+      world.write([{ owner: a.ref, epoch: epoch(1) }])
+      await clock.settle(tables.refresh(), 1_000)
+    }
+    expect(givenUp).toEqual([])
   })
 
   it('names the target all the same when the owner does not answer in time (MV3)', async () => {
