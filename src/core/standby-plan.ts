@@ -110,7 +110,7 @@ function worstOf(list: readonly PlanMember[], owner: PlanMember, load: (node: Pl
   return list.toSorted((a, b) => near(b) - near(a) || load(b) - load(a))[0]!
 }
 
-/** B2, B4: worth a replay. */
+/** B2, B4: worth a replay. One of weight 0 has too much, whatever it has. */
 function isBetter(
   node: PlanMember,
   worst: PlanMember,
@@ -119,7 +119,7 @@ function isBetter(
 ): boolean {
   const [near, far] = [nearness(worst, others), nearness(node, others)]
   if (near !== far) return far < near
-  return load(worst) - 1 / worst.weight >= load(node) + 1 / node.weight
+  return worst.weight === 0 || load(worst) - 1 / worst.weight >= load(node) + 1 / node.weight
 }
 
 const isSame = (one: readonly NodeRef[], other: readonly NodeRef[]) =>

@@ -195,6 +195,15 @@ describe('a plan of standbys', () => {
     expect(planStandbys([member('a'), avoided], tableOf([{ owner: ref('a') }]), options)).toEqual([])
   })
 
+  it('replaces one of weight 0, as a former owner may be, by one as near (B4)', () => {
+    const table = tableOf([{ owner: ref('a'), standbys: [ref('b')] }])
+    const nodes = [member('a'), member('b', { weight: 0 })]
+    expect(names(settled([...nodes, member('c')], table).at(-1)!)).toEqual([['c']])
+    expect(names(settled([...nodes, member('c', { weight: 0 })], table).at(-1)!)).toEqual([['b']])
+    // Not where that would be nearer to the owner (B2).
+    expect(names(settled([...nodes, member('c', { host: 'a' })], table).at(-1)!)).toEqual([['b']])
+  })
+
   it('replaces one on a node that drains, and takes nothing from it before', () => {
     const table = tableOf([{ owner: ref('a'), standbys: [ref('b')] }])
     const leaving = member('b', { draining: true })
