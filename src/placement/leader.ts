@@ -149,9 +149,11 @@ export class Leader {
   }
 
   /** Changes of the table one after the other. Rejects never: without a registry nothing is decided, the next tick tries again. */
-  #exclusively(work: () => Promise<void>): Promise<void> {
+  #exclusively(work: () => Promise<unknown>): Promise<void> {
     this.#turn = this.#turn
-      .then(() => (this.#stopped ? undefined : work()))
+      .then(async () => {
+        if (!this.#stopped) await work()
+      })
       .catch((error: unknown) => {
         if (!isHoldfastError(error)) this.#options.observer.emit({ type: 'handler.threw', where: 'placement', error })
       })
@@ -197,10 +199,11 @@ export class Leader {
     if (table === undefined) return
     const lists = new Map(planStandbys(members, table, { standbys, maxExtra }).map((step) => [step.partition, step]))
     if (lists.size === 0) return
-    await this.#change((entry, p) => {
+    const changed = await this.#change((entry, p) => {
       const step = lists.get(p as PartitionId)
       return step === undefined || entry !== table.entries[p] ? entry : { ...entry, standbys: step.standbys }
     })
+    if (!changed) return
     for (const { partition, standbys: nodes } of lists.values()) {
       observer.emit({ type: 'placement.standbys', partition, standbys: nodes.map(({ id }) => id) })
     }
@@ -319,8 +322,8 @@ export class Leader {
     return { epoch, owner, standbys, moving: null }
   }
 
-  /** One CAS of the table, and the news of it to clients. A conflict changes nothing: the next plan begins from what is there. */
-  async #change(entryOf: (entry: PlacementEntry, partition: number) => PlacementEntry): Promise<void> {
+  /** One CAS of the table, and the news of it to clients. `false`: nothing was changed; after a conflict the next plan begins from what is there. */
+  async #change(entryOf: (entry: PlacementEntry, partition: number) => PlacementEntry): Promise<boolean> {
     const { tables, observer, transport, subjects } = this.#options
     const before = tables.table
     const changed = await tables.change((table): PlacementTable => {
@@ -328,13 +331,14 @@ export class Leader {
       return entries.every((entry, p) => entry === table.entries[p]) ? table : { ...table, entries }
     })
     const after = tables.table
-    if (!changed || before === undefined || after === undefined || after === before) return
+    if (!changed || before === undefined || after === undefined || after === before) return false
     transport.publish(subjects.placement, encodeView(viewOf(after)))
     after.entries.forEach(({ epoch, owner }, p) => {
       if (owner !== null && epoch !== before.entries[p]?.epoch) {
         observer.emit({ type: 'placement.assigned', partition: p as PartitionId, owner: owner.id, epoch })
       }
     })
+    return true
   }
 }
 

@@ -61,6 +61,28 @@ describe('a plan that is carried out', () => {
   })
 })
 
+describe('a plan that somebody else was faster than', () => {
+  it('tells of no standbys that were not appointed', async () => {
+    const world = begin()
+    const [a, b] = [world.node('a'), world.node('b')]
+    world.write([{ owner: a.ref, epoch: epoch(1) }])
+    const { process, events } = await world.lead('leader', 1)
+    const { registry } = process
+    const update = registry.update.bind(registry)
+    let conflicts = 0
+    registry.update = (key, value, revision) => {
+      if (conflicts++ === 0) world.write([{ owner: a.ref, epoch: epoch(1) }])
+      return update(key, value, revision)
+    }
+    await world.clock.runUntil(() => world.entry(0).standbys.length > 0, 1_000)
+    await world.clock.advance(50)
+    expect(conflicts).toBeGreaterThan(1)
+    expect(events.of('placement.standbys')).toEqual([
+      { type: 'placement.standbys', partition: 0, standbys: [b.ref.id] },
+    ])
+  })
+})
+
 describe('who was the owner (PL7)', () => {
   const moved = async (standbys: number) => {
     const world = begin()
