@@ -11,7 +11,8 @@
  * M2. Versions of one node are ordered by boot, then incarnation, then heartbeat. `boot` is the registry's revision of the lease that
  *     the process created at its start: revisions grow, so a later process of a node has a higher one, and clocks are not asked.
  * M3. Details are sent only to who does not have them: a version that is all heartbeat since what the other knows is three numbers.
- * M4. Gossip informs. It never decides who is dead or who owns what (O5, O1).
+ * M4. Gossip informs. It never decides who is dead or who owns what (O5, O1); nor that a later process goes by this node's id, which
+ *     its lease tells.
  * M5. A member that nothing new was heard of for long is forgotten, and its last version remembered for as long again, so that a peer
  *     that forgets later does not bring it back. Members and forgotten ones together are at most `maxMembers`; beyond, new
  *     ones are not taken in until old ones are gone.
@@ -109,8 +110,6 @@ export type MemberEvent =
   /** Its details are others than before; it comes with a `beat`. */
   | { readonly type: 'revised'; readonly member: Member; readonly former: Member }
   | { readonly type: 'forgotten'; readonly member: Member }
-  /** Somebody has heard of a later process under this node's own id: this one is to stop. */
-  | { readonly type: 'superseded'; readonly by: MemberVersion }
 
 /** The state of a node that knows only itself. */
 export function beginMembership(self: Omit<Member, 'heartbeat' | 'revised'>, now: number): Membership {
@@ -182,12 +181,8 @@ export function mergeNews(
   const forgotten = new Map(state.forgotten)
   const events: MemberEvent[] = []
   for (const entry of news) {
+    if (entry.id === state.self) continue
     const former = members.get(entry.id)?.member
-    if (entry.id === state.self) {
-      if (former !== undefined && compareProcesses(entry, former) > 0)
-        events.push({ type: 'superseded', by: versionOf(entry) })
-      continue
-    }
     const known = former ?? forgotten.get(entry.id)?.version
     if (known !== undefined && compareVersions(entry, known) <= 0) continue
     const member = entry.details === null ? completed(entry, former) : entry

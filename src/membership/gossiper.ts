@@ -169,7 +169,6 @@ export class Gossiper {
   #note(events: readonly MemberEvent[], nowMs: number): void {
     const { observer, self } = this.#options
     for (const event of events) {
-      if (event.type === 'superseded') continue
       const { id } = event.member
       if (event.type === 'forgotten') {
         this.#arrivals.delete(id)

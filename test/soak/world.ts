@@ -466,7 +466,7 @@ class Process {
 
   #note(events: readonly MemberEvent[], nowMs: number): void {
     for (const event of events) {
-      if (event.type === 'superseded' || event.type === 'revised') continue
+      if (event.type === 'revised') continue
       const { id } = event.member
       if (event.type === 'forgotten') {
         this.#arrivals.delete(id)
