@@ -215,7 +215,10 @@ export class LeaseWatch {
     for (const [key, { lease, revision, sinceMs }] of this.#leases) {
       if (lease.state === 'alive' || sinceMs > untilMs || !mayDeclare(lease)) continue
       const result = await registry.delete(key, revision)
-      return result.kind === 'conflict' ? undefined : this.#take(key, null, result.revision)
+      // It was deleted, and a poll that had read it before came after that; or it is another one now, which is seen as well.
+      if (result.kind !== 'conflict') this.#take(key, null, result.revision)
+      else if (this.#leases.get(key)?.revision === revision) this.#forget(key)
+      return
     }
   }
 
@@ -230,13 +233,17 @@ export class LeaseWatch {
     this.#take(key, encodeLease(dead), result.revision)
   }
 
+  #forget(key: string): void {
+    this.#leases.delete(key)
+    this.#observations = dropLease(this.#observations, key)
+    this.#options.onChange()
+  }
+
   #take(key: string, value: Uint8Array | null, revision: number): void {
     const seen = this.#leases.get(key)
     if (this.#stopped || (seen !== undefined && revision <= seen.revision)) return
     if (value === null) {
-      this.#leases.delete(key)
-      this.#observations = dropLease(this.#observations, key)
-      if (seen !== undefined) this.#options.onChange()
+      if (seen !== undefined) this.#forget(key)
       return
     }
     const lease = leaseOf(key, value)

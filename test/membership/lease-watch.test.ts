@@ -172,6 +172,27 @@ describe('a watch over leases', () => {
     expect(Math.abs((await readOf(100)) / ten - 1)).toBeLessThan(0.1)
   })
 
+  it('deletes the leases of those that are gone, also after a poll that had read one before it was deleted', async () => {
+    const { world } = await watching(1, {})
+    const { registry } = world.start('gone')
+    const leaveOf = (n: number) => {
+      const lease = { id: idOf(n), incarnation: incarnation(`i${n}`), host: '', zone: '', weight: 1, draining: false }
+      return registry.create(leaseKey(lease.id), encodeLease({ ...lease, state: 'left', renewal: 1 }))
+    }
+    const there = (n: number) => world.registry.get(leaseKey(idOf(n)))
+    await world.clock.settle(leaveOf(7), 1_000)
+    const old = there(7)!
+    await world.clock.advance(600_500)
+    expect(there(7)).toBeNull()
+    const list = world.registry.list.bind(world.registry)
+    world.registry.list = (prefix) => [...list(prefix), old]
+    await world.clock.advance(1_000)
+    world.registry.list = list
+    await world.clock.settle(leaveOf(8), 1_000)
+    await world.clock.advance(601_000)
+    expect(there(8)).toBeNull()
+  })
+
   it('asks again where nobody answers', async () => {
     const { world, nodes, asked } = await watching(1, { isAbsent: () => new Promise(() => {}) })
     nodes.stop(0)
