@@ -14,7 +14,7 @@
  *     `quietMs`, and was found to be absent twice since, `absentMs` apart; one that lost its connection and has another one by then
  *     lives. A node that is slow or stopped has its connection, and its whole term. Not while the observer's own connection is new, or its
  *     watch (LW3), nor when the registry has just been away, as where its server hung: what cut it off may have cut off others; for a term it
- *     waits for theirs. Its own stall cut off nobody.
+ *     waits for theirs, and what it found before counts no more. Its own stall cut off nobody.
  *
  * Pure: `now` is monotonic, in ms. The caller judges on a tick, several times in a term.
  */
@@ -90,8 +90,8 @@ export function registryAnswered(watch: LeaseWatch, now: number, settings: Lease
   if (!wasAway) return { ...watch, steadySince: watch.steadySince ?? now, answeredAt: now }
   // What looks like it may have been the observer's own stall.
   const stalled = judgedAt !== undefined && now - judgedAt > settings.stallMs
-  const steadySince = stalled ? (watch.steadySince ?? now) : now
-  return { ...restarted(watch, now), steadySince, answeredAt: now }
+  if (!stalled) return { ...cutOff(watch, now), answeredAt: now }
+  return { ...restarted(watch, now), steadySince: watch.steadySince ?? now, answeredAt: now }
 }
 
 /** The watch failed or was opened anew (LW3). */

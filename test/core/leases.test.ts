@@ -318,6 +318,19 @@ describe('a node without a connection (LW6)', () => {
     expect(at - backAt).toBeGreaterThanOrEqual(settings.termMs)
   })
 
+  it('is not condemned for what was found before the registry was back', () => {
+    const observer = new Observer(five)
+    quietSince(observer)
+    observer.run(settings.quietMs)
+    for (const awayMs of [settings.answerMs + 100, 100]) {
+      const [quiet] = quietLeases(observer.watch, observer.now, settings)
+      observer.watch = foundAbsent(observer.watch, quiet!, observer.now)
+      expect(observer.run(awayMs, 'away')).toEqual(new Map())
+    }
+    const backAt = observer.now
+    expect(condemnedAt(observer, () => false)! - backAt).toBeGreaterThanOrEqual(settings.termMs)
+  })
+
   it.each(['an answer', 'a judgement'])(
     'is asked after soon after a stall of the observer: %s is first after it',
     (first) => {
