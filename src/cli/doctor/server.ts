@@ -1,4 +1,10 @@
-/** Checks of the NATS server and of the streams of a cluster on it. */
+/**
+ * Checks of the NATS server and of the streams of a cluster on it.
+ *
+ * DS1. A stream is gone only where JetStream says so, by the number of that error. Whatever else keeps it from being seen (no answer, no
+ *      leader, servers that are not ready) is told as that: who believes that a log is lost begins it anew.
+ */
+import { apiErrors, errorOf } from '../../adapters/nats/jetstream.ts'
 import {
   generationOf,
   checkStream,
@@ -84,14 +90,15 @@ const descriptionOf = (error: Json | undefined): string => {
 
 /** The registry's stream, and each partition's, against what is required of them (L7). */
 export async function checkStreams(
-  link: ServerLink,
+  link: Pick<ServerLink, 'ask' | 'info'>,
   subjects: Subjects,
   partitions: number,
 ): Promise<readonly Finding[]> {
   const { cluster } = subjects
-  const registry = await streamOf(link, registryStream(cluster))
-  if (registry === 'denied') return [skip('streams', 'this login may not look at them; one of the operator may')]
-  if (registry === undefined) {
+  const registry = await lookAt(link, registryStream(cluster))
+  if (registry.kind === 'denied') return [skip('streams', 'this login may not look at them; one of the operator may')]
+  if (registry.kind === 'unseen') return [unseen('registry', registryStream(cluster), registry.reason)]
+  if (registry.kind === 'gone') {
     return [
       fail('registry', `there is no cluster "${cluster}" on this server`, 'correct --cluster, or start its first node'),
     ]
@@ -102,15 +109,9 @@ export async function checkStreams(
   for (let n = 0; n < partitions; n++) {
     const id = partitionId(n)
     const name = logStream(cluster, id)
-    const stream = await streamOf(link, name)
-    if (stream === undefined || stream === 'denied') {
-      wrong.push(
-        fail(
-          'log',
-          `the log of partition ${n} is gone (stream ${name})`,
-          'an operator has to decide: the data may be in the stores of its former owners',
-        ),
-      )
+    const stream = await lookAt(link, name)
+    if (stream.kind !== 'there') {
+      wrong.push(missingLog(n, name, stream))
       continue
     }
     replicas.add(stream.replicas)
@@ -132,13 +133,35 @@ export async function checkStreams(
   ]
 }
 
+function missingLog(partition: number, stream: string, look: Exclude<Look, { kind: 'there' }>): Finding {
+  switch (look.kind) {
+    case 'gone':
+      return fail(
+        'log',
+        `the log of partition ${partition} is gone (stream ${stream})`,
+        'an operator has to decide: the data may be in the stores of its former owners',
+      )
+    case 'denied':
+      return skip('log', `this login may not look at that of partition ${partition} (stream ${stream})`)
+    case 'unseen':
+      return unseen('log', stream, look.reason)
+  }
+}
+
+const unseen = (check: string, stream: string, reason: string): Finding =>
+  warn(
+    check,
+    `the stream ${stream} cannot be looked at now: ${reason}`,
+    'look again in a few seconds; if it stays so, look at the NATS servers that hold it: this does not say that it is lost',
+  )
+
 function registryFinding(config: Json, asked: Json, cluster: string): Finding {
   const trouble = troubleOf(config, asked)
   if (trouble === undefined) return ok('registry', `the cluster "${cluster}" has one`)
   return fail('registry', trouble, 'nodes that start refuse it')
 }
 
-function replicasFinding(replicas: readonly number[], { info }: ServerLink): Finding {
+function replicasFinding(replicas: readonly number[], { info }: Pick<ServerLink, 'info'>): Finding {
   const least = replicas[0] ?? 1
   if (least > 1) return ok('replicas', `each log has ${least} copies or more`)
   const clustered = info?.cluster !== undefined
@@ -158,22 +181,33 @@ function troubleOf(config: Json, asked: Json): string | undefined {
   }
 }
 
-interface StreamFacts {
-  readonly config: Json
-  readonly replicas: number
-  /** Names of servers whose replica is not current. */
-  readonly late: readonly string[]
-}
+type Look =
+  | {
+      readonly kind: 'there'
+      readonly config: Json
+      readonly replicas: number
+      /** Names of servers whose replica is not current. */
+      readonly late: readonly string[]
+    }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'denied' }
+  | { readonly kind: 'unseen'; readonly reason: string }
 
-async function streamOf(link: ServerLink, name: string): Promise<StreamFacts | 'denied' | undefined> {
+/** DS1 */
+async function lookAt(link: Pick<ServerLink, 'ask'>, name: string): Promise<Look> {
   const reply = await link.ask(`$JS.API.STREAM.INFO.${name}`)
-  if (reply.kind === 'denied') return 'denied'
-  if (reply.kind !== 'answer' || reply.body['error'] !== undefined) return undefined
+  if (reply.kind === 'denied') return reply
+  if (reply.kind === 'nobody') return { kind: 'unseen', reason: 'nobody answers for JetStream' }
+  if (reply.kind === 'silence') return { kind: 'unseen', reason: reply.reason }
+  const error = errorOf(reply.body)
+  if (error?.number === apiErrors.streamNotFound) return { kind: 'gone' }
+  if (error !== undefined) return { kind: 'unseen', reason: `${error.description} (${error.number})` }
   const config = reply.body['config'] as Json
   const { replicas = [] } = (reply.body['cluster'] ?? {}) as {
     replicas?: readonly { name: string; current?: boolean }[]
   }
   return {
+    kind: 'there',
     config,
     replicas: Number(config['num_replicas'] ?? 1),
     late: replicas.filter(({ current }) => current !== true).map((each) => each.name),
