@@ -15,6 +15,13 @@ export function parseWhole(text: string): number {
   return n
 }
 
+/** A port to listen at; 0: any that is free. */
+export function parsePort(text: string): number {
+  const n = Number(text)
+  if (!/^[0-9]{1,5}$/.test(text) || n > 65_535) throw new InvalidArgumentError('it is a port, 0 to 65535')
+  return n
+}
+
 /** A number above 0. */
 export function parsePositive(text: string): number {
   const n = Number(text)

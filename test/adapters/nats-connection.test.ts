@@ -192,6 +192,8 @@ describe('settings of the connection that can never work', () => {
   it.each([
     ['no server', { servers: [] }, '`servers`'],
     ['another scheme', { servers: 'http://127.0.0.1:4222' }, 'http'],
+    ['a port that is none', { servers: 'nats://127.0.0.1:70000' }, '127.0.0.1:70000'],
+    ['a port that is no number', { servers: '[::1]:nats' }, '[::1]:nats'],
     ['websockets', { servers: 'ws://127.0.0.1:4222' }, 'ws'],
     ['no address', { servers: 'nats://' }, 'address'],
     ['a space in an address', { servers: 'a b:4222' }, 'address'],

@@ -107,6 +107,10 @@ function parseAddress(text: string): Address {
   if (scheme !== undefined && !/^(?:nats|tls)$/i.test(scheme)) {
     throw invalid(`the NATS server ${scheme}://${host} cannot be reached by "${scheme}": use nats:// or tls://`)
   }
+  const [, port = ''] = /^(?:\[.*\]|[^:]*):(.*)$/.exec(host) ?? []
+  if (!/^\d{0,5}$/.test(port) || Number(port) > 65_535) {
+    throw invalid(`the NATS server ${host} has no such port: give one up to 65535 in \`servers\``)
+  }
   let user: string | undefined
   let password: string | undefined
   try {

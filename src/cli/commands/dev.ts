@@ -5,7 +5,7 @@ import { join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { DevSupervisor } from '../dev-supervisor.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { parseWhole } from '../parse.ts'
+import { parsePort } from '../parse.ts'
 import { define, type Surroundings } from '../run.ts'
 import { defaultServers, variablesOf } from '../settings.ts'
 import { endSignal } from '../signals.ts'
@@ -23,7 +23,7 @@ export function addDev(program: Command, surroundings: Surroundings): void {
     .option(
       '--port <n>',
       `where NATS clients of this machine reach it (default ${usualPort}, or a free one)`,
-      parseWhole,
+      parsePort,
     )
   define(
     command,

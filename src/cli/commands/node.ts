@@ -17,7 +17,7 @@ import { loadActors, type Hosted } from '../actor-modules.ts'
 import { eventLines, type Detail } from '../event-lines.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { openNatsDoor, type NatsDoor } from '../nats-door.ts'
-import { parseCount, parseWhole } from '../parse.ts'
+import { parseCount, parsePort, parseWhole } from '../parse.ts'
 import { define, type Run, type Surroundings } from '../run.ts'
 import { addressesOf } from '../settings.ts'
 import { endSignal } from '../signals.ts'
@@ -82,7 +82,7 @@ export function addNode(program: Command, surroundings: Surroundings): void {
     .option('--partitions <n>', 'of a new cluster: a power of two (default 16)', parseCount)
     .option('--replicas <n>', 'of a new cluster: copies that NATS keeps of each log, 1, 3 or 5 (default 1)', parseCount)
     .option('--embedded', 'without a NATS server: a whole cluster in this process, for one machine')
-    .option('--port <n>', 'embedded: where NATS clients of this machine reach it; 0 for any', parseWhole, 4222)
+    .option('--port <n>', 'embedded: where NATS clients of this machine reach it; 0 for any', parsePort, 4222)
     .option(
       '--http <address>',
       'health and metrics: a port of this machine, or host:port (default: none, or HOLDFAST_HTTP)',
