@@ -44,6 +44,7 @@ function markOf(event: HoldfastEvent): Mark | undefined {
     case 'partition.void-record':
     case 'transport.disconnected':
     case 'transport.error':
+    case 'door.trouble':
     case 'environment.unknown':
       return 'warn'
     case 'node.started':

@@ -6,7 +6,8 @@
  * D2. What is not the protocol ends the connection, with the reason in `-ERR`, as a NATS server does.
  * D3. Bounded: a control line, a payload, the connections, and the bytes that a client does not read; who goes beyond is cut off.
  */
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
+import { listen, portOf } from '../node/listening.ts'
 import type { Headers, Message, Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 
@@ -26,8 +27,12 @@ export interface NatsDoor {
   close(): Promise<void>
 }
 
-/** `port` 0: any. `connect` gives a transport for each connection. Rejects with `CONFLICT` where the port is taken. */
-export async function openNatsDoor(port: number, connect: () => Transport): Promise<NatsDoor> {
+/** `port` 0: any. `connect` gives a transport for each connection. Rejects with `CONFLICT` where the port is taken. `onTrouble`: LI2. */
+export async function openNatsDoor(
+  port: number,
+  connect: () => Transport,
+  onTrouble: (reason: string) => void,
+): Promise<NatsDoor> {
   const sockets = new Set<Socket>()
   let clients = 0
   const server = createServer((socket) => {
@@ -37,12 +42,9 @@ export async function openNatsDoor(port: number, connect: () => Transport): Prom
     if (sockets.size > maxConnections) return void socket.end("-ERR 'maximum connections exceeded'\r\n")
     new Guest(socket, connect()).greet(++clients, portOf(server))
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = cause.code === 'EADDRINUSE' ? 'is taken' : `cannot be opened (${cause.message})`
-      reject(new HoldfastError('CONFLICT', `port ${port} of ${host} ${why}: give another one with --port`, { cause }))
-    })
-    server.listen(port, host, resolve)
+  await listen(server, { host, port }, onTrouble).catch((cause: NodeJS.ErrnoException) => {
+    const why = cause.code === 'EADDRINUSE' ? 'is taken' : `cannot be opened (${cause.message})`
+    throw new HoldfastError('CONFLICT', `port ${port} of ${host} ${why}: give another one with --port`, { cause })
   })
   return {
     port: portOf(server),
@@ -52,11 +54,6 @@ export async function openNatsDoor(port: number, connect: () => Transport): Prom
       await closed
     },
   }
-}
-
-function portOf(server: Server): number {
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 interface Listening {

@@ -64,6 +64,7 @@ const kinds: Readonly<Record<EventType, 'trouble' | 'news'>> = {
   'transport.connected': 'news',
   'transport.disconnected': 'trouble',
   'transport.error': 'trouble',
+  'door.trouble': 'trouble',
   'environment.unknown': 'trouble',
 }
 

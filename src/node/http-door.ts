@@ -6,8 +6,9 @@
  * D3. A page that is asked for while it is being made is made once.
  * D4. It has no users and no TLS: on loopback, unless the address says otherwise.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
+import { listen, portOf } from './listening.ts'
 
 export interface Page {
   readonly status: number
@@ -45,10 +46,13 @@ export function httpAddressOf(given: number | string): HttpAddress {
   return { host: host ?? bracketed ?? loopback, port }
 }
 
-/** `pages` by their paths. Rejects with `CONFLICT` where the port is taken, `INVALID` where the host is not this machine's. */
+/**
+ * `pages` by their paths; `onTrouble`: LI2. Rejects with `CONFLICT` where the port is taken, `INVALID` where the host is not this machine's.
+ */
 export async function openHttpDoor(
   { host, port }: HttpAddress,
   pages: Readonly<Record<string, () => Page | Promise<Page>>>,
+  onTrouble: (reason: string) => void,
 ): Promise<HttpDoor> {
   const once = new Map(Object.entries(pages).map(([path, make]) => [path, shared(make)]))
   const paths = [...once.keys()].join(' ')
@@ -75,15 +79,12 @@ export async function openHttpDoor(
   )
   server.maxConnections = maxConnections
   server.timeout = takenWithinMs
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const [code, why] =
-        cause.code === 'EADDRINUSE'
-          ? (['CONFLICT', 'it is taken: give another port'] as const)
-          : (['INVALID', `${messageOf(cause)}: give an address of this machine`] as const)
-      reject(new HoldfastError(code, `http: ${urlOf(host, port)} cannot be opened: ${why}`, { cause }))
-    })
-    server.listen(port, host, resolve)
+  await listen(server, { host, port }, onTrouble).catch((cause: NodeJS.ErrnoException) => {
+    const [code, why] =
+      cause.code === 'EADDRINUSE'
+        ? (['CONFLICT', 'it is taken: give another port'] as const)
+        : (['INVALID', `${messageOf(cause)}: give an address of this machine`] as const)
+    throw new HoldfastError(code, `http: ${urlOf(host, port)} cannot be opened: ${why}`, { cause })
   })
   return {
     url: urlOf(host, portOf(server)),
@@ -126,8 +127,3 @@ const plain = (status: number, text: string): Page => ({
 })
 
 const urlOf = (host: string, port: number) => `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-
-function portOf(server: Server): number {
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
-}

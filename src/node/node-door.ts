@@ -41,11 +41,14 @@ export class NodeDoor {
   /** Rejects as `httpAddressOf` and `openHttpDoor` do. */
   static async open(address: number | string, cluster: string, observer: Observer, clock: Clock): Promise<NodeDoor> {
     const door = new NodeDoor(cluster, observer, clock)
-    door.#door = await openHttpDoor(httpAddressOf(address), {
+    const pages = {
       '/healthz': () => door.#judged(liveness),
       '/readyz': () => door.#judged(readiness),
       '/metrics': () => door.#metrics(),
-    })
+    }
+    door.#door = await openHttpDoor(httpAddressOf(address), pages, (reason) =>
+      door.observer.emit({ type: 'door.trouble', door: 'http', reason }),
+    )
     door.#loop.start()
     return door
   }

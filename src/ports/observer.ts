@@ -199,6 +199,8 @@ export type HoldfastEvent =
       readonly reason: string
       readonly denied?: { readonly operation: 'publish' | 'subscribe'; readonly subject: string }
     }
+  /** A door of the node (health and metrics, or NATS clients of an embedded cluster) does not take connections now, and goes on trying. */
+  | { readonly type: 'door.trouble'; readonly door: 'http' | 'nats'; readonly reason: string }
   /** A variable HOLDFAST_… that means nothing, and the known one that is most like it. */
   | { readonly type: 'environment.unknown'; readonly variable: string; readonly nearest: string }
 

@@ -24,11 +24,12 @@ let hub: MemoryHub
 beforeEach(async () => {
   hub = new MemoryHub({ random, maxPayload })
   opened = []
-  door = await openNatsDoor(0, () => {
+  const connectInside = () => {
     const transport = inside(hub)
     opened.push(transport)
     return transport
-  })
+  }
+  door = await openNatsDoor(0, connectInside, () => {})
 })
 
 afterEach(async () => {
@@ -186,6 +187,12 @@ describe('what is not the protocol (D2, D3)', () => {
   })
 
   it('says that its port is taken', async () => {
-    await expect(openNatsDoor(door.port, () => inside(hub))).rejects.toMatchObject({ code: 'CONFLICT' })
+    await expect(
+      openNatsDoor(
+        door.port,
+        () => inside(hub),
+        () => {},
+      ),
+    ).rejects.toMatchObject({ code: 'CONFLICT' })
   })
 })

@@ -13,7 +13,7 @@ afterEach(async () => {
   door = undefined
 })
 const open = async (pages: Record<string, () => Page | Promise<Page>> = { '/a': () => page('here') }) =>
-  (door = await openHttpDoor({ host: '127.0.0.1', port: 0 }, pages))
+  (door = await openHttpDoor({ host: '127.0.0.1', port: 0 }, pages, () => {}))
 
 /** A connection of which every end is in order. */
 async function raw({ url }: HttpDoor): Promise<Socket> {
@@ -146,9 +146,9 @@ describe('the door', () => {
 
   it('says that a port is taken, and that a host is not of this machine', async () => {
     const { port } = new URL((await open()).url)
-    await expect(openHttpDoor({ host: '127.0.0.1', port: Number(port) }, {})).rejects.toMatchObject({
+    await expect(openHttpDoor({ host: '127.0.0.1', port: Number(port) }, {}, () => {})).rejects.toMatchObject({
       code: 'CONFLICT',
     })
-    await expect(openHttpDoor({ host: '192.0.2.1', port: 0 }, {})).rejects.toMatchObject({ code: 'INVALID' })
+    await expect(openHttpDoor({ host: '192.0.2.1', port: 0 }, {}, () => {})).rejects.toMatchObject({ code: 'INVALID' })
   })
 })

@@ -125,7 +125,13 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
     })
     node = await createNode(nodeOptions(run, options, hosted, observer))
     const { embedded, id } = node
-    if (embedded !== undefined) door = await openNatsDoor(options.port, () => embedded.connect(lines).transport)
+    if (embedded !== undefined) {
+      door = await openNatsDoor(
+        options.port,
+        () => embedded.connect(lines).transport,
+        (reason) => lines.emit({ type: 'door.trouble', door: 'nats', reason }),
+      )
+    }
     announce(run, node, hosted, door)
     if ((await Promise.race([asked, replaced])) === 'replaced') {
       throw new HoldfastError(
