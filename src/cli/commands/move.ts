@@ -1,7 +1,12 @@
-/** `move`: one partition to one node, by hand. */
+/**
+ * `move`: one partition to one node, by hand.
+ *
+ * MV1. An order that nobody answers in time is given again. Where the node has the partition by then, which it had not before, that is what
+ *      was ordered: it is no conflict.
+ */
 import type { Command } from 'commander'
 import { noMember, noPartition } from '../../core/explain.ts'
-import { HoldfastError } from '../../protocol/errors.ts'
+import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { partitionId, sameNode, type NodeRef, type PartitionId } from '../../protocol/ids.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { parseWhole } from '../parse.ts'
@@ -35,8 +40,9 @@ export function addMove(program: Command, surroundings: Surroundings): void {
       if (number >= state.table.entries.length) throw new HoldfastError('NOT_FOUND', noPartition(state, number))
       if (member === undefined) throw new HoldfastError('NOT_FOUND', noMember(state, to))
       const partition = partitionId(number)
-      const from = state.table.entries[partition]!.owner?.id ?? null
-      await carriedOut(session, { op: 'move', partition, to: member.ref.id })
+      const { owner } = state.table.entries[partition]!
+      const from = owner?.id ?? null
+      await order(session, partition, owner, member.ref)
       if (wait !== true) {
         return run.output.result(
           { partition, from, to, moved: false },
@@ -51,6 +57,17 @@ export function addMove(program: Command, surroundings: Surroundings): void {
       )
     },
   )
+}
+
+/** MV1 */
+async function order(session: CliSession, partition: PartitionId, from: NodeRef | null, to: NodeRef): Promise<void> {
+  try {
+    await carriedOut(session, { op: 'move', partition, to: to.id })
+  } catch (error) {
+    if (!isHoldfastError(error, 'CONFLICT') || sameNode(from, to)) throw error
+    const { state } = await planOf(session)
+    if (!sameNode(state.table.entries[partition]!.owner, to)) throw error
+  }
 }
 
 /** Gives the epoch at which the node serves the partition. */

@@ -1,0 +1,89 @@
+/** Orders to a cluster that does not answer as one would like: what a run says of them, and its exit code. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { MemoryHub } from '../../src/adapters/memory/hub.ts'
+import { DirectLink } from '../../src/adapters/memory/link.ts'
+import { SystemClock } from '../../src/adapters/system/clock.ts'
+import { SystemRandom } from '../../src/adapters/system/random.ts'
+import { openNatsDoor, type NatsDoor } from '../../src/cli/nats-door.ts'
+import type { PlacementState } from '../../src/core/placement-state.ts'
+import { initialTable } from '../../src/core/table.ts'
+import { decodeOrder, encodeOrderAnswer, type Order, type OrderAnswer } from '../../src/placement/order.ts'
+import { silent } from '../../src/ports/observer.ts'
+import type { Transport } from '../../src/ports/transport.ts'
+import { epoch, incarnation, type NodeId, type NodeRef } from '../../src/protocol/ids.ts'
+import { subjectsOf } from '../../src/protocol/subjects.ts'
+import { runHere } from './program-only.ts'
+
+const subjects = subjectsOf('shop')
+const random = new SystemRandom()
+
+let hub: MemoryHub
+let door: NatsDoor
+/** On which the test plays the nodes. */
+let nodes: Transport
+const inside = () => hub.connect({ link: new DirectLink(new SystemClock()), name: random.id(), observer: silent })
+
+beforeEach(async () => {
+  hub = new MemoryHub({ random, maxPayload: 100_000 })
+  door = await openNatsDoor(0, inside, () => {})
+  nodes = inside()
+})
+afterEach(() => door.close())
+
+/** What comes to the subject is answered with what `reply` gives, if it gives something. */
+const answer = (subject: string, reply: (data: Uint8Array) => Uint8Array | undefined) =>
+  nodes.subscribe(subject, (message) => {
+    const bytes = reply(message.data)
+    if (bytes !== undefined) nodes.publish(message.reply!, bytes)
+  })
+const cli = (...words: readonly string[]) =>
+  runHere([...words, '--cluster', 'shop', '--servers', `127.0.0.1:${door.port}`])
+
+const ref = (id: string): NodeRef => ({ id: id as NodeId, incarnation: incarnation(`${id}1`) })
+
+/** Of one partition, which nodes a and b can have. */
+const ownedBy = (owner: NodeRef): PlacementState => ({
+  leader: 'a' as NodeId,
+  members: [ref('a'), ref('b')].map((node) => ({
+    ...{ ref: node, host: node.id, zone: '', weight: 1, draining: false },
+    ...{ hosted: new Map(), avoid: new Set(), avoidedForMs: new Map() },
+  })),
+  table: { version: 3, entries: [{ ...initialTable(1).entries[0]!, owner, epoch: epoch(4) }] },
+  ...{ placedByHand: new Set(), standbys: 1, maxExtraStandbys: 2 },
+})
+
+/** Answers orders to placement. */
+function leader(carryOut: (order: Order) => OrderAnswer | undefined): void {
+  answer(subjects.placementGet, () => new Uint8Array())
+  answer(subjects.placementOrder, (data) => {
+    const said = carryOut(decodeOrder(data))
+    return said === undefined ? undefined : encodeOrderAnswer(said)
+  })
+}
+
+const ownsAlready: OrderAnswer = { done: false, again: false, reason: 'b owns partition 0 already' }
+
+describe('move', () => {
+  it('that was done before its answer was lost is done (MV1)', async () => {
+    let owner = ref('a')
+    leader(({ op }) => {
+      if (op === 'plan') return { done: true, state: ownedBy(owner) }
+      if (owner.id === 'b') return ownsAlready
+      owner = ref('b')
+      return undefined
+    })
+    expect(await cli('move', '0', '--to', 'b')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^partition 0 is moving from a to b/),
+    })
+  })
+
+  it('to the node that had it before is a conflict', async () => {
+    leader(({ op }) => (op === 'plan' ? { done: true, state: ownedBy(ref('b')) } : ownsAlready))
+    expect(await cli('move', '0', '--to', 'b')).toMatchObject({
+      code: 5,
+      stdout: '',
+      stderr: `${ownsAlready.reason}\n`,
+    })
+  })
+})
