@@ -1,5 +1,5 @@
 /** `snapshot`, `verify`, `restore` and `recover`, as an operator gives them, with nodes that go on running. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -124,7 +124,10 @@ it('cuts, verifies and restores; names what is damaged', { timeout }, async () =
   const to = join(folder, 'new')
   const [restored] = await json<object[]>('restore', '--to', to)
   expect(restored).toMatchObject({ partition: 0, snapshot: second!.id, records: expect.any(Number) })
+  await mkdir(join(to, 'discarded', 'p0-20260101T000000Z'), { recursive: true })
   expect(await json<Audit[]>('verify', '0', '--data', to)).toMatchObject([{ ok: true, store: { fault: null } }])
+  // Who only looks leaves it to the next node.
+  expect((await readdir(to)).toSorted()).toEqual(['discarded', 'node', 'p0'])
 
   const name = `p0.${second!.id}.c0`
   const chunk = (await ports.objects.get(name))!

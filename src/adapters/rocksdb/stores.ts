@@ -4,7 +4,9 @@
  *
  * B1. Who holds the directory's lock has all of it.
  * B2. A folder that holds data is never opened as a new database, whatever of it is missing (S4).
- * B3. All stores of a node share one budget of memory, divided evenly: the binding offers no common cache.
+ * B3. Opening the directory changes no row: it takes the lock, and deletes what a process that died was deleting, unless `keepDiscarded`. The
+ *     binding opens no database for reading alone, so that RocksDB may rearrange the files of a store that is only read.
+ * B4. All stores of a node share one budget of memory, divided evenly: the binding offers no common cache.
  */
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -26,6 +28,8 @@ export interface RocksDbStoresOptions {
   readonly memoryBudget?: number
   /** Stores that share the budget: give the cluster's number of partitions. More can be opened, above the budget. Default 16. */
   readonly maxStores?: number
+  /** For who only looks: what a process that died was deleting stays for the next node. Default false. */
+  readonly keepDiscarded?: boolean
 }
 
 export class RocksDbStores implements Stores {
@@ -38,7 +42,7 @@ export class RocksDbStores implements Stores {
 
   /** Takes the directory. Throws `CONFLICT` while another node has it, `INVALID` where permission is missing. */
   static async open(options: RocksDbStoresOptions): Promise<RocksDbStores> {
-    const { dataDir, memoryBudget = 268_435_456, maxStores = 16 } = options
+    const { dataDir, memoryBudget = 268_435_456, maxStores = 16, keepDiscarded = false } = options
     const perStore = memoryBudget / maxStores
     const share: DatabaseOptions = {
       createIfMissing: true,
@@ -48,8 +52,7 @@ export class RocksDbStores implements Stores {
       walCompression: false,
     }
     const lock = await DirectoryLock.take(dataDir)
-    // Of a process that died while it deleted them.
-    await rm(join(dataDir, discarded), { recursive: true, force: true })
+    if (!keepDiscarded) await rm(join(dataDir, discarded), { recursive: true, force: true })
     return new RocksDbStores(dataDir, lock, share)
   }
 

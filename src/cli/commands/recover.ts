@@ -124,7 +124,7 @@ async function withState(
   if (!existsSync(join(data!, `p${partition}`))) {
     throw new HoldfastError('NOT_FOUND', `there is no store ${join(data!, `p${partition}`)}`)
   }
-  const stores = await RocksDbStores.open({ dataDir: data!, maxStores: 1 })
+  const stores = await RocksDbStores.open({ dataDir: data!, maxStores: 1, keepDiscarded: true })
   try {
     const state = await storeState(await stores.open(partition), partition)
     await work({ name: `the store ${join(data!, `p${partition}`)}`, state })

@@ -15,7 +15,7 @@ export function addVerify(program: Command, surroundings: Surroundings): void {
     .command('verify')
     .description('Reads snapshots and logs whole, and says whether they are what they must be.')
     .argument('[partition...]', 'their numbers (default: all)')
-    .option('--data <dir>', 'the data directory of a node that does not run: its stores, too')
+    .option('--data <dir>', 'the data directory of a node that does not run, or a copy of one: its stores, too')
   define(
     command,
     surroundings,
@@ -26,7 +26,7 @@ export function addVerify(program: Command, surroundings: Surroundings): void {
         "holdfast verify --json | jq '.[] | select(.ok | not)'",
       ],
       exits: [exitCodes.failed, ...remoteExits, exitCodes.conflict],
-      more: 'Of each snapshot that is kept: every checksum, every row, the hash of the state. Of the log: that every record from the oldest of them on is there and links to the one before. Of a store: that its rows are the state that it says, and that the log is its own. Any fault is exit code 1. It asks no node and changes nothing; it reads all of it over the network.',
+      more: 'Of each snapshot that is kept: every checksum, every row, the hash of the state. Of the log: that every record from the oldest of them on is there and links to the one before. Of a store: that its rows are the state that it says, and that the log is its own. Any fault is exit code 1. It asks no node, and changes nothing of the cluster; it reads all of it over the network. With --data it holds the lock of the directory meanwhile, which is the folder node/ there and made where it is not, and RocksDB opens each store as for writing and may rearrange its files: no row is changed, nothing is set aside or discarded. If the files are to stay as they are give a copy of the directory.',
     },
     async (run) => {
       const { data } = command.opts<{ data?: string }>()
@@ -57,10 +57,10 @@ export function addVerify(program: Command, surroundings: Surroundings): void {
   )
 }
 
-/** Nothing is created where nothing is. */
+/** Where no directory is none is made. */
 function storesOf(dataDir: string, maxStores: number): Promise<RocksDbStores> {
   if (!existsSync(dataDir)) throw new HoldfastError('NOT_FOUND', `there is no directory ${dataDir}`)
-  return RocksDbStores.open({ dataDir, maxStores })
+  return RocksDbStores.open({ dataDir, maxStores, keepDiscarded: true })
 }
 
 const faultsOf = ({ snapshots, log, store }: Audit): readonly string[] => [
