@@ -1,7 +1,8 @@
 /**
  * A run's way to the cluster: one connection to NATS, and on it what the command needs.
  *
- * S1. A cluster that nobody of answers is told from a server that is not there, and from a login that may not ask: each has its sentence.
+ * S1. A cluster that nobody of answers is told from a server that is not there, from a login that may not ask, and from one node of it that
+ *     is silent: each has its sentence.
  * S2. Whatever was opened is closed by `close`, also after a failure: a run ends by itself.
  */
 import { openNats, openNatsTransport, type NatsPorts } from '../adapters/nats/open.ts'
@@ -15,6 +16,7 @@ import type { Clock } from '../ports/clock.ts'
 import { silent, type HoldfastEvent, type Observer } from '../ports/observer.ts'
 import type { Subscription, Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
+import type { NodeId } from '../protocol/ids.ts'
 import { subjectsOf, type Subjects } from '../protocol/subjects.ts'
 import { addressesOf, type Settings } from './settings.ts'
 
@@ -80,6 +82,13 @@ export class CliSession {
   /** One request to whoever answers the subject, sent again until it is answered. Throws `RETRY` where nobody does. */
   ask(subject: string, data: Uint8Array = new Uint8Array(), timeoutMs = this.settings.timeoutMs): Promise<Uint8Array> {
     return this.#ask(subject, data, { timeoutMs, nobodyAfterMs: absentAfterMs, nobody: () => this.#nobody() })
+  }
+
+  /** One request to the node of that id, likewise: `RETRY` where it is not there. */
+  askNode(node: NodeId, data: Uint8Array): Promise<Uint8Array> {
+    const { timeoutMs } = this.settings
+    const nobody = () => nodeless(node)
+    return this.#ask(this.subjects.nodeControl(node), data, { timeoutMs, nobodyAfterMs: absentAfterMs, nobody })
   }
 
   /** One request to whoever leads placement, likewise. Throws `RETRY` where nodes are there and none of them leads. */
@@ -173,6 +182,12 @@ export class CliSession {
     )
   }
 }
+
+const nodeless = (node: NodeId) =>
+  new HoldfastError(
+    'RETRY',
+    `the node ${node} does not answer: it has ended, or its user may not subscribe to what is asked of it; see "holdfast members"`,
+  )
 
 interface Patience {
   readonly timeoutMs: number

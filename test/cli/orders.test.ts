@@ -8,6 +8,7 @@ import { openNatsDoor, type NatsDoor } from '../../src/cli/nats-door.ts'
 import type { PlacementState } from '../../src/core/placement-state.ts'
 import { initialTable } from '../../src/core/table.ts'
 import { decodeOrder, encodeOrderAnswer, type Order, type OrderAnswer } from '../../src/placement/order.ts'
+import { encodeReport, reportOf } from '../../src/placement/status-report.ts'
 import { silent } from '../../src/ports/observer.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { epoch, incarnation, type NodeId, type NodeRef } from '../../src/protocol/ids.ts'
@@ -84,6 +85,32 @@ describe('move', () => {
       code: 5,
       stdout: '',
       stderr: `${ownsAlready.reason}\n`,
+    })
+  })
+})
+
+const details = { host: '', zone: '', weight: 1, draining: false, state: 'alive', renewal: 1 } as const
+
+/** Answers `status`: node a owns the partition, b is there, too. */
+function reporting(): void {
+  const table = ownedBy(ref('a')).table
+  const report = reportOf({
+    ...{ cluster: 'shop', self: ref('b').id, nowMs: 0, settings: { partitions: 1, leaseMs: 500 }, leader: ref('b') },
+    ...{ table, alive: ['a', 'b'].map((id) => ({ ...ref(id), ...details })), members: [] },
+  })
+  answer(subjects.status, () => encodeReport(report))
+}
+
+describe('a node that is silent', () => {
+  it.each([
+    ['drain', 'a'],
+    ['snapshot', '0'],
+  ])('is named by %s: the cluster is there', async (...words) => {
+    reporting()
+    expect(await cli(...words, '--timeout', '300ms')).toMatchObject({
+      code: 3,
+      stdout: '',
+      stderr: expect.stringMatching(/^(?:a owns .*\n)?the node a does not answer: [^\n]*\n$/),
     })
   })
 })

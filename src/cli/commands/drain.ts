@@ -32,9 +32,7 @@ export function addDrain(program: Command, surroundings: Surroundings): void {
         )
       }
       run.output.note(`${node} owns ${before.owned} partitions; moving them to ${before.others} other nodes`)
-      const reply = decodeNodeReply(
-        await session.ask(session.subjects.nodeControl(before.id), encodeControl({ op: 'drain' })),
-      )
+      const reply = decodeNodeReply(await session.askNode(before.id, encodeControl({ op: 'drain' })))
       if (!reply.done) throw new HoldfastError('RETRY', `${node} could not note it in the registry: try again`)
       const left = await untilDrained(session, node)
       run.output.result(

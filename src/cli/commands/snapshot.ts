@@ -83,6 +83,6 @@ async function askOwner(session: CliSession, partition: PartitionId, name: strin
   const owner = (await session.report()).partitions[partition]?.owner ?? null
   if (owner === null || !isNodeId(owner)) return null
   const request = encodeControl({ op: 'snapshot', partition, name })
-  const { done, snapshot } = decodeNodeReply(await session.ask(session.subjects.nodeControl(owner), request))
+  const { done, snapshot } = decodeNodeReply(await session.askNode(owner, request))
   return done ? (snapshot ?? null) : null
 }
