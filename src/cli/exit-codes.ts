@@ -12,7 +12,7 @@ export const exitCodes = {
   usage: 2,
   /** Nothing happened. */
   again: 3,
-  /** It may have happened. */
+  /** It may have happened, or goes on. */
   unknown: 4,
   /** There is no such thing, or it is not as the request says. */
   conflict: 5,
@@ -26,7 +26,7 @@ const meanings: Readonly<Record<number, string>> = {
   [exitCodes.failed]: 'it failed: the handler threw, or a check found something wrong',
   [exitCodes.usage]: 'it can never succeed as it is: wrong arguments, settings, credentials',
   [exitCodes.again]: 'nothing happened: no server or node answers, or too busy; try again',
-  [exitCodes.unknown]: 'it may have happened: repeat with the --id that the message names',
+  [exitCodes.unknown]: 'it may have happened, or goes on: look, or repeat with the --id that the message names',
   [exitCodes.conflict]: 'there is no such thing, or it is not as the request says',
   [exitCodes.internal]: 'a bug, or something is damaged',
 }

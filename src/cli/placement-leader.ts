@@ -13,9 +13,9 @@ export async function planOf(session: CliSession): Promise<Plan> {
   )
 }
 
-/** Throws `CONFLICT` with the reason where the order is not carried out, `RETRY` where it may be a little later. */
+/** Throws `CONFLICT` with the reason where the order is not carried out, `RETRY` where it may be a little later, `UNKNOWN` where it may have been. */
 export async function carriedOut(session: CliSession, order: Order): Promise<Extract<OrderReply, { done: true }>> {
-  const reply = decodeOrderReply(await session.askLeader(encodeOrder(order)))
+  const reply = decodeOrderReply(await session.askLeader(encodeOrder(order), order.op !== 'plan'))
   if (reply.done) return reply
   throw new HoldfastError(reply.again ? 'RETRY' : 'CONFLICT', reply.reason)
 }

@@ -3,7 +3,8 @@
  *
  * S1. A cluster that nobody of answers is told from a server that is not there, from a login that may not ask, and from one node of it that
  *     is silent: each has its sentence.
- * S2. Whatever was opened is closed by `close`, also after a failure: a run ends by itself.
+ * S2. An order that was sent and that nobody has answered may have been carried out: it ends with `UNKNOWN`. A question does nothing.
+ * S3. Whatever was opened is closed by `close`, also after a failure: a run ends by itself.
  */
 import { openNats, openNatsTransport, type NatsPorts } from '../adapters/nats/open.ts'
 import { SystemClock } from '../adapters/system/clock.ts'
@@ -81,32 +82,46 @@ export class CliSession {
 
   /** One request to whoever answers the subject, sent again until it is answered. Throws `RETRY` where nobody does. */
   ask(subject: string, data: Uint8Array = new Uint8Array(), timeoutMs = this.settings.timeoutMs): Promise<Uint8Array> {
-    return this.#ask(subject, data, { timeoutMs, nobodyAfterMs: absentAfterMs, nobody: () => this.#nobody() })
+    const nobody = () => this.#nobody()
+    return this.#ask(subject, data, { timeoutMs, nobodyAfterMs: absentAfterMs, nobody, order: false })
   }
 
-  /** One request to the node of that id, likewise: `RETRY` where it is not there. */
-  askNode(node: NodeId, data: Uint8Array): Promise<Uint8Array> {
+  /** An order to the node of that id, likewise: `RETRY` where it is not there, `UNKNOWN` by S2. */
+  orderNode(node: NodeId, data: Uint8Array): Promise<Uint8Array> {
     const { timeoutMs } = this.settings
     const nobody = () => nodeless(node)
-    return this.#ask(this.subjects.nodeControl(node), data, { timeoutMs, nobodyAfterMs: absentAfterMs, nobody })
+    return this.#ask(this.subjects.nodeControl(node), data, {
+      timeoutMs,
+      nobodyAfterMs: absentAfterMs,
+      nobody,
+      order: true,
+    })
   }
 
-  /** One request to whoever leads placement, likewise. Throws `RETRY` where nodes are there and none of them leads. */
-  async askLeader(data: Uint8Array): Promise<Uint8Array> {
+  /**
+   * An order to whoever leads placement, or a question, likewise. Throws `RETRY` where nodes are there and none of them leads, `UNKNOWN`
+   * by S2.
+   */
+  async askLeader(data: Uint8Array, order: boolean): Promise<Uint8Array> {
     await this.#findNode()
     const { timeoutMs } = this.settings
     const nobody = () => this.#leaderless()
-    return this.#ask(this.subjects.placementOrder, data, { timeoutMs, nobodyAfterMs: leaderlessAfterMs, nobody })
+    return this.#ask(this.subjects.placementOrder, data, { timeoutMs, nobodyAfterMs: leaderlessAfterMs, nobody, order })
   }
 
-  async #ask(subject: string, data: Uint8Array, { timeoutMs, nobodyAfterMs, nobody }: Patience): Promise<Uint8Array> {
+  async #ask(subject: string, data: Uint8Array, patience: Patience): Promise<Uint8Array> {
+    const { timeoutMs, nobodyAfterMs, nobody, order } = patience
     const sinceMs = this.clock.monotonic()
+    let unanswered = false
     for (;;) {
       const answer = await this.#askOnce(subject, data, Math.min(oneTryMs, timeoutMs))
       if (answer.kind === 'reply') return answer.data
       const waitedMs = this.clock.monotonic() - sinceMs
       if (answer.kind === 'refused') throw new HoldfastError('INVALID', answer.reason)
-      if (answer.kind === 'nobody' && waitedMs >= Math.min(nobodyAfterMs, timeoutMs)) throw nobody()
+      unanswered ||= answer.kind === 'silence'
+      const absent = answer.kind === 'nobody' && waitedMs >= Math.min(nobodyAfterMs, timeoutMs)
+      if (order && unanswered && (absent || waitedMs >= timeoutMs)) throw unheard(subject, waitedMs)
+      if (absent) throw nobody()
       if (waitedMs >= timeoutMs) throw this.#silent(subject, timeoutMs)
       if (answer.kind === 'nobody') await this.sleep(betweenTriesMs)
     }
@@ -189,11 +204,20 @@ const nodeless = (node: NodeId) =>
     `the node ${node} does not answer: it has ended, or its user may not subscribe to what is asked of it; see "holdfast members"`,
   )
 
+/** S2 */
+const unheard = (subject: string, ms: number) =>
+  new HoldfastError(
+    'UNKNOWN',
+    `nobody has answered the order on ${subject} within ${Math.round(ms)} ms, and it may have been carried out: look, with "holdfast status"`,
+  )
+
 interface Patience {
   readonly timeoutMs: number
   /** How long nobody may be there. */
   readonly nobodyAfterMs: number
   readonly nobody: () => HoldfastError
+  /** Whether it does something (S2). */
+  readonly order: boolean
 }
 
 type Answer =

@@ -7,6 +7,7 @@ import { SystemRandom } from '../../src/adapters/system/random.ts'
 import { openNatsDoor, type NatsDoor } from '../../src/cli/nats-door.ts'
 import type { PlacementState } from '../../src/core/placement-state.ts'
 import { initialTable } from '../../src/core/table.ts'
+import { encodeControl } from '../../src/placement/control.ts'
 import { decodeOrder, encodeOrderAnswer, type Order, type OrderAnswer } from '../../src/placement/order.ts'
 import { encodeReport, reportOf } from '../../src/placement/status-report.ts'
 import { silent } from '../../src/ports/observer.ts'
@@ -43,13 +44,13 @@ const cli = (...words: readonly string[]) =>
 const ref = (id: string): NodeRef => ({ id: id as NodeId, incarnation: incarnation(`${id}1`) })
 
 /** Of one partition, which nodes a and b can have. */
-const ownedBy = (owner: NodeRef): PlacementState => ({
+const ownedBy = (owner: NodeRef, moving: NodeRef | null = null): PlacementState => ({
   leader: 'a' as NodeId,
   members: [ref('a'), ref('b')].map((node) => ({
     ...{ ref: node, host: node.id, zone: '', weight: 1, draining: false },
     ...{ hosted: new Map(), avoid: new Set(), avoidedForMs: new Map() },
   })),
-  table: { version: 3, entries: [{ ...initialTable(1).entries[0]!, owner, epoch: epoch(4) }] },
+  table: { version: 3, entries: [{ ...initialTable(1).entries[0]!, owner, moving, epoch: epoch(4) }] },
   ...{ placedByHand: new Set(), standbys: 1, maxExtraStandbys: 2 },
 })
 
@@ -92,13 +93,13 @@ describe('move', () => {
 const details = { host: '', zone: '', weight: 1, draining: false, state: 'alive', renewal: 1 } as const
 
 /** Answers `status`: node a owns the partition, b is there, too. */
-function reporting(): void {
+function reporting() {
   const table = ownedBy(ref('a')).table
   const report = reportOf({
     ...{ cluster: 'shop', self: ref('b').id, nowMs: 0, settings: { partitions: 1, leaseMs: 500 }, leader: ref('b') },
     ...{ table, alive: ['a', 'b'].map((id) => ({ ...ref(id), ...details })), members: [] },
   })
-  answer(subjects.status, () => encodeReport(report))
+  return answer(subjects.status, () => encodeReport(report))
 }
 
 describe('a node that is silent', () => {
@@ -111,6 +112,72 @@ describe('a node that is silent', () => {
       code: 3,
       stdout: '',
       stderr: expect.stringMatching(/^(?:a owns .*\n)?the node a does not answer: [^\n]*\n$/),
+    })
+  })
+})
+
+describe('what may have been done, or goes on, is exit code 4', () => {
+  const control = subjects.nodeControl(ref('a').id)
+  const soon = ['--timeout', '300ms']
+  const unknown = (sentence: RegExp) => ({ code: 4, stdout: '', stderr: expect.stringMatching(sentence) })
+
+  it('where time is over before a drain is', async () => {
+    reporting()
+    answer(control, () => encodeControl({ done: true }))
+    expect(await cli('drain', 'a', ...soon)).toMatchObject(
+      unknown(/^the drain of a was begun, and goes on: a still owns 1 partitions after 300 ms, see/m),
+    )
+  })
+
+  it('where nobody tells any more how far a drain is', async () => {
+    const reports = reporting()
+    answer(control, () => {
+      reports.close()
+      return encodeControl({ done: true })
+    })
+    expect(await cli('drain', 'a', ...soon)).toMatchObject(
+      unknown(/^the drain of a was begun, and goes on: .* no node/m),
+    )
+  })
+
+  it('where time is over before a move is', async () => {
+    leader(({ op }) => ({ done: true, ...(op === 'plan' ? { state: ownedBy(ref('a'), ref('b')) } : {}) }))
+    expect(await cli('move', '0', '--to', 'b', '--wait', ...soon)).toMatchObject(
+      unknown(/^the move of partition 0 to b was begun, and goes on: b does not serve partition 0 after 300 ms, see/m),
+    )
+  })
+
+  it('where time is over before a snapshot is cut', async () => {
+    reporting()
+    answer(control, () => encodeControl({ done: true, snapshot: { state: 'cutting' } }))
+    expect(await cli('snapshot', '0', ...soon)).toMatchObject(
+      unknown(/^the snapshot of partition 0 is not cut after 300 ms/),
+    )
+  })
+
+  it('where nobody answers the order', async () => {
+    reporting()
+    answer(control, () => undefined)
+    leader(({ op }) => (op === 'plan' ? { done: true, state: ownedBy(ref('a')) } : undefined))
+    for (const line of ['drain a', 'snapshot 0', 'move 0 --to b', 'rebalance'])
+      expect(await cli(...line.split(' '), ...soon), line).toMatchObject(
+        unknown(/^nobody has answered the order on shop\.\S+ within \d+ ms, and it may have been carried out/m),
+      )
+  })
+})
+
+describe('what only was to be told', () => {
+  it('is exit code 3, for nothing happened', async () => {
+    leader(() => undefined)
+    expect(await cli('placement', 'explain', '0', '--timeout', '300ms')).toMatchObject({ code: 3, stdout: '' })
+  })
+
+  it('and a snapshot that no owner has begun, too', async () => {
+    reporting()
+    answer(subjects.nodeControl(ref('a').id), () => encodeControl({ done: false }))
+    expect(await cli('snapshot', '0', '--timeout', '300ms')).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/^nobody serves partition 0/),
     })
   })
 })

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { decodeNodeReply, encodeControl } from '../../placement/control.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { isNodeId } from '../../protocol/ids.ts'
+import { begun } from '../begun.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { define, remoteExits, type Surroundings } from '../run.ts'
 import type { CliSession } from '../session.ts'
@@ -19,8 +20,8 @@ export function addDrain(program: Command, surroundings: Surroundings): void {
     surroundings,
     {
       examples: ['holdfast drain node-2', 'holdfast drain node-2 --timeout 5m'],
-      exits: [...remoteExits, exitCodes.conflict],
-      more: 'A drained node takes no partition again until it is restarted. With --timeout over, the moves go on all the same.',
+      exits: [...remoteExits, exitCodes.unknown, exitCodes.conflict],
+      more: 'A drained node takes no partition again until it is restarted. With --timeout over, the moves go on all the same, and the exit code is 4.',
     },
     async (run, node) => {
       const session = await run.session()
@@ -32,9 +33,9 @@ export function addDrain(program: Command, surroundings: Surroundings): void {
         )
       }
       run.output.note(`${node} owns ${before.owned} partitions; moving them to ${before.others} other nodes`)
-      const reply = decodeNodeReply(await session.askNode(before.id, encodeControl({ op: 'drain' })))
+      const reply = decodeNodeReply(await session.orderNode(before.id, encodeControl({ op: 'drain' })))
       if (!reply.done) throw new HoldfastError('RETRY', `${node} could not note it in the registry: try again`)
-      const left = await untilDrained(session, node)
+      const left = await begun(`the drain of ${node}`, () => untilDrained(session, node))
       run.output.result(
         { node, drained: left === 0, moved: before.owned - left },
         `${node} owns nothing any more: it can be stopped`,
@@ -51,7 +52,7 @@ async function untilDrained(session: CliSession, node: string): Promise<number> 
     if (session.clock.monotonic() - sinceMs > session.settings.timeoutMs) {
       throw new HoldfastError(
         'TIMEOUT',
-        `${node} still owns ${owned} partitions after ${session.settings.timeoutMs} ms: they go on moving, see "holdfast partitions"`,
+        `${node} still owns ${owned} partitions after ${session.settings.timeoutMs} ms, see "holdfast partitions"`,
       )
     }
     await session.sleep(lookEveryMs)

@@ -8,6 +8,7 @@ import type { Command } from 'commander'
 import { noMember, noPartition } from '../../core/explain.ts'
 import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { partitionId, sameNode, type NodeRef, type PartitionId } from '../../protocol/ids.ts'
+import { begun } from '../begun.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { parseWhole } from '../parse.ts'
 import { carriedOut, planOf } from '../placement-leader.ts'
@@ -28,8 +29,8 @@ export function addMove(program: Command, surroundings: Surroundings): void {
     surroundings,
     {
       examples: ['holdfast move 3 --to node-2', 'holdfast move 3 --to node-2 --wait --timeout 5m'],
-      exits: [...remoteExits, exitCodes.conflict],
-      more: 'Placement goes on giving each node its share by weight: another partition may move back in exchange. The one that was moved is the last that its node gives away, as long as the same node leads placement. With --timeout over, the move goes on all the same.',
+      exits: [...remoteExits, exitCodes.unknown, exitCodes.conflict],
+      more: 'Placement goes on giving each node its share by weight: another partition may move back in exchange. The one that was moved is the last that its node gives away, as long as the same node leads placement. With --timeout over, the move goes on all the same, and the exit code is 4.',
     },
     async (run, given) => {
       const number = parseWhole(given)
@@ -50,7 +51,9 @@ export function addMove(program: Command, surroundings: Surroundings): void {
         )
       }
       run.output.note(`partition ${partition} is moving from ${from} to ${to}`)
-      const epoch = await untilServed(session, partition, member.ref)
+      const epoch = await begun(`the move of partition ${partition} to ${to}`, () =>
+        untilServed(session, partition, member.ref),
+      )
       run.output.result(
         { partition, from, to, moved: true, epoch },
         `${to} serves partition ${partition}, at epoch ${epoch}`,
@@ -89,7 +92,7 @@ async function untilServed(session: CliSession, partition: PartitionId, to: Node
     if (clock.monotonic() - sinceMs > settings.timeoutMs) {
       throw new HoldfastError(
         'TIMEOUT',
-        `${to.id} does not serve partition ${partition} after ${settings.timeoutMs} ms: the move goes on, see "holdfast placement explain ${partition}"`,
+        `${to.id} does not serve partition ${partition} after ${settings.timeoutMs} ms, see "holdfast placement explain ${partition}"`,
       )
     }
     await session.sleep(lookEveryMs)

@@ -70,7 +70,7 @@ function addRebalance(program: Command, surroundings: Surroundings): void {
     surroundings,
     {
       examples: ['holdfast rebalance --dry-run', 'holdfast rebalance'],
-      exits: [...remoteExits, exitCodes.conflict],
+      exits: [...remoteExits, exitCodes.unknown, exitCodes.conflict],
       more: 'Placement plans by itself several times a second: this is for nodes that are avoided because they failed to open a partition, and can open it now. It does not wait for the moves.',
     },
     async (run) => {

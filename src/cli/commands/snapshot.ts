@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { decodeNodeReply, encodeControl, type OrderedSnapshot } from '../../placement/control.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { isNodeId, type PartitionId } from '../../protocol/ids.ts'
+import { begun } from '../begun.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { chosenPartitions, megabytes, rateOf } from '../partitions.ts'
 import { define, remoteExits, type Surroundings } from '../run.ts'
@@ -27,8 +28,8 @@ export function addSnapshot(program: Command, surroundings: Surroundings): void 
         'holdfast snapshot --all --timeout 10m',
         "holdfast snapshot --all --json | jq '.[].id'",
       ],
-      exits: [exitCodes.failed, ...remoteExits, exitCodes.conflict],
-      more: 'Nodes cut snapshots by themselves as their logs grow, and keep the two newest of each partition: this is for a moment of your own, as before a backup. Writes go on meanwhile. --timeout is for each partition; with it over, the cut goes on.',
+      exits: [exitCodes.failed, ...remoteExits, exitCodes.unknown, exitCodes.conflict],
+      more: 'Nodes cut snapshots by themselves as their logs grow, and keep the two newest of each partition: this is for a moment of your own, as before a backup. Writes go on meanwhile. --timeout is for each partition; with it over, a cut that was begun goes on, and the exit code is 4.',
     },
     async (run) => {
       const { all } = command.opts<{ all?: true }>()
@@ -60,15 +61,20 @@ async function cutBy(session: CliSession, partition: PartitionId): Promise<Cut> 
   const { clock, settings, random } = session
   const sinceMs = clock.monotonic()
   const name = random.id()
+  const look = () => askOwner(session, partition, name)
+  let isBegun = false
   for (;;) {
-    const snapshot = await askOwner(session, partition, name)
+    const snapshot: OrderedSnapshot | null = isBegun
+      ? await begun(`the snapshot of partition ${partition}`, look)
+      : await look()
+    isBegun ||= snapshot !== null
     if (snapshot?.state === 'cut') return snapshot
     if (snapshot?.state === 'failed') {
       throw new HoldfastError('FAILED', `no snapshot of partition ${partition} was cut: ${snapshot.reason}`)
     }
     if (clock.monotonic() - sinceMs > settings.timeoutMs) {
       throw new HoldfastError(
-        'TIMEOUT',
+        isBegun ? 'UNKNOWN' : 'TIMEOUT',
         snapshot === null
           ? `nobody serves partition ${partition}: see "holdfast partitions"`
           : `the snapshot of partition ${partition} is not cut after ${settings.timeoutMs} ms: it goes on, give a longer --timeout`,
@@ -83,6 +89,6 @@ async function askOwner(session: CliSession, partition: PartitionId, name: strin
   const owner = (await session.report()).partitions[partition]?.owner ?? null
   if (owner === null || !isNodeId(owner)) return null
   const request = encodeControl({ op: 'snapshot', partition, name })
-  const { done, snapshot } = decodeNodeReply(await session.askNode(owner, request))
+  const { done, snapshot } = decodeNodeReply(await session.orderNode(owner, request))
   return done ? (snapshot ?? null) : null
 }
