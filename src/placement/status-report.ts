@@ -3,9 +3,10 @@
  *
  * SR1. Who lives and who owns what is said by leases and by the placement table; how they do (load, role, position) by gossip, which is
  *     some hundred milliseconds old. A node is never asked anything for it.
- * SR2. It is JSON with a format number. A reader refuses what is not exactly of that format.
+ * SR2. It is JSON with a format number. A reader refuses what is not of that format: every field that it knows has to be there and to be what
+ *      it is, in each member and each partition, too. Fields that it does not know it passes over.
  */
-import type { HostedPartition, HostedRole } from '../core/membership.ts'
+import { hostedRoles, type HostedPartition, type HostedRole } from '../core/membership.ts'
 import type { PlacementTable } from '../core/table.ts'
 import type { SeenMember } from '../membership/gossiper.ts'
 import type { NodeLease } from '../membership/lease.ts'
@@ -143,12 +144,54 @@ export function decodeClusterReport(data: Uint8Array): ClusterReport {
   } catch (cause) {
     throw unreadable(cause)
   }
-  const { format, cluster, node, at, settings, members, partitions } = (report ?? {}) as Record<string, unknown>
-  const lists = Array.isArray(members) && Array.isArray(partitions)
-  const fields = typeof cluster === 'string' && typeof node === 'string' && typeof at === 'number'
-  if (format !== 1 || !lists || !fields || typeof settings !== 'object' || settings === null) throw unreadable()
+  if (!isReport(report)) throw unreadable()
   return report as ClusterReport
 }
+
+type Check = (value: unknown) => boolean
+
+const text: Check = (value) => typeof value === 'string'
+const count: Check = (value) => typeof value === 'number' && Number.isFinite(value)
+const yesOrNo: Check = (value) => typeof value === 'boolean'
+const oneOf =
+  (words: readonly string[]): Check =>
+  (value) =>
+    words.some((word) => word === value)
+const maybe =
+  (check: Check): Check =>
+  (value) =>
+    value === null || check(value)
+const listOf =
+  (check: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.every(check)
+
+/** With a check for each field that there is: the type checker misses none. */
+const shape =
+  <T>(checks: Readonly<Record<keyof T & string, Check>>): Check =>
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries<Check>(checks).every(([field, check]) => check((value as Record<string, unknown>)[field]))
+
+const isMember = shape<ReportedMember>({
+  ...{ id: text, incarnation: text, host: text, zone: text, version: text, load: count },
+  ...{ lease: oneOf(['alive', 'draining', 'expired']), suspected: yesOrNo, owned: count },
+})
+
+const isPartition = shape<ReportedPartition>({
+  ...{ partition: count, owner: maybe(text), epoch: count, role: maybe(oneOf(hostedRoles)) },
+  ...{ seq: maybe(count), lag: maybe(count), moving: maybe(text), standbys: listOf(text) },
+})
+
+const isReport = shape<ClusterReport>({
+  ...{ format: (value) => value === 1, cluster: text, node: text, at: count },
+  settings: shape<ClusterReport['settings']>({ partitions: count, leaseMs: count }),
+  ...{ leader: maybe(text), version: count },
+  members: listOf(isMember),
+  partitions: (value) =>
+    Array.isArray(value) && value.every((each, n) => isPartition(each) && (each as ReportedPartition).partition === n),
+})
 
 const unreadable = (cause?: unknown) =>
   new HoldfastError(

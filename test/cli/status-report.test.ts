@@ -105,6 +105,31 @@ describe('the report (SR1)', () => {
       expect(() => decodeClusterReport(Buffer.from(text))).toThrow(expect.objectContaining({ code: 'INVALID' }))
     },
   )
+
+  const whole = reportOf(sources({}))
+  const [member, ...members] = whole.members
+  const [first, second] = whole.partitions
+  it.each<[string, object]>([
+    ['a member that is none', { members: [null] }],
+    ['a member without a lease', { members: [{ ...member, lease: undefined }, ...members] }],
+    ['a lease of another kind', { members: [{ ...member, lease: 'lent' }, ...members] }],
+    ['a member that may be suspected', { members: [{ ...member, suspected: 'no' }, ...members] }],
+    ['a partition that is none', { partitions: [5, second] }],
+    ['an owner that is no name', { partitions: [{ ...first, owner: { id: 'a' } }, second] }],
+    ['a role of another kind', { partitions: [{ ...first, role: 'king' }, second] }],
+    ['standbys that are no list', { partitions: [{ ...first, standbys: 'b' }, second] }],
+    ['partitions in another order', { partitions: [second, first] }],
+    ['settings without the partitions', { settings: { leaseMs: 500 } }],
+    ['a leader that is no name', { leader: 7 }],
+  ])('is refused with %s (SR2)', (_, other) => {
+    const bytes = Buffer.from(JSON.stringify({ ...whole, ...other }))
+    expect(() => decodeClusterReport(bytes)).toThrow(expect.objectContaining({ code: 'INVALID' }))
+  })
+
+  it('may have fields that nobody knows yet (SR2)', () => {
+    const bytes = Buffer.from(JSON.stringify({ ...whole, members: [{ ...member, mood: 'good' }], more: 1 }))
+    expect(decodeClusterReport(bytes)).toMatchObject({ cluster: 'c', members: [{ id: 'a' }] })
+  })
 })
 
 describe('requests to a node', () => {
