@@ -7,6 +7,11 @@ import { Workload } from './support/workload.ts'
 const keys = Array.from({ length: 48 }, (_, i) => `k${i}`)
 const names = ['a', 'b', 'c']
 
+/** A node that is stopped for a while by what else the machine does must live: nobody is to die here (O5). */
+const leaseTermMs = 6_000
+/** Longer than that: whoever runs out of patience has outlived the leases of the nodes. */
+const impatient = '7s'
+
 let cluster: ProcessCluster | undefined
 afterEach(async () => {
   await cluster?.close()
@@ -33,14 +38,16 @@ interface Outage {
 }
 
 async function outages(count: number, { begin, end }: Outage): Promise<void> {
-  const the = (cluster = await ProcessCluster.start({ partitions: 8 }))
+  const the = (cluster = await ProcessCluster.start({
+    partitions: 8,
+    settings: { membership: { renewEveryMs: 500, leaseTermMs } },
+  }))
   await the.startAll(names)
   const nodes = [...the.nodes.values()]
   const workload = new Workload({ keys, onNews: () => the.tell() })
   workload.begin(await the.client('60s'), 6, 'patient')
-  // Longer than the leases of the nodes: whoever runs out of patience has outlived them.
-  workload.begin(await the.client('1s'), 3, 'patient')
-  workload.begin(await the.client('1s'), 3, 'hasty')
+  workload.begin(await the.client(impatient), 3, 'patient')
+  workload.begin(await the.client(impatient), 3, 'hasty')
   workload.beginReading(await the.client('60s'), 2)
 
   for (let outage = 1; outage <= count; outage++) {
