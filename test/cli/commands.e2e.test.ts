@@ -8,9 +8,11 @@ import { join } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ClusterReport } from '../../src/placement/status-report.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { jsonLinesOf, jsonOf, run, start, stopAll, type Started } from './program.ts'
+import { jsonLinesOf, jsonOf, patientLease, run, start, stopAll, type Started } from './program.ts'
 import { runHere } from './program-only.ts'
+import { settled } from './settled.ts'
 import { build } from '../support/build.ts'
 
 const timeout = 60_000
@@ -44,8 +46,12 @@ const cli = (args: readonly string[], stdin?: string) => runHere(args, { env: en
 const node = (id: string) =>
   start(['node', '--actors', 'actors', '--data', id, '--node-id', id, '--host', id, '--partitions', '4', '--json'], {
     cwd: folder,
-    env: env(),
+    env: { ...env(), ...patientLease },
   })
+const status = () => cli(['status', '--json'])
+const reported = async () => jsonOf(await status()) as ClusterReport
+/** What it prints once nodes have heard of each other how they are. */
+const comesToPrint = (...args: string[]) => expect.poll(async () => (await cli(args)).stdout, { timeout: 30_000 })
 
 beforeAll(async () => {
   build()
@@ -57,7 +63,7 @@ beforeAll(async () => {
   await nodeA.printed(/"type":"ready"/)
   nodeB = node('b')
   await nodeB.printed(/"type":"ready"/)
-  await nodeB.printed(/partition.serving.*"epoch":2/)
+  await settled(status, 2)
 }, timeout)
 
 afterAll(async () => {
@@ -257,46 +263,27 @@ describe('kv', () => {
   })
 })
 
-interface Report {
-  readonly cluster: string
-  readonly leader: string
-  readonly members: readonly {
-    readonly id: string
-    readonly lease: string
-    readonly owned: number
-    readonly host: string
-  }[]
-  readonly partitions: readonly {
-    readonly owner: string
-    readonly role: string
-    readonly seq: number
-    readonly epoch: number
-  }[]
-}
-
 describe('status, members and partitions', () => {
   it('tell who is there and who owns what', { timeout }, async () => {
-    const report = jsonOf(await cli(['status', '--json'])) as Report
+    const report = await settled(status, 2)
     expect(report).toMatchObject({ cluster: 'shop', leader: 'a', settings: { partitions: 4, leaseMs: 500 } })
     expect(report.members.map(({ id, host, lease, owned }) => [id, host, lease, owned])).toEqual([
       ['a', 'a', 'alive', 2],
       ['b', 'b', 'alive', 2],
     ])
     expect(report.partitions.map(({ role }) => role)).toEqual(['owner', 'owner', 'owner', 'owner'])
-    expect(report.partitions.every(({ seq, epoch }) => seq > 1 && epoch > 0)).toBe(true)
+    expect(report.partitions.every(({ seq, epoch }) => seq! > 1 && epoch > 0)).toBe(true)
     expect(jsonOf(await cli(['members', '--json']))).toMatchObject(report.members.map(({ id }) => ({ id })))
     expect(jsonOf(await cli(['partitions', '--json']))).toMatchObject(report.partitions.map(({ owner }) => ({ owner })))
   })
 
   it('are tables for people, without colours where there is no terminal', { timeout }, async () => {
-    const status = await cli(['status'])
-    expect(status.stdout).toMatch(
-      /^cluster {5}shop \(4 partitions, read lease 500 ms\)\npartitions {2}all are served\n/,
+    await comesToPrint('status').toMatch(
+      /^cluster {5}shop \(4 partitions, read lease 500 ms\)\npartitions {2}all are served\n(?:.*\n)*NODE {2}LEASE {3,}OWNS/,
     )
-    expect(status.stdout).toMatch(/^NODE {2}LEASE {3,}OWNS/m)
-    expect((await cli(['members'])).stdout.split('\n').filter((line) => /^[ab] {5}alive/.test(line))).toHaveLength(2)
-    expect((await cli(['partitions'])).stdout).toMatch(/^3 +[ab] +\d+ +serving +\d+ +0 +standby [ab]$/m)
-    expect(status.stdout).not.toContain('\u001B')
+    await comesToPrint('members').toMatch(/^a {5}alive .*\nb {5}alive /m)
+    await comesToPrint('partitions').toMatch(/^3 +[ab] +\d+ +serving +\d+ +0 +standby [ab]$/m)
+    expect((await cli(['status'])).stdout).not.toContain('\u001B')
   })
 })
 
@@ -407,31 +394,24 @@ describe('doctor', () => {
 })
 
 describe('move, placement explain and rebalance', () => {
-  const reported = async () => jsonOf(await cli(['status', '--json'])) as Report
-  const owned = async (id: string) =>
-    (await reported()).partitions.flatMap(({ owner, role }, p) => (owner === id && role === 'owner' ? [p] : []))
-  /** Each has two, and nothing moves. */
-  const settled = async () => {
-    while ((await owned('a')).length !== 2 || (await owned('b')).length !== 2);
-  }
+  const ownedIn = ({ partitions }: ClusterReport, id: string) =>
+    partitions.flatMap(({ owner, role }, p) => (owner === id && role === 'owner' ? [p] : []))
 
   it('move a partition to a node, which keeps it while another goes back', { timeout }, async () => {
-    const [partition] = await owned('a')
-    const { epoch } = (await reported()).partitions[partition!]!
+    const before = await settled(status, 2)
+    const [partition] = ownedIn(before, 'a')
+    const { epoch } = before.partitions[partition!]!
     const outcome = await cli(['move', String(partition), '--to', 'b', '--wait', '--json'])
     expect(jsonOf(outcome)).toEqual({ partition, from: 'a', to: 'b', moved: true, epoch: epoch + 1 })
-    await settled()
-    expect(await owned('b')).toContain(partition)
+    expect(ownedIn(await settled(status, 2), 'b')).toContain(partition)
     expect(await cli(['call', 'basket', 'c1', 'add', '"moved"'])).toMatchObject({ code: 0 })
 
-    const explained = await cli(['placement', 'explain', String(partition)])
-    expect(explained).toMatchObject({ code: 0, stderr: '' })
-    expect(explained.stdout).toMatch(
+    await comesToPrint('placement', 'explain', String(partition)).toMatch(
       /^b owns it since epoch \d+: its share is 2 of 4, of which it has 2, and it was moved there by hand\na stands by on another host than b, at record \d+ of \d+; nobody else that can have it is farther from there\n\nNODE {2}ROLE {5}CAN HAVE IT /,
     )
-    const { nodes, sentences, ...rest } = jsonOf(
-      await cli(['placement', 'explain', String(partition), '--json']),
-    ) as Record<string, readonly object[]>
+    const explained = await cli(['placement', 'explain', String(partition), '--json'])
+    expect(explained).toMatchObject({ code: 0, stderr: '' })
+    const { nodes, sentences, ...rest } = jsonOf(explained) as Record<string, readonly object[]>
     expect(rest).toEqual({ partition, epoch: epoch + 1 })
     expect(sentences).toHaveLength(2)
     expect(nodes).toMatchObject([
@@ -441,19 +421,18 @@ describe('move, placement explain and rebalance', () => {
   })
 
   it('does not wait where it is not told to', { timeout }, async () => {
-    const [partition] = await owned('b')
+    const [partition] = ownedIn(await settled(status, 2), 'b')
     const moved = await cli(['move', String(partition), '--to', 'a'])
     expect(moved).toMatchObject({
       code: 0,
       stdout: `partition ${partition} is moving from b to a: see "holdfast placement explain ${partition}"\n`,
     })
-    while (!(await owned('a')).includes(partition!));
-    await settled()
-    expect(await owned('a')).toContain(partition)
+    while (!ownedIn(await reported(), 'a').includes(partition!));
+    expect(ownedIn(await settled(status, 2), 'a')).toContain(partition)
   })
 
   it('end with 5, and why, for what cannot be', { timeout }, async () => {
-    const [partition] = await owned('a')
+    const [partition] = ownedIn(await settled(status, 2), 'a')
     expect(await cli(['move', '0', '--to', 'zz'])).toMatchObject({
       code: 5,
       stdout: '',
@@ -475,6 +454,7 @@ describe('move, placement explain and rebalance', () => {
   })
 
   it('plan anew, or print what that would come to', { timeout }, async () => {
+    await settled(status, 2)
     expect(jsonOf(await cli(['rebalance', '--dry-run', '--json']))).toEqual({ done: false, steps: [] })
     expect(jsonOf(await cli(['rebalance', '--json']))).toEqual({ done: true, steps: [] })
     expect(await cli(['rebalance'])).toMatchObject({
@@ -496,10 +476,11 @@ describe('drain', () => {
     'moves everything away, after which the node can be stopped; the last one has nowhere to drain to',
     { timeout },
     async () => {
+      await settled(status, 2)
       const drained = await cli(['drain', 'b', '--json'])
       expect(jsonOf(drained)).toEqual({ node: 'b', drained: true, moved: 2 })
-      const { members } = jsonOf(await cli(['status', '--json'])) as Report
-      expect(members.map(({ id, lease, owned }) => [id, lease, owned])).toEqual([
+      const members = async () => (await reported()).members.map(({ id, lease, owned }) => [id, lease, owned])
+      await expect.poll(members, { timeout: 30_000 }).toEqual([
         ['a', 'alive', 4],
         ['b', 'draining', 0],
       ])

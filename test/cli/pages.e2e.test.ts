@@ -9,11 +9,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { page } from '../docs/markdown.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { commandsOf, programOnly } from './program-only.ts'
-import { run, start, stopAll } from './program.ts'
+import { patientLease, run, start, stopAll } from './program.ts'
+import { settled } from './settled.ts'
 import { build } from '../support/build.ts'
-import { patternOf, shownLines } from './shown-lines.ts'
+import { expectShown, patternOf, shownLines } from './shown-lines.ts'
 
-const timeout = 120_000
+const timeout = 300_000
 const index = new URL('../../src/index.ts', import.meta.url).href
 
 const lines = shownLines(page('docs/cli.md'))
@@ -47,35 +48,21 @@ describe('docs/cli.md', () => {
 
   it('prints what it shows', { timeout }, async () => {
     const env = { HOLDFAST_SERVERS: server.url }
-    for (const { args, prints } of lines) {
+    const status = () => run(['status', '--cluster', 'shop', '--json'], { env })
+    for (const line of lines) {
+      const { args, prints } = line
       if (args[0] === 'node') {
-        const node = start(args, { cwd: folder, env })
+        const node = start(args, { cwd: folder, env: { ...env, ...patientLease } })
         expect(await node.printed(/^node /)).toMatch(
-          patternOf(prints.split('\n').find((line) => line.startsWith('node '))!),
+          patternOf(prints.split('\n').find((shown) => shown.startsWith('node '))!),
         )
         await node.printed(/^partition\.serving|^node b/)
-        await settled(env, args.includes('b') ? 2 : 4)
+        await settled(status, args.includes('b') ? 2 : 4)
         continue
       }
-      const { stdout, stderr } = await run(args, { cwd: folder, env })
-      // As a terminal shows them: notes come first but for those of `log`.
-      const shown = args[0] === 'log' ? stdout + stderr : stderr + stdout
-      expect(shown, `holdfast ${args.join(' ')}`).toMatch(patternOf(prints))
+      await expectShown(line, (words) => run(words, { cwd: folder, env }))
       // Another partition goes the other way.
-      if (args[0] === 'move') await settled(env, 2)
+      if (args[0] === 'move') await settled(status, 2)
     }
   })
 })
-
-/** Each node has so many partitions, and all are served. */
-async function settled(env: Readonly<Record<string, string>>, each: number): Promise<void> {
-  for (;;) {
-    const { stdout, code } = await run(['status', '--cluster', 'shop', '--json'], { env })
-    if (code !== 0) continue
-    const { members, partitions } = JSON.parse(stdout) as {
-      members: { owned: number }[]
-      partitions: { role: string }[]
-    }
-    if (members.every(({ owned }) => owned === each) && partitions.every(({ role }) => role === 'owner')) return
-  }
-}

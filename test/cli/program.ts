@@ -4,16 +4,25 @@
  * G1. `run` resolves when it has ended; `start` gives a process that goes on, whose lines can be waited for.
  * G2. Nothing of the test's own surroundings reaches it: no HOLDFAST_ variable, no colour.
  * G3. A process that a test started is killed by `stopAll`, at the latest by a guardian when the test's process is gone.
+ * G4. A node that has `patientLease` among its variables is the program's, but for its lease: that outlasts what a busy machine stops a process
+ *     for. Tests whose nodes all live give it to each, and find the leader and the owners that they had.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import { builtFile, onOrphaned } from '../support/build.ts'
 
 /** What users import, of the build: `export * from` it where a module says `holdfast`. */
 export const builtIndex = builtFile('src/index.ts')
 /** Its file, for what is to start it by itself. */
 export const builtProgram = builtFile('src/cli/main.ts')
+
+const lengthens = `
+  import { defaultMembershipSettings } from ${JSON.stringify(pathToFileURL(builtFile('actors/membership.ts')).href)}
+  Object.assign(defaultMembershipSettings, { leaseTermMs: 20_000 })`
+/** G4 */
+export const patientLease = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(lengthens)}` }
 
 export interface RunOptions {
   readonly cwd?: string

@@ -4,14 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commandsOf, programOnly } from '../cli/program-only.ts'
-import { builtIndex, run, start, stopAll } from '../cli/program.ts'
+import { builtIndex, patientLease, run, start, stopAll } from '../cli/program.ts'
+import { settled } from '../cli/settled.ts'
 import { build } from '../support/build.ts'
-import { patternOf, shownLines } from '../cli/shown-lines.ts'
+import { expectShown, shownLines } from '../cli/shown-lines.ts'
 import { accepted, wordsOf } from '../deploy/said.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { page } from './markdown.ts'
 
-const timeout = 90_000
+const timeout = 300_000
 const text = page('docs/operations.md')
 
 let folder: string
@@ -30,9 +31,10 @@ export const Counter = actor('counter', { version: 1, state: () => 0, commands: 
   server = await startNatsServer({ syncAlways: false })
   for (const id of ['a', 'b']) {
     const words = `node --cluster shop --actors actors --data data/${id} --node-id ${id} --host ${id} --partitions 4`
-    await start(words.split(' '), { cwd: folder, env: env() }).printed(new RegExp(`^node ${id} `))
+    const node = start(words.split(' '), { cwd: folder, env: { ...env(), ...patientLease } })
+    await node.printed(new RegExp(`^node ${id} `))
   }
-  await settled()
+  await settled(() => run(['status', '--cluster', 'shop', '--json'], { env: env() }), 2)
 }, timeout)
 
 afterAll(async () => {
@@ -41,29 +43,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 }, timeout)
 
-/** Each node has half of the partitions, and all are served. */
-async function settled(): Promise<void> {
-  for (;;) {
-    const { stdout, code } = await run(['status', '--cluster', 'shop', '--json'], { env: env() })
-    if (code !== 0) continue
-    const { members, partitions } = JSON.parse(stdout) as {
-      members: { owned: number }[]
-      partitions: { role: string }[]
-    }
-    if (members.every(({ owned }) => owned === 2) && partitions.every(({ role }) => role === 'owner')) return
-  }
-}
-
 describe('docs/operations.md', () => {
   it('prints what it shows', { timeout }, async () => {
     const lines = shownLines(text)
     expect(lines.length).toBeGreaterThan(4)
-    for (const { args, prints } of lines) {
-      const { stdout, stderr, code } = await run(args, { cwd: folder, env: env() })
-      // As a terminal shows them: notes come first but for those of `log`.
-      const shown = args[0] === 'log' ? stdout + stderr : stderr + stdout
-      expect(shown, `holdfast ${args.join(' ')}`).toMatch(patternOf(prints))
-      expect(code, `holdfast ${args.join(' ')}`).toBe(0)
+    for (const line of lines) {
+      const { code } = await expectShown(line, (args) => run(args, { cwd: folder, env: env() }))
+      expect(code, `holdfast ${line.args.join(' ')}`).toBe(0)
     }
   })
 
