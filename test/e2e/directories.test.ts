@@ -136,7 +136,7 @@ describe.each(['embedded', 'nats'] as const)('a node on its old directory, %s', 
         cluster,
         Array.from({ length: 20 }, (_, i) => `before ${i}`),
       )
-      const client = await cluster.client(1_000)
+      const client = await cluster.client()
       const acknowledged = keys.map((): string[] => [])
       let crashed = false
       let load: Promise<void>[] = []

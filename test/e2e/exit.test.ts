@@ -35,7 +35,9 @@ afterAll(async () => {
 const freshDir = () => join(folder, `node-${++folders}`)
 
 const imports =
-  importOf('{ connect, createNode }', 'src/index.ts') + importOf('{ Ledger }', 'test/support/ledger.ts') + untilTold
+  importOf('{ actor, connect, createNode }', 'src/index.ts') +
+  importOf('{ Ledger }', 'test/support/ledger.ts') +
+  untilTold
 
 /** Runs a program that says `done` at its end, and expects that it ends by itself soon after that, without a complaint. */
 async function expectExit(body: string): Promise<readonly string[]> {
@@ -52,19 +54,35 @@ async function expectExit(body: string): Promise<readonly string[]> {
 }
 
 const text = (value: unknown) => JSON.stringify(value)
-const embeddedNode = (name = 'node') =>
-  `const ${name} = await createNode({ embedded: true, dataDir: ${text(freshDir())}, actors: [Ledger], partitions: 2 })\n`
-const natsNode = (cluster: string, name = 'node') =>
-  `const ${name} = await createNode({ servers: ${text(server.url)}, cluster: ${text(cluster)}, dataDir: ${text(freshDir())}, actors: [Ledger], partitions: 2 })\n`
+const embeddedNode = (name = 'node', actors = 'Ledger') =>
+  `const ${name} = await createNode({ embedded: true, dataDir: ${text(freshDir())}, actors: [${actors}], partitions: 2 })\n`
+const natsNode = (cluster: string, name = 'node', actors = 'Ledger') =>
+  `const ${name} = await createNode({ servers: ${text(server.url)}, cluster: ${text(cluster)}, dataDir: ${text(freshDir())}, actors: [${actors}], partitions: 2 })\n`
 const natsClient = (cluster: string) =>
   `const client = await connect({ servers: ${text(server.url)}, cluster: ${text(cluster)} })\n`
 const embeddedClient = 'const client = await connect({ embedded: node.embedded })\n'
 
 const work = `
-const actor = client.actor(Ledger, 'k')
-console.log('appended ' + (await actor.append('1')))
-await actor.tell.append('2')
-console.log('read ' + JSON.stringify(await actor.all()))
+const ledger = client.actor(Ledger, 'k')
+console.log('appended ' + (await ledger.append('1')))
+await ledger.tell.append('2')
+console.log('read ' + JSON.stringify(await ledger.all()))
+`
+/** Of an actor whose handlers end when the program lets them, once two have begun. */
+const gated = `
+let twoRun, letGo, begun = 0
+const running = new Promise((resolve) => (twoRun = resolve))
+const free = new Promise((resolve) => (letGo = resolve))
+const Gated = actor('gated', {
+  version: 1,
+  state: () => 0,
+  commands: {
+    async pass() {
+      if (++begun === 2) twoRun()
+      await free
+    },
+  },
+})
 `
 const closed = 'await client.close()\nawait node.close()\n'
 
@@ -78,21 +96,24 @@ describe('a process ends by itself', () => {
   })
 
   it.each([
-    ['embedded', () => embeddedNode() + embeddedClient],
-    ['on NATS', () => natsNode('busy') + natsClient('busy')],
+    ['embedded', () => embeddedNode('node', 'Ledger, Gated') + embeddedClient],
+    ['on NATS', () => natsNode('busy', 'node', 'Ledger, Gated') + natsClient('busy')],
   ])(
     'though watches were open, calls waited and handlers ran when they were closed, %s',
     { timeout },
     async (_, opened) => {
-      const lines = await expectExit(`${opened()}${work}
+      const lines = await expectExit(`${gated}${opened()}${work}
       const all = client.watch(Ledger, { from: 'start' })
-      const one = actor.watch()
+      const one = ledger.watch()
       await Promise.all([all.ready(), one.ready()])
       const iteration = (async () => { for await (const change of all) console.log('saw ' + change.rev) })()
-      const waiting = actor.appendSlowly({ id: 'late', ms: 1_000 }).catch((error) => console.log('ended with ' + error.code))
-      const patient = client.actor(Ledger, 'other').with({ timeout: '1h' }).appendSlowly({ id: 'late', ms: 500 }).catch(() => {})
-      await actor.with({ timeout: 200 }).all()
-      ${closed}
+      const waiting = client.actor(Gated, 'k').pass().catch((error) => console.log('ended with ' + error.code))
+      const patient = client.actor(Gated, 'other').with({ timeout: '1h' }).pass().catch(() => {})
+      await running
+      await client.close()
+      const closing = node.close()
+      letGo()
+      await closing
       await Promise.all([iteration, waiting, patient])`)
       expect(lines).toContain('ended with UNKNOWN')
     },
@@ -101,7 +122,7 @@ describe('a process ends by itself', () => {
   it('though the node was closed before its client', { timeout }, async () => {
     await expectExit(`${natsNode('order')}${natsClient('order')}${work}
       await node.close()
-      const failed = actor.with({ timeout: 500 }).append('3').catch((error) => console.log('ended with ' + error.code))
+      const failed = ledger.with({ timeout: 500 }).append('3').catch((error) => console.log('ended with ' + error.code))
       await failed
       await client.close()`)
   })
