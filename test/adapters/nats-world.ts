@@ -11,7 +11,7 @@ import type { Transport, TransportStatus } from '../../src/ports/transport.ts'
 export const quick = {
   reconnectWaitMs: 50,
   reconnectJitterMs: 0,
-  connectTimeoutMs: 3_000,
+  connectTimeoutMs: 15_000,
   appendTimeoutMs: 15_000,
   requestTimeoutMs: 15_000,
 } as const

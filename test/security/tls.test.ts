@@ -33,7 +33,7 @@ afterAll(() => rm(home, { recursive: true, force: true }))
 const tlsBlock = ({ cert, key }: Pair, more = '') => `tls { cert_file: "${cert}", key_file: "${key}" ${more} }`
 
 const failure = async (settings: NatsSettings): Promise<unknown> =>
-  openNatsTransport({ ...quick, connectTimeoutMs: 1_000, ...settings }, makeParts()).then(
+  openNatsTransport({ ...quick, ...settings }, makeParts()).then(
     async (transport) => {
       await transport.flush()
       await transport.close()
@@ -125,9 +125,17 @@ describe('a server that asks for a certificate', () => {
   })
 
   it('takes none and no other', async () => {
-    for (const tls of [{ ca: ca.cert }, { ca: ca.cert, cert: strange.cert, key: strange.key }]) {
-      await expectInvalid({ servers: server.url, tls }, 'asks for a certificate that it trusts', '`tls.cert`')
-    }
+    // nats.js does not hear that it was refused, and waits to the end (K9).
+    const connectTimeoutMs = 8_000
+    await Promise.all(
+      [{ ca: ca.cert }, { ca: ca.cert, cert: strange.cert, key: strange.key }].map((tls) =>
+        expectInvalid(
+          { servers: server.url, tls, connectTimeoutMs },
+          'asks for a certificate that it trusts',
+          '`tls.cert`',
+        ),
+      ),
+    )
   })
 })
 

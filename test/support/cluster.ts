@@ -50,6 +50,8 @@ export const clusterName = 'test'
 /** Longer than anything takes here, also on a busy machine. */
 const patienceMs = 60_000
 
+const patientlyTo = ({ url }: TestServer) => ({ servers: url, connectTimeoutMs: patienceMs / 2 })
+
 export class TestCluster {
   readonly world: World
   /** Holds a directory for each node, and that of the local server. */
@@ -113,7 +115,7 @@ export class TestCluster {
       ...overrides,
       settings: merged,
     }
-    const where = this.nats === undefined ? { embedded: await this.embedded() } : { servers: this.nats.url }
+    const where = this.nats === undefined ? { embedded: await this.embedded() } : patientlyTo(this.nats)
     const node = await createNode({ ...options, ...where })
     this.nodes.set(name, node)
     return node
@@ -154,7 +156,7 @@ export class TestCluster {
     const client =
       this.nats === undefined
         ? await connect({ ...options, embedded: await this.embedded() })
-        : await connect({ ...options, servers: this.nats.url })
+        : await connect({ ...options, ...patientlyTo(this.nats) })
     this.#clients.add(client)
     return client
   }
@@ -165,10 +167,11 @@ export class TestCluster {
     const transport =
       this.nats === undefined
         ? (await this.embedded()).connect(observer).transport
-        : await openNatsTransport(
-            { servers: this.nats.url },
-            { clock: new SystemClock(), random: new SystemRandom(), observer },
-          )
+        : await openNatsTransport(patientlyTo(this.nats), {
+            clock: new SystemClock(),
+            random: new SystemRandom(),
+            observer,
+          })
     this.#transports.add(transport)
     return transport
   }

@@ -26,8 +26,8 @@ export const clusterName = 'e2e'
 /** Longer than anything takes here, also on a busy machine. */
 const patienceMs = 60_000
 const eventsInTrace = 25
-/** Of nodes and clients, which wait for no server longer than needed. */
-const quickReconnect = { reconnectWaitMs: 50, reconnectJitterMs: 50 }
+/** Of nodes and clients, which look for a server that is away more often, and wait for one that is there on a busy machine. */
+const quickReconnect = { reconnectWaitMs: 50, reconnectJitterMs: 50, connectTimeoutMs: patienceMs / 2 }
 
 /** What each node has of its own, or of its cluster, is not among them. */
 export type NodeSetup = Omit<StartOptions, 'servers' | 'cluster' | 'nodeId' | 'dataDir' | 'host' | 'partitions'>
