@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { register } from 'prom-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { actor, connect, createNode, task, type Holdfast, type HoldfastNode } from '../../src/index.ts'
+import { openNatsTransport } from '../../src/adapters/nats/open.ts'
+import { actor, createNode, task, type Holdfast, type HoldfastNode } from '../../src/index.ts'
+import { makeParts, quick } from '../adapters/nats-world.ts'
 import { page } from '../docs/markdown.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { parsePrometheusText, type TextFamily } from '../support/prometheus-text.ts'
+import { unhurriedClient } from '../support/unhurried-client.ts'
 
 const Cart = actor('cart', {
   version: 1,
@@ -57,7 +60,8 @@ beforeAll(async () => {
     tasks: [Count],
     http: 0,
   })
-  hf = await connect({ servers: server.url, cluster: 'scraped' })
+  // It repeats nothing: each command is one turn.
+  hf = await unhurriedClient('scraped', await openNatsTransport({ servers: server.url, ...quick }, makeParts()))
   await Promise.all(Array.from({ length: 100 }, (_, i) => hf.actor(Cart, `${i}`).add()))
   await hf.actor(Cart, '1').look()
   await hf
@@ -65,9 +69,12 @@ beforeAll(async () => {
     .refuse()
     .catch(() => {})
   await hf.actor(Cart, '1').count()
-  text = await scrape()
-  families = parsePrometheusText(text)
-})
+  do {
+    text = await scrape()
+    families = parsePrometheusText(text)
+    // Not so after the machine has stopped for longer than the term, until the lease is renewed again.
+  } while (valueOf('holdfast_node_ready') !== 1)
+}, 60_000)
 afterAll(async () => {
   await hf?.close()
   await node?.close()

@@ -22,6 +22,7 @@ import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { headerNames, subjectsOf } from '../../src/protocol/subjects.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { clusterName, TestCluster, type World } from '../support/cluster.ts'
+import { unhurriedClient } from '../support/unhurried-client.ts'
 
 const timeout = 60_000
 const key = 'very-secret-key'
@@ -104,12 +105,13 @@ afterEach(async () => {
   cluster = undefined
 }, timeout)
 
+/** The client repeats nothing, however long an answer takes. */
 async function open(world: World, sampler?: Sampler): Promise<[Collector, TestCluster, Holdfast]> {
   collector = new Collector(sampler)
   cluster = await TestCluster.open(world, { actors: [Cart], partitions: 2 })
   await cluster.start('a')
   await cluster.settled('a')
-  return [collector, cluster, await cluster.client()]
+  return [collector, cluster, await unhurriedClient(clusterName, await cluster.transport())]
 }
 
 const parentOf = (span: ReadableSpan) => span.parentSpanContext?.spanId
@@ -216,11 +218,15 @@ describe('on NATS', () => {
     expect(new Set(the.spans.map((span) => span.spanContext().traceId))).toEqual(
       new Set(['0af7651916cd43dd8448eb211c80319c']),
     )
-    expect(the.named('holdfast.turn').map(parentOf)).toEqual(the.named('holdfast.call cart.add').map(idOf))
+    // The node may have repeated one that took long.
+    const turns = the.named('holdfast.turn').filter(({ attributes }) => attributes['holdfast.repeated'] !== true)
+    expect(turns.map(parentOf)).toEqual(the.named('holdfast.call cart.add').map(idOf))
   })
 
   it('a call that is sent twice is one span, and what comes of it at the owner is two', { timeout }, async () => {
-    const [the, { nats }, hf] = await open('nats')
+    const [the, cluster] = await open('nats')
+    const { nats } = cluster
+    const hf = await cluster.client()
     await hf.actor(Cart, key).look()
     the.forget()
     nats!.pause()
@@ -228,12 +234,14 @@ describe('on NATS', () => {
     await until(() => the.begun.some(({ events }) => events.some(({ name }) => name === 'holdfast.attempt')))
     nats!.resume()
     expect(await adding).toBe(1)
-    await until(() => the.named('holdfast.turn').length >= 2)
+    const turnsOf = (command: string) =>
+      the.named('holdfast.turn').filter(({ attributes }) => attributes['holdfast.command'] === command)
+    await until(() => turnsOf('add').length >= 2)
     const call = the.one('holdfast.call cart.add')
     expect(call.attributes).toMatchObject({ 'holdfast.outcome': 'OK' })
     expect(call.attributes['holdfast.attempts']).toBeGreaterThanOrEqual(2)
     expect(call.events.map(({ attributes }) => attributes?.['holdfast.attempt'])).toContain(2)
-    const turns = the.named('holdfast.turn')
+    const turns = turnsOf('add')
     expect(new Set(turns.map(parentOf))).toEqual(new Set([idOf(call)]))
     // The first does it; the others only get its reply.
     expect(turns.filter(({ attributes }) => attributes['holdfast.repeated'] !== true)).toHaveLength(1)
@@ -241,7 +249,9 @@ describe('on NATS', () => {
   })
 
   it('a call that nobody answers in time is UNKNOWN', { timeout }, async () => {
-    const [the, { nats }, hf] = await open('nats')
+    const [the, cluster] = await open('nats')
+    const { nats } = cluster
+    const hf = await cluster.client()
     await hf.actor(Cart, key).look()
     the.forget()
     nats!.pause()
@@ -283,7 +293,7 @@ describe('on NATS', () => {
       key,
       name: 'look',
       input: encodeValue(null),
-      timeoutMs: 5_000,
+      timeoutMs: 60_000,
     }
     const frame = encodeRequestFrame({ partitions: 2, session: sessionId('s'), low: 1, requests: [request] })
     const headers = header === undefined ? {} : { headers: { [headerNames.traces]: header } }

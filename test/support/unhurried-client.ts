@@ -1,0 +1,29 @@
+/** A client that waits for each answer as long as it takes: for tests that count what it sends. */
+import { openTracer } from '../../src/adapters/opentelemetry/tracer.ts'
+import { SystemClock } from '../../src/adapters/system/clock.ts'
+import { SystemRandom } from '../../src/adapters/system/random.ts'
+import { connectOver } from '../../src/client/connect.ts'
+import type { Holdfast } from '../../src/client/holdfast.ts'
+import type { Timer } from '../../src/ports/clock.ts'
+import { silent } from '../../src/ports/observer.ts'
+import type { Transport } from '../../src/ports/transport.ts'
+import { version } from '../../src/version.ts'
+
+/** It stands still: nothing is ever late, and nothing repeated. */
+class StandingClock extends SystemClock {
+  override monotonic(): number {
+    return 0
+  }
+
+  override setTimeout(): Timer {
+    return {} as Timer
+  }
+}
+
+/** Of a cluster that has a node; the transport is closed with it. */
+export async function unhurriedClient(cluster: string, transport: Transport): Promise<Holdfast> {
+  const tracer = await openTracer(version)
+  const release = () => transport.close()
+  const parts = { clock: new StandingClock(), random: new SystemRandom(), observer: silent, tracer }
+  return connectOver({ ...parts, transport, release }, { cluster })
+}
