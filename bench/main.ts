@@ -88,6 +88,7 @@ async function main(): Promise<void> {
   for (const scene of scenes) {
     const names = Object.keys(scene.figures)
     if (!names.some((name) => wanted(options, scene, name))) continue
+    console.error(`${scene.name} begins`)
     const failures = await run(scene, options, folder, figures)
     const interruption = failures.find((failure) => failure instanceof Interrupted)
     if (interruption !== undefined) throw interruption
