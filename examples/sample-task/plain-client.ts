@@ -1,4 +1,5 @@
 /** What any NATS client can do, with nothing of Holdfast: two streams, one to fill and one to read. */
+import { randomUUID } from 'node:crypto'
 import { jetstream, jetstreamManager, type ConsumerMessages } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { inputStream, inputSubject, outputStream, outputSubject, type Emitted, type Item } from './sample.ts'
@@ -10,9 +11,9 @@ export async function createStreams(nc: NatsConnection): Promise<void> {
   await manager.streams.add({ name: outputStream, subjects: [outputSubject] })
 }
 
-/** Resolves when the stream has stored it. */
+/** Resolves when the stream has stored it, once: where no answer comes it is sent again, by the same id. */
 export async function feed(nc: NatsConnection, item: Item): Promise<void> {
-  await jetstream(nc).publish(inputSubject, JSON.stringify(item))
+  await jetstream(nc).publish(inputSubject, JSON.stringify(item), { msgID: randomUUID(), retries: 12 })
 }
 
 /** Reads the output stream from its beginning to the end of the example. */
