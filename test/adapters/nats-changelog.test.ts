@@ -129,12 +129,15 @@ describe('a log over NATS, when the connection or the server fails', () => {
 
   it('says unknown after the time-out where the server is silent', async () => {
     const wire = await Wire.to(server.port)
-    await withLog({ servers: wire.url, appendTimeoutMs: 50, requestTimeoutMs: 50 }, async ({ changelog }) => {
+    await withLog({ servers: server.url }, async ({ cluster }) => {
+      const impatient = { servers: wire.url, cluster, ...quick, appendTimeoutMs: 50, requestTimeoutMs: 50 }
+      const ports = await openNats(impatient, makeParts())
       wire.hang()
-      const log = changelog.log(p0)
+      const log = ports.changelog.log(p0)
       expect(await log.append(bytes('x'), seq(1))).toEqual({ kind: 'unknown', reason: 'no answer within 50 ms' })
       await expect(log.info()).rejects.toMatchObject({ code: 'RETRY' })
       wire.mend()
+      await ports.close()
     })
     await wire.close()
   })
@@ -390,9 +393,9 @@ describe('a log over NATS', () => {
       await entriesOf(log, 1, 400)
       for await (const entry of log.read(seq(1), seq(400))) if (entry.seq === 200) break
       // Deletions go out before this question, and the server takes them in order.
-      await expect
-        .poll(async () => (await ask(transport, `$JS.API.CONSUMER.NAMES.${cluster}_P0`))['total'], { timeout: 5_000 })
-        .toBe(0)
+      const consumers = async () => (await ask(transport, `$JS.API.CONSUMER.NAMES.${cluster}_P0`))['total']
+      while ((await consumers()) !== 0);
+      expect(await consumers()).toBe(0)
     })
   })
 

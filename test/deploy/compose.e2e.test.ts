@@ -14,7 +14,7 @@ import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { answersProbes } from './said.ts'
 import { composeFile, natsServices, nodeServices, type Service } from './compose-file.ts'
 
-const timeout = 120_000
+const timeout = 300_000
 const { services } = composeFile()
 
 let folder: string
@@ -113,8 +113,9 @@ describe('deploy/compose.yaml, as processes', () => {
   it.runIf(answersProbes)('answers the probes that deploy/ asks', { timeout }, async () => {
     for (const [name, port] of probePorts) {
       for (const path of ['healthz', 'readyz', 'metrics']) {
-        const { status } = await fetch(`http://127.0.0.1:${port}/${path}`)
-        expect(status, `${path} of ${name}`).toBe(200)
+        // A node is ready once all that it is named for is served.
+        const status = async () => (await fetch(`http://127.0.0.1:${port}/${path}`)).status
+        await expect.poll(status, { timeout: 60_000, message: `${path} of ${name}` }).toBe(200)
       }
     }
   })

@@ -97,7 +97,7 @@ it('sets up, runs and drains a cluster, each with the login of its role', { time
     env: { ...pods[1]!.env, PATH: `${join(folder, 'bin')}${delimiter}${PATH}` },
   })
   expect((await hook).stdout).toBe('holdfast-1 owns nothing any more: it can be stopped\n')
-  expect(await members()).toEqual([
+  await expect.poll(members, { timeout: 30_000 }).toEqual([
     { ...shared[0], owned: 16 },
     { ...shared[1], owned: 0 },
   ])

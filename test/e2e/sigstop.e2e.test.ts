@@ -193,11 +193,13 @@ async function stopInPlace(the: ProcessCluster, victim: NodeHandle, inHand: bool
   victim.signal('SIGSTOP')
 }
 
+/** Between two leaders there is none for a moment. */
 async function nodeThatIs(the: ProcessCluster, leading: boolean): Promise<NodeHandle> {
-  for (const node of the.nodes.values()) {
-    if ((await the.status(node)).leading === leading) return node
+  for (;;) {
+    for (const node of the.nodes.values()) {
+      if ((await the.status(node)).leading === leading) return node
+    }
   }
-  throw new Error(`no node that ${leading ? 'leads' : 'does not lead'}`)
 }
 
 /** Of a command that was sent once, what its answer says. */
