@@ -15,6 +15,7 @@ import { changelogConformance, entriesOf } from '../conformance/changelog.ts'
 import { objectsConformance } from '../conformance/objects.ts'
 import { registryConformance } from '../conformance/registry.ts'
 import { transportConformance } from '../conformance/transport.ts'
+import { build } from '../support/build.ts'
 import { Child } from './fixtures/run-child.ts'
 
 const clock = new SystemClock()
@@ -132,6 +133,8 @@ describe('an embedded server', () => {
   let dataDir: string
   let servers: EmbeddedServer[]
   let child: Child | undefined
+  // What it runs is compiled once.
+  beforeAll(build, 60_000)
   beforeEach(async () => {
     dataDir = await scratch()
     servers = []

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { openNatsTransport } from '../../src/adapters/nats/open.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { bytes, text } from '../conformance/bytes.ts'
 import { Collector, transportConformance } from '../conformance/transport.ts'
+import { runChild } from '../support/child.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { becomes, makeParts, quick, Wire } from './nats-world.ts'
 
@@ -158,15 +157,11 @@ describe('the transport over NATS', () => {
       void ports.changelog.log(0).append(new Uint8Array(1), 0)
       await ports.close()
       console.log('closed')`
-    const node = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      timeout: 15_000,
-    })
-    let said = ''
-    node.stdout.on('data', (data: Buffer) => (said += data.toString()))
-    const [code] = (await once(node, 'close')) as [number | null]
-    expect({ said, code }).toEqual({ said: 'closed\n', code: 0 })
-  })
+    const child = runChild(script, { typescript: true })
+    onTestFinished(() => child.kill())
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    expect({ said: child.lines, complaints: child.complaints }).toEqual({ said: ['closed'], complaints: [] })
+  }, 60_000)
 
   it('gives data as plain bytes, not as a Buffer', async () => {
     const transport = await openNatsTransport({ servers: server.url }, makeParts())

@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { RowBatch } from '../../src/core/row-batch.ts'
 import { storeFailure } from '../../src/adapters/rocksdb/failure.ts'
 import { RocksDbStores } from '../../src/adapters/rocksdb/stores.ts'
@@ -9,6 +9,7 @@ import type { Store } from '../../src/ports/store.ts'
 import { partitionId } from '../../src/protocol/ids.ts'
 import { bytes, pattern, text } from '../conformance/bytes.ts'
 import { storeConformance } from '../conformance/store.ts'
+import { build } from '../support/build.ts'
 import { Child } from './fixtures/run-child.ts'
 
 const p0 = partitionId(0)
@@ -27,7 +28,8 @@ describe('the RocksDB stores', () => {
   let dataDir: string
   let stores: RocksDbStores | undefined
   const children: Child[] = []
-
+  // What they run is compiled once.
+  beforeAll(build, 60_000)
   beforeEach(async () => {
     dataDir = await scratch()
   })

@@ -36,6 +36,8 @@ beforeEach(async () => {
     partitions: 4,
     actors: [Ledger],
     observer,
+    // A machine that stops for a while makes the silence longer: no ping is to end it.
+    pingIntervalMs: 60_000,
   })
   client = await connect({ servers: server.url, cluster })
   ports = await openNats({ servers: server.url, cluster, ...quick }, makeParts())
