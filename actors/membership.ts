@@ -3,6 +3,7 @@
  *
  *   joining ──lease taken──▶ member ──leave──▶ leaving ──▶ gone
  *      │ registry away: again   └──lease lost──▶ lost
+ *      └──no lease to be had──▶ lost
  *
  * Three things run while it is a member: its own lease (src/membership/lease-keeper.ts), the watch over all leases
  * (lease-watch.ts), and gossip (gossiper.ts). Leases decide who lives; gossip tells how they do.
@@ -87,7 +88,7 @@ export const patienceMs = ({ renewEveryMs }: MembershipSettings): number => rene
 export const spareForMs = ({ leaseTermMs }: MembershipSettings): number => 4 * leaseTermMs
 
 export interface Membership {
-  /** Resolves once this process has its lease and sees the others'. Rejects with `CONFLICT` where others fight for its id. */
+  /** Resolves once this process has its lease and sees the others'. Rejects with `CONFLICT` where others fight for its id, `INVALID` where it may not write its lease. */
   join(): Promise<void>
   alive(): readonly NodeLease[]
   members(): readonly SeenMember[]
@@ -162,7 +163,10 @@ export function createMembership(options: MembershipOptions): Membership {
       }),
       leave: fromPromise<void>(() => keeper.leave()),
     },
-    guards: { hopeless: (_, { error }: { error: unknown }) => isHoldfastError(error, 'CONFLICT') },
+    guards: {
+      hopeless: (_, { error }: { error: unknown }) =>
+        isHoldfastError(error, 'CONFLICT') || isHoldfastError(error, 'INVALID'),
+    },
     delays: { pause: joinAgainMs },
   }).createMachine({
     initial: 'joining',

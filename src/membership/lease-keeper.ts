@@ -51,7 +51,7 @@ export class LeaseKeeper {
     this.#lease = { ...options.lease, state: 'alive', renewal: 0 }
   }
 
-  /** Gives the revision at which this incarnation began: it orders incarnations. Throws `RETRY` while the registry is away. */
+  /** Gives the revision at which this incarnation began: it orders incarnations. Throws as the registry does, and `CONFLICT` where others fight for the key. */
   async join(): Promise<number> {
     const { registry, clock } = this.#options
     for (let attempt = 0; attempt < joinAttempts; attempt++) {

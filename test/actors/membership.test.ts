@@ -5,6 +5,7 @@ import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
 import { isAbsent } from '../../src/membership/presence.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Registry } from '../../src/ports/registry.ts'
+import { HoldfastError } from '../../src/protocol/errors.ts'
 import { incarnation, type NodeId } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
@@ -121,6 +122,15 @@ it('declares a member dead that does not renew, while the registry answers the o
   open.shift()!.close()
   await world.clock.runUntil(() => events.some(({ type }) => type === 'member.died'), 3 * settings.leaseTermMs)
   expect(events.filter((event) => event.type === 'member.died').map(({ node }) => node)).toEqual(['a'])
+})
+
+it('gives up joining where it may not write its lease, and says why', async () => {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const process = world.start('a')
+  const denied = new HoldfastError('INVALID', 'it may not publish $KV.test_registry.lease.a')
+  process.registry.create = () => Promise.reject(denied)
+  const membership = member(world, new HangingRegistry(), 'a' as NodeId, [], [], process)
+  await expect(world.clock.settle(membership.join(), 5_000)).rejects.toBe(denied)
 })
 
 it('is there for who asks whether it has a connection from before it has a lease, by either of them (LW6)', async () => {
