@@ -5,6 +5,7 @@
  * I2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
  * I3. It answers only to subjects under the inbox prefixes.
  * I4. Orders to the node are carried out a bounded number at a time; one more is answered that it is not done, and is given again.
+ * I5. An end is not cut short by a part that fails: each store is waited for, and one that could not be written has told so (`store.failed`).
  */
 import type { ActorDefinition } from '../src/behaviour/definition.ts'
 import { Session } from '../src/client/session.ts'
@@ -271,7 +272,8 @@ export class Incarnation {
     this.#lister?.close()
     this.#session?.close()
     this.#placement?.close()
-    await Promise.all(this.#partitions.map((partition) => partition.close(leave ? partingMs : 0)))
+    // I5
+    await Promise.allSettled(this.#partitions.map((partition) => partition.close(leave ? partingMs : 0)))
     if (this.#tasks !== undefined) await within(this.#ports.clock, partingMs, this.#tasks.close())
     this.#stopListening()
     this.#replies?.close({ flush: true })

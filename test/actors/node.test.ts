@@ -1,4 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
+import type { Store } from '../../src/ports/store.ts'
+import { HoldfastError } from '../../src/protocol/errors.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { clusterName, SimCluster, type SimNode } from '../../src/testing/sim/cluster.ts'
 import { Ledger } from '../../src/testing/sim/ledger.ts'
@@ -7,20 +10,47 @@ const subjects = subjectsOf(clusterName)
 let cluster: SimCluster
 let owner: SimNode
 
+/** Whether the disk of this node takes nothing more of partition 0. */
+let full: (node: string) => boolean
+/** And whose they are. */
+const openStores = new Map<Store, string>()
+
 beforeEach(async () => {
-  cluster = new SimCluster({ seed: 7, partitions: 1, definitions: [Ledger] })
+  full = () => false
+  openStores.clear()
+  cluster = new SimCluster({ seed: 7, partitions: 2, definitions: [Ledger] })
+  cluster.onStart = watchStores
   for (const name of ['a', 'b']) await cluster.clock.settle(cluster.start(name).started, 10_000)
   await cluster.settled()
   owner = [...cluster.nodes.values()].find(({ node }) => node.status().partitions[0]?.role === 'owner')!
 })
 afterEach(() => cluster.close())
 
-const until = (heard: string) =>
-  cluster.clock.runUntil(() => cluster.events.some(({ event }) => event.type === heard), 60_000)
+function watchStores({ name, stores }: MemoryProcess): void {
+  const open = stores.open.bind(stores)
+  stores.open = async (partition) => {
+    const store = await open(partition)
+    openStores.set(store, name)
+    const write = store.write.bind(store)
+    store.write = (batch) =>
+      full(name) && partition === 0 ? Promise.reject(new HoldfastError('CONFLICT', noSpace)) : write(batch)
+    const close = store.close.bind(store)
+    store.close = () => close().then(() => void openStores.delete(store))
+    return store
+  }
+}
 
-async function declaredDead(): Promise<void> {
+const noSpace = 'no space left on device'
+const storeFailures = () => cluster.events.flatMap(({ event }) => (event.type === 'store.failed' ? [event.reason] : []))
+
+/** Until something of this type is told, since the `from`-th event. */
+const until = (heard: string, from = 0) =>
+  cluster.clock.runUntil(() => cluster.events.slice(from).some(({ event }) => event.type === heard), 60_000)
+
+async function declaredDead(meanwhile: () => void = () => {}): Promise<void> {
   owner.process.freeze()
   await until('member.died')
+  meanwhile()
   owner.process.thaw()
   await until('node.fenced')
 }
@@ -32,7 +62,7 @@ async function replaced(): Promise<void> {
 }
 
 describe('a node that is closed while its incarnation is ending (N1)', () => {
-  it.each([declaredDead, replaced])(
+  it.each([() => declaredDead(), replaced])(
     'hears nothing any more, and is closed when that has ended: %O',
     async (loseLease) => {
       const { process, node, name } = owner
@@ -47,4 +77,29 @@ describe('a node that is closed while its incarnation is ending (N1)', () => {
       await cluster.clock.runUntil(() => closed, 60_000)
     },
   )
+})
+
+describe('a node one of whose stores cannot be written (I5)', () => {
+  it('leaves all the same when it is closed, and says so', async () => {
+    const standby = [...cluster.nodes.values()].find((each) => each !== owner)!
+    await cluster.clock.runUntil(() => standby.node.status().partitions[0]?.role === 'standby', 10_000)
+    full = (node) => node === standby.name
+    await cluster.clock.settle(standby.node.close(), 60_000)
+    await until('member.left')
+    expect(cluster.events.filter(({ event }) => event.type === 'member.died')).toEqual([])
+    expect(storeFailures()).toContain(noSpace)
+  })
+
+  it('begins again only when all stores of its former incarnation are closed', async () => {
+    full = (node) => node === owner.name && cluster.events.some(({ event }) => event.type === 'node.fenced')
+    const before = cluster.events.length
+    const { registry } = cluster.world
+    // It hears of its death by its lease alone, before it leaves any partition; and what the other one has to write takes a while.
+    registry.stalled = true
+    await declaredDead(() => (cluster.world.disk(owner.name).writeMs = 5_000))
+    registry.stalled = false
+    await until('node.started', before)
+    expect([...openStores.values()]).not.toContain(owner.name)
+    expect(storeFailures()).toEqual([noSpace])
+  })
 })
