@@ -7,8 +7,6 @@
  *
  * N1. One incarnation at a time (O1). When its lease is lost it hears nothing more, and everything of it ends before the next one begins or the
  *     node is closed. Where another process goes by this node's id, there is no next one: the node is `fenced`, and says so.
- * N2. What placement's table says of this incarnation is what its partitions want; nothing else starts or ends an ownership.
- * N3. It answers only to subjects under the inbox prefixes.
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
 import type { HealthFacts } from '../src/core/health.ts'
@@ -140,13 +138,13 @@ interface Context {
 
 const startAgainMs = 500
 
-function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSettings, lives: Lives) {
+function nodeMachine(ports: NodePorts, options: NodeOptions, lives: Lives) {
   const { observer } = ports
   const { id: node } = options
   return setup({
     types: {} as { context: Context; events: Event },
     actors: {
-      start: fromPromise<void>(() => lives.begin(settings).start()),
+      start: fromPromise<void>(() => lives.begin().start()),
       end: fromPromise<void, { readonly leave: boolean }>(
         ({ input }) => lives.current?.end(input.leave) ?? Promise.resolve(),
       ),
@@ -221,7 +219,7 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, settings: NodeSetti
 /** The incarnations of this process, one after the other (N1). */
 interface Lives {
   current: Incarnation | undefined
-  begin(settings: NodeSettings): Incarnation
+  begin(): Incarnation
 }
 
 export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
@@ -236,7 +234,7 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
       return life
     },
   }
-  const actor = createActor(nodeMachine(ports, options, settings, lives), { clock: ports.clock })
+  const actor = createActor(nodeMachine(ports, options, lives), { clock: ports.clock })
   actor.start()
   const settled = (states: readonly string[]) =>
     waitFor(actor, (snapshot) => states.includes(stateOf(snapshot.value)), { timeout: Infinity })
