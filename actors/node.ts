@@ -2,11 +2,13 @@
  * The node actor: one process's part in a cluster, from joining to leaving.
  *
  *   starting ─▶ running ──drain, close──▶ leaving ─▶ closed
- *     ▲            │ declared dead          crash, from anywhere ─▶ crashed
+ *     ▲  │         │ declared dead          crash, from anywhere ─▶ crashed
+ *     │  └─────────│──what no retry mends──▶ failed ─▶ closed
  *     └────────────┘ (as a new incarnation)
  *
  * N1. One incarnation at a time (O1). When its lease is lost it hears nothing more, and everything of it ends before the next one begins or the
  *     node is closed. Where another process goes by this node's id, there is no next one: the node is `fenced`, and says so.
+ * N2. A node that cannot begin, or begin again, for a reason that no retry mends, says so (`node.failed`) and closes itself.
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
 import type { HealthFacts } from '../src/core/health.ts'
@@ -153,6 +155,7 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, lives: Lives) {
     actions: {
       started: () => observer.emit({ type: 'node.started', node, incarnation: lives.current?.self.incarnation ?? '' }),
       lost: (_, { reason }: { reason: string }) => observer.emit({ type: 'node.fenced', node, reason }),
+      failed: (_, { error }: { error: unknown }) => observer.emit({ type: 'node.failed', node, error }),
       closed: () => observer.emit({ type: 'node.closed', node }),
       crashed: () => observer.emit({ type: 'node.crashed', node }),
       keepError: assign({ error: (_, { error }: { error: unknown }) => errorOf(error) }),
@@ -193,7 +196,13 @@ function nodeMachine(ports: NodePorts, options: NodeOptions, lives: Lives) {
               onDone: { target: 'running', actions: 'started' },
               onError: [
                 { guard: { type: 'passing', params: ({ event }) => event }, target: '#beginningAgain' },
-                { target: '#failed', actions: { type: 'keepError', params: ({ event }) => event } },
+                {
+                  target: '#failed',
+                  actions: [
+                    { type: 'failed', params: ({ event }) => event },
+                    { type: 'keepError', params: ({ event }) => event },
+                  ],
+                },
               ],
             },
           },

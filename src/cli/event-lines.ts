@@ -23,6 +23,7 @@ export function eventLines(output: Output, detail: Detail): Observer {
 function markOf(event: HoldfastEvent): Mark | undefined {
   switch (event.type) {
     case 'node.fenced':
+    case 'node.failed':
     case 'node.crashed':
     case 'partition.stopped':
     case 'task.stopped':
@@ -73,7 +74,7 @@ function markOf(event: HoldfastEvent): Mark | undefined {
 
 /** An error in JSON is an empty object. */
 const printable = (event: HoldfastEvent): object =>
-  event.type === 'handler.threw' ? { ...event, error: messageOf(event.error) } : event
+  'error' in event ? { ...event, error: messageOf(event.error) } : event
 
 function restOf(event: HoldfastEvent): string {
   const fields = Object.entries(printable(event)).filter(([name, value]) => name !== 'type' && value != null)

@@ -14,6 +14,7 @@ type EventType = HoldfastEvent['type']
 const kinds: Readonly<Record<EventType, 'trouble' | 'news'>> = {
   'node.started': 'news',
   'node.fenced': 'trouble',
+  'node.failed': 'trouble',
   'node.closed': 'news',
   'node.crashed': 'trouble',
   'member.joined': 'news',

@@ -12,6 +12,8 @@ export type HoldfastEvent =
   // node
   | { readonly type: 'node.started'; readonly node: NodeId; readonly incarnation: string }
   | { readonly type: 'node.fenced'; readonly node: NodeId; readonly reason: string }
+  /** It cannot begin, or begin again after its lease was lost, and no retry mends that: it closes itself. */
+  | { readonly type: 'node.failed'; readonly node: NodeId; readonly error: unknown }
   | { readonly type: 'node.closed'; readonly node: NodeId }
   | { readonly type: 'node.crashed'; readonly node: NodeId }
   // members

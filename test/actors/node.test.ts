@@ -79,6 +79,16 @@ describe('a node that is closed while its incarnation is ending (N1)', () => {
   )
 })
 
+it('says why it cannot come back after it was declared dead, and closes itself (N2)', async () => {
+  const denied = new HoldfastError('INVALID', 'it may not publish $KV.sim_registry.lease.a')
+  await declaredDead(() => (owner.process.registry.update = () => Promise.reject(denied)))
+  await until('node.closed')
+  const failures = cluster.events.flatMap(({ event }) => (event.type === 'node.failed' ? [event] : []))
+  expect(failures).toEqual([{ type: 'node.failed', node: owner.name, error: denied }])
+  expect(owner.node.status().state).toBe('closed')
+  await owner.node.close()
+})
+
 describe('a node one of whose stores cannot be written (I5)', () => {
   it('leaves all the same when it is closed, and says so', async () => {
     const standby = [...cluster.nodes.values()].find((each) => each !== owner)!

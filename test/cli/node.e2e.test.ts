@@ -129,6 +129,20 @@ describe('node', () => {
     expect(await second.ended).toBe(0)
   })
 
+  it('ends with the error that keeps it from coming back after it was declared dead', { timeout }, async () => {
+    const odd = node('odd', '--cluster', 'odd')
+    await odd.printed(/^node odd /)
+    const nc = await connect({ servers: server.url })
+    const lease = { id: 'odd', incarnation: '', host: '', zone: '', weight: 1, draining: false, renewal: 0 }
+    nc.publish('$KV.odd_registry.settings', JSON.stringify({ format: 2 }))
+    nc.publish('$KV.odd_registry.lease.odd', JSON.stringify({ ...lease, state: 'dead' }))
+    await nc.drain()
+    expect(await odd.ended).toBe(2)
+    const why = "the cluster's settings have format 2; this version knows 1"
+    expect(odd.complaints.at(-1)).toMatch(why)
+    expect(odd.lines).toContainEqual(expect.stringMatching(`^node\\.failed  node=odd error=${why}`))
+  })
+
   it('refuses a folder that another process has', { timeout }, async () => {
     const first = node('taken')
     await first.printed(/^node taken /)

@@ -3,7 +3,8 @@
  *
  * N1. SIGTERM, SIGINT, or the end of the process that started it with a channel: it drains, closes and ends with 0. A second signal ends
  *     it at once.
- * N2. A node that another process has replaced ends with an error: two of one id would fence each other for ever.
+ * N2. A node that another process has replaced ends with an error: two of one id would fence each other for ever. So does one that closes
+ *     itself, with the error that made it do so.
  */
 import type { Command } from 'commander'
 import { SystemClock } from '../../adapters/system/clock.ts'
@@ -107,11 +108,13 @@ export function addNode(program: Command, surroundings: Surroundings): void {
 
 async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
   const end = endSignal(() => process.exit(exitCodes.failed))
-  let onReplaced = () => {}
-  const replaced = new Promise<'replaced'>((resolve) => (onReplaced = () => resolve('replaced')))
-  const asked = new Promise<'asked'>((resolve) => {
-    end.signal.addEventListener('abort', () => resolve('asked'), { once: true })
-    process.once('disconnect', () => resolve('asked'))
+  let fail: (error: unknown) => void = () => {}
+  const failed = new Promise<never>((_, reject) => (fail = reject))
+  // Its start rejects with the same.
+  failed.catch(() => {})
+  const asked = new Promise<void>((resolve) => {
+    end.signal.addEventListener('abort', () => resolve(), { once: true })
+    process.once('disconnect', () => resolve())
   })
   let door: NatsDoor | undefined
   let node: HoldfastNode | undefined
@@ -120,8 +123,8 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
     // Other commands do without: it is most of the program's start.
     const { createNode } = await import('../../node/create-node.ts')
     const lines = eventLines(run.output, detailOf(options))
-    const observer = tellingOfFences(lines, () => {
-      if (node?.status().state === 'fenced') onReplaced()
+    const observer = tellingOfEnds(lines, fail, () => {
+      if (node?.status().state === 'fenced') fail(replaced(node.id))
     })
     node = await createNode(nodeOptions(run, options, hosted, observer))
     const { embedded, id } = node
@@ -133,12 +136,7 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
       )
     }
     announce(run, node, hosted, door)
-    if ((await Promise.race([asked, replaced])) === 'replaced') {
-      throw new HoldfastError(
-        'CONFLICT',
-        `another process runs as the node ${id}: give each node an id and a folder of its own`,
-      )
-    }
+    await Promise.race([asked, failed])
     run.output.note(`node ${id}: leaving`)
     await node.drain().catch((error: unknown) => {
       // Nothing can be moved now; it ends all the same.
@@ -156,12 +154,16 @@ async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
 const detailOf = ({ quiet, verbose }: NodeCommandOptions): Detail =>
   verbose === true ? 'all' : quiet === true ? 'trouble' : 'notable'
 
-/** The event comes before the state has changed: `look` is called after it. */
-function tellingOfFences(observer: Observer, look: () => void): Observer {
+const replaced = (id: string) =>
+  new HoldfastError('CONFLICT', `another process runs as the node ${id}: give each node an id and a folder of its own`)
+
+/** N2. That it is fenced is told before its state has changed: `look` is called after that. */
+function tellingOfEnds(observer: Observer, fail: (error: unknown) => void, look: () => void): Observer {
   const clock = new SystemClock()
   return {
     emit(event: HoldfastEvent) {
       observer.emit(event)
+      if (event.type === 'node.failed') fail(event.error)
       if (event.type === 'node.fenced') clock.defer(look)
     },
   }
