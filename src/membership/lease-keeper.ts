@@ -168,8 +168,9 @@ export class LeaseKeeper {
   }
 
   #renewed(revision: number, sentAtMs: number): true {
-    if (this.#stopped) return true
     this.#revision = Math.max(this.#revision, revision)
+    // Who leaves still needs the revision.
+    if (this.#stopped) return true
     this.#renewedAtMs = Math.max(this.#renewedAtMs, sentAtMs)
     this.#options.onRenewed()
     return true

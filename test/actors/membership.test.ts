@@ -133,6 +133,27 @@ it('gives up joining where it may not write its lease, and says why', async () =
   await expect(world.clock.settle(membership.join(), 5_000)).rejects.toBe(denied)
 })
 
+it('leaves in an orderly way also while a renewal of its lease is on its way', async () => {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const events: HoldfastEvent[] = []
+  const registry = new HangingRegistry()
+  const process = world.start('b')
+  const other = member(world, registry, 'a' as NodeId, events)
+  const membership = member(world, registry, 'b' as NodeId, [], [], process)
+  for (const each of [other, membership]) await world.clock.settle(each.join(), 5_000)
+  const update = process.registry.update.bind(process.registry)
+  let sent = false
+  process.registry.update = (...given) => {
+    sent = true
+    return update(...given)
+  }
+  await world.clock.runUntil(() => sent, 1_000)
+  await world.clock.settle(membership.leave(), 1_000)
+  const gone = () => events.find(({ type }) => type === 'member.left' || type === 'member.died')
+  await world.clock.runUntil(() => gone() !== undefined, 5_000)
+  expect(gone()).toEqual({ type: 'member.left', node: 'b', by: 'a' })
+})
+
 it('is there for who asks whether it has a connection from before it has a lease, by either of them (LW6)', async () => {
   const world = new MemoryWorld({ random: new SeededRandom(1) })
   const registry = new HangingRegistry()
