@@ -88,6 +88,7 @@ export class Incarnation {
   #load = 0
   #loadAtMs = 0
   #orders = 0
+  #draining: boolean
   #ended = false
   #ending: Promise<void> | undefined
 
@@ -95,8 +96,10 @@ export class Incarnation {
     ports: NodePorts,
     options: NodeOptions,
     settings: NodeSettings,
+    draining: boolean,
     onLost: (how: 'dead' | 'replaced', reason: string) => void,
   ) {
+    this.#draining = draining
     this.#ports = ports
     this.#options = options
     this.#settings = settings
@@ -147,6 +150,7 @@ export class Incarnation {
       host,
       zone,
       weight,
+      draining: this.#draining,
       settings: this.#settings.membership,
       gossip: this.#settings.gossip,
       details: () => this.#details(),
@@ -239,8 +243,13 @@ export class Incarnation {
     return this.#placement?.leading ?? false
   }
 
+  /** Whether it is to own nothing. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
   async drain(): Promise<void> {
-    await this.#membership?.drain()
+    await this.#askToDrain()
     const { clock } = this.#ports
     const others = () => this.#membership?.alive().some(({ id, draining }) => id !== this.self.id && !draining) ?? false
     const owns = () => this.#table?.entries.some(({ owner }) => sameNode(owner, this.self)) ?? false
@@ -254,6 +263,11 @@ export class Incarnation {
       }
       await new Promise<void>((resolve) => clock.setTimeout(resolve, drainPollMs))
     }
+  }
+
+  async #askToDrain(): Promise<void> {
+    this.#draining = true
+    await this.#membership?.drain()
   }
 
   /** Resolves when it has ended, as the first who called it wanted it to. */
@@ -389,7 +403,7 @@ export class Incarnation {
       }
       case 'drain':
         return {
-          done: await this.#membership!.drain().then(
+          done: await this.#askToDrain().then(
             () => true,
             () => false,
           ),

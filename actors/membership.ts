@@ -40,6 +40,8 @@ export interface MembershipOptions {
   readonly host: string
   readonly zone: string
   readonly weight: number
+  /** Whether it drains from the start. */
+  readonly draining: boolean
   readonly registry: Registry
   readonly transport: Transport
   readonly spare?: SpareWay | undefined
@@ -113,7 +115,8 @@ interface Context {
 const joinAgainMs = 500
 
 export function createMembership(options: MembershipOptions): Membership {
-  const { self, host, zone, weight, registry, spare, transport, clock, observer, subjects, settings } = options
+  const { self, host, zone, weight, draining, registry, spare, transport, clock, observer, subjects, settings } =
+    options
   const { renewEveryMs } = settings
   const keeper = new LeaseKeeper({
     registry,
@@ -122,7 +125,7 @@ export function createMembership(options: MembershipOptions): Membership {
     renewEveryMs,
     patienceMs: patienceMs(settings),
     spareForMs: spareForMs(settings),
-    lease: { ...self, host, zone, weight, draining: false },
+    lease: { ...self, host, zone, weight, draining },
     onRenewed: () => watch.answered(),
     onLost: (how, reason) => {
       actor.send({ type: 'lost' })

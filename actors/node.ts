@@ -9,6 +9,7 @@
  * N1. One incarnation at a time (O1). When its lease is lost it hears nothing more, and everything of it ends before the next one begins or the
  *     node is closed. Where another process goes by this node's id, there is no next one: the node is `fenced`, and says so.
  * N2. A node that cannot begin, or begin again, for a reason that no retry mends, says so (`node.failed`) and closes itself.
+ * N3. Who is to drain drains until the process ends: each incarnation passes that on to the next one. One whose lease was lost owns nothing.
  */
 import { assign, createActor, fromPromise, setup, waitFor } from 'xstate'
 import type { HealthFacts } from '../src/core/health.ts'
@@ -236,7 +237,8 @@ export function createNodeActor(ports: NodePorts, options: NodeOptions): Node {
   const lives: Lives = {
     current: undefined,
     begin() {
-      const life = new Incarnation(ports, options, settings, (how, reason) => {
+      const draining = lives.current?.draining ?? false
+      const life = new Incarnation(ports, options, settings, draining, (how, reason) => {
         if (life === lives.current) actor.send({ type: 'lost', how, reason })
       })
       lives.current = life

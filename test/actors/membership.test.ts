@@ -72,6 +72,7 @@ function member(
     host: name,
     zone: '',
     weight: 1,
+    draining: false,
     subjects: subjectsOf('test'),
     settings,
     gossip: defaultGossipSettings,

@@ -89,6 +89,17 @@ it('says why it cannot come back after it was declared dead, and closes itself (
   await owner.node.close()
 })
 
+it('drains until its process ends, also after it was declared dead (N3)', async () => {
+  await cluster.clock.settle(owner.node.drain(), 60_000)
+  const before = cluster.events.length
+  await declaredDead()
+  await until('node.started', before)
+  await cluster.clock.advance(10_000)
+  const roles = owner.node.status().partitions.map(({ role }) => role)
+  expect(roles).not.toContain('owner')
+  expect(owner.node.health().lease).toMatchObject({ held: true, draining: true })
+})
+
 describe('a node one of whose stores cannot be written (I5)', () => {
   it('leaves all the same when it is closed, and says so', async () => {
     const standby = [...cluster.nodes.values()].find((each) => each !== owner)!
