@@ -265,9 +265,10 @@ export class Incarnation {
     }
   }
 
-  async #askToDrain(): Promise<void> {
+  /** As `Membership.drain`. */
+  async #askToDrain(): Promise<boolean> {
     this.#draining = true
-    await this.#membership?.drain()
+    return (await this.#membership?.drain()) ?? false
   }
 
   /** Resolves when it has ended, as the first who called it wanted it to. */
@@ -402,12 +403,7 @@ export class Incarnation {
         return { done: (await owned?.handOff(request.to)) ?? false }
       }
       case 'drain':
-        return {
-          done: await this.#askToDrain().then(
-            () => true,
-            () => false,
-          ),
-        }
+        return { done: await this.#askToDrain() }
       case 'snapshot': {
         const snapshot = this.#partitions[request.partition]?.orderSnapshot(request.name) ?? null
         return snapshot === null ? { done: false } : { done: true, snapshot }

@@ -97,8 +97,8 @@ export interface Membership {
   metrics(): readonly Metric[]
   /** How its own lease stands. */
   own(): OwnLease
-  /** Asks for all partitions to be moved away. */
-  drain(): Promise<void>
+  /** Asks for all partitions to be moved away. Whether its lease says so by now; else the next renewal will. */
+  drain(): Promise<boolean>
   /** Gives the lease back. */
   leave(): Promise<void>
   /** Ends it without a word. */

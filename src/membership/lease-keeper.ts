@@ -86,10 +86,18 @@ export class LeaseKeeper {
     return this.#lease.draining
   }
 
-  /** Tells everyone that the partitions of this node are to be moved away. */
-  async drain(): Promise<void> {
+  /**
+   * Tells everyone that the partitions of this node are to be moved away. Whether the registry has taken that by now: else the next renewal
+   * says it, or joining.
+   */
+  async drain(): Promise<boolean> {
     this.#lease = { ...this.#lease, draining: true }
+    if (this.#revision === 0) return false
+    // One that is on its way does not say it.
+    await this.#renewing
+    const sinceMs = this.#options.clock.monotonic()
     await this.#renew()
+    return this.#renewedAtMs >= sinceMs
   }
 
   /** Says goodbye. */

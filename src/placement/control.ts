@@ -35,7 +35,7 @@ export type Report =
       readonly reason: string
     }
 
-/** Operator to node: move everything away. The reply is `{ "done": true }` once that is noted in its lease; placement does the rest. */
+/** Operator to node: move everything away. The reply is `{ "done": true }` once that is noted in its lease, and placement does the rest; `false` where the registry did not take it yet. */
 export interface DrainRequest {
   readonly op: 'drain'
 }

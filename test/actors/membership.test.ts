@@ -1,8 +1,9 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createMembership, spareForMs, type Membership, type MembershipSettings } from '../../actors/membership.ts'
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
 import { isAbsent } from '../../src/membership/presence.ts'
+import { decodeLease, leaseKey } from '../../src/membership/lease.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Registry } from '../../src/ports/registry.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
@@ -100,6 +101,17 @@ async function threeMembers(seed: number) {
   return { world, registry, events, lost }
 }
 
+/** Whether it has sent a renewal since. */
+function renewing({ registry }: MemoryProcess): () => boolean {
+  const update = registry.update.bind(registry)
+  let sent = false
+  registry.update = (...given) => {
+    sent = true
+    return update(...given)
+  }
+  return () => sent
+}
+
 it('declares nobody dead for having been unable to renew while the registry hung (O5)', async () => {
   for (let seed = 1; seed <= 20; seed++) {
     const { world, registry, events, lost } = await threeMembers(seed)
@@ -134,6 +146,33 @@ it('gives up joining where it may not write its lease, and says why', async () =
   await expect(world.clock.settle(membership.join(), 5_000)).rejects.toBe(denied)
 })
 
+describe('a member that is asked to drain', () => {
+  let world: MemoryWorld
+  let process: MemoryProcess
+  beforeEach(() => {
+    world = new MemoryWorld({ random: new SeededRandom(1) })
+    process = world.start('a')
+  })
+  const drains = () => decodeLease(world.registry.get(leaseKey('a' as NodeId))!.value).draining
+
+  it('says whether its lease says so: a renewal that was on its way does not', async () => {
+    const membership = member(world, new HangingRegistry(), 'a' as NodeId, [], [], process)
+    await world.clock.settle(membership.join(), 5_000)
+    await world.clock.runUntil(renewing(process), 1_000)
+    expect(await world.clock.settle(membership.drain(), 1_000)).toBe(true)
+    expect(drains()).toBe(true)
+    for (const link of [process.links.registry, process.links.spare]) link.cut()
+    expect(await world.clock.settle(membership.drain(), 5_000)).toBe(false)
+  })
+
+  it('has it in its lease from the start, where it has none yet', async () => {
+    const membership = member(world, new HangingRegistry(), 'a' as NodeId, [], [], process)
+    expect(await membership.drain()).toBe(false)
+    await world.clock.settle(membership.join(), 5_000)
+    expect(drains()).toBe(true)
+  })
+})
+
 it('leaves in an orderly way also while a renewal of its lease is on its way', async () => {
   const world = new MemoryWorld({ random: new SeededRandom(1) })
   const events: HoldfastEvent[] = []
@@ -142,13 +181,7 @@ it('leaves in an orderly way also while a renewal of its lease is on its way', a
   const other = member(world, registry, 'a' as NodeId, events)
   const membership = member(world, registry, 'b' as NodeId, [], [], process)
   for (const each of [other, membership]) await world.clock.settle(each.join(), 5_000)
-  const update = process.registry.update.bind(process.registry)
-  let sent = false
-  process.registry.update = (...given) => {
-    sent = true
-    return update(...given)
-  }
-  await world.clock.runUntil(() => sent, 1_000)
+  await world.clock.runUntil(renewing(process), 1_000)
   await world.clock.settle(membership.leave(), 1_000)
   const gone = () => events.find(({ type }) => type === 'member.left' || type === 'member.died')
   await world.clock.runUntil(() => gone() !== undefined, 5_000)
