@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
   readonly setExitCode: (code: number) => void
+  /** From now on the process does not end for want of readers (M1 of main.ts). */
+  readonly goOnUnread: () => void
 }
 
 /** What a command's action works with. */

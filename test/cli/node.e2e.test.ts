@@ -90,6 +90,20 @@ describe('node', () => {
     },
   )
 
+  it('goes on when nobody reads what it says any more, and ends orderly', { timeout }, async () => {
+    const unread = node('unread', '--cluster', 'unread')
+    await unread.printed(/^node unread /)
+    unread.stopReading()
+    // It has something to say of that.
+    const reader = node('reader', '--cluster', 'unread')
+    await reader.printed(/^partition\.serving/)
+    unread.kill('SIGTERM')
+    expect(await unread.ended).toBe(0)
+    expect(await reader.printed(/^member\.(?:left|died)/)).toMatch(/^member\.left {2}node=unread/)
+    reader.kill('SIGTERM')
+    expect(await reader.ended).toBe(0)
+  })
+
   it('ends at once at a second signal', { timeout }, async () => {
     const stuck = node('a', '--quiet')
     await stuck.printed(/^node a /)

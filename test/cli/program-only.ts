@@ -8,7 +8,10 @@ const streamTo = (write: (text: string) => void) => ({ isTTY: false, write }) as
 
 export function programOnly(write: (text: string) => void = () => {}, words: readonly string[] = []): Promise<Command> {
   const stream = streamTo(write)
-  return createProgram({ env: {}, stdin: process.stdin, stdout: stream, stderr: stream, setExitCode: () => {} }, words)
+  return createProgram(
+    { env: {}, stdin: process.stdin, stdout: stream, stderr: stream, setExitCode: () => {}, goOnUnread: () => {} },
+    words,
+  )
 }
 
 /** All commands that do something, with their words. */
@@ -35,6 +38,7 @@ export async function runHere(words: readonly string[], { env = {}, stdin = '' }
     stdout: streamTo((text) => (said.stdout += text)),
     stderr: streamTo((text) => (said.stderr += text)),
     setExitCode: (code: number) => void (said.code = code),
+    goOnUnread: () => {},
   }
   await runProgram(surroundings, words)
   return said

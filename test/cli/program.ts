@@ -82,6 +82,8 @@ export interface Started {
   /** Resolves with the exit code. */
   readonly ended: Promise<number | null>
   kill(signal: NodeJS.Signals): void
+  /** Nobody reads what it says any more. */
+  stopReading(): void
 }
 
 export function start(args: readonly string[], options: RunOptions = {}): Started {
@@ -126,6 +128,10 @@ export function start(args: readonly string[], options: RunOptions = {}): Starte
         check()
       }),
     kill: (signal) => void child.kill(signal),
+    stopReading() {
+      child.stdout!.destroy()
+      child.stderr!.destroy()
+    },
   }
 }
 

@@ -45,6 +45,7 @@ export function addDev(program: Command, surroundings: Surroundings): void {
       const settings = run.settings()
       const onServers = servers !== undefined || Boolean(surroundings.env['HOLDFAST_SERVERS'])
       const port = onServers ? undefined : (command.opts<{ port?: number }>().port ?? (await freePort()))
+      surroundings.goOnUnread()
       const end = endSignal(() => process.exit(exitCodes.failed))
       const supervisor = new DevSupervisor({
         folder,

@@ -107,6 +107,7 @@ export function addNode(program: Command, surroundings: Surroundings): void {
 }
 
 async function runNode(run: Run, options: NodeCommandOptions): Promise<void> {
+  run.surroundings.goOnUnread()
   const end = endSignal(() => process.exit(exitCodes.failed))
   let fail: (error: unknown) => void = () => {}
   const failed = new Promise<never>((_, reject) => (fail = reject))
