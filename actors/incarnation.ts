@@ -53,7 +53,7 @@ import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'
 import { createPartition, type Partition, type PartitionStatus, type Wanted } from './partition.ts'
 import { createPlacement, type Placement } from './placement.ts'
 
-/** So many terms without a renewal of its own lease end a drain. */
+/** So many terms without a renewal of its own lease end a drain, counted in looks: a process that was stopped meanwhile has looked once. */
 const registryAwayTerms = 2
 /** Between two looks whether everything has moved away. */
 const drainPollMs = 50
@@ -253,9 +253,14 @@ export class Incarnation {
     const { clock } = this.#ports
     const others = () => this.#membership?.alive().some(({ id, draining }) => id !== this.self.id && !draining) ?? false
     const owns = () => this.#table?.entries.some(({ owner }) => sameNode(owner, this.self)) ?? false
+    let [renewedAtMs, looks] = [Number.NEGATIVE_INFINITY, 0]
     while (!this.#ended && owns() && others()) {
       const { renewedMsAgo = 0, termMs = 0 } = this.#membership?.own() ?? {}
-      if (renewedMsAgo > registryAwayTerms * termMs) {
+      const atMs = clock.monotonic() - renewedMsAgo
+      // Of one renewal it is the same but for rounding.
+      if (atMs > renewedAtMs + 1) [renewedAtMs, looks] = [atMs, 0]
+      else looks++
+      if (looks * drainPollMs > registryAwayTerms * termMs) {
         throw new HoldfastError(
           'RETRY',
           'the registry does not answer, so nothing can be moved away now: drain again later, or close the node, whose keys then wait for another one',

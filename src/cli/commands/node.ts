@@ -213,7 +213,8 @@ function announce(
     tasks: tasks.map(({ name }) => name),
     ...(http === undefined ? {} : { http }),
   }
-  if (process.send !== undefined) process.send(ready)
+  // That whoever started it is gone is heard by `disconnect`.
+  if (process.send !== undefined) process.send(ready, () => {})
   else run.output.result(ready, `node ${node} of the cluster ${cluster} at ${servers} hosts ${typesOf(ready)}`)
   if (http !== undefined) run.output.note(`health and metrics at ${http}`)
 }
