@@ -211,6 +211,9 @@ export class ScanPages {
         after = key
       }
       if (read.finished) return page(false)
+      // Nothing would come of reading on from the same key, again and again.
+      if (read.rows.length === 0)
+        throw new HoldfastError('INTERNAL', 'the store gave an empty page that is not the last')
       const full = counting ? false : count >= request.limit || bytes >= maxPageBytes
       if (full || looked >= mostRows || lookedAtBytes >= mostLookedAtBytes) return page(true)
     }

@@ -378,6 +378,17 @@ describe('a page of a store', () => {
     expect(looked.count).toBeLessThan(1_000)
   })
 
+  it('that is empty, though it is said not to be the last, is RETRY, and reported', async () => {
+    let reads = 0
+    const stuck: StoreView = {
+      rows: async () => ({ rows: [], finished: ++reads > 100 }),
+      close: async () => {},
+    }
+    const { failures, answer } = over(stuck)
+    expect(await answer({ reverse: true })).toMatchObject({ code: 'RETRY' })
+    expect([reads, failures.length]).toEqual([1, 1])
+  })
+
   it('that cannot be read is RETRY, and reported, unless the ownership has ended', async () => {
     const broken: StoreView = {
       rows: () => Promise.reject(new HoldfastError('INTERNAL', 'a block is damaged')),

@@ -38,8 +38,17 @@ export type DiskRequest =
       readonly lt?: Uint8Array
       readonly reverse?: boolean
     }
-  /** `seek`: goes on from there, at it or behind it in the range's direction. It is within the bounds and not empty. */
-  | { readonly op: 'next'; readonly range: number; readonly seek?: Uint8Array; readonly limit?: number }
+  /**
+   * `seek`: goes on from there, at it or behind it in the range's direction. It is within the bounds and not empty. `exclusive`: behind it.
+   * Ends early behind a large row, and without any only at the end.
+   */
+  | {
+      readonly op: 'next'
+      readonly range: number
+      readonly seek?: Uint8Array
+      readonly exclusive?: boolean
+      readonly limit?: number
+    }
   | { readonly op: 'end'; readonly range: number }
 
 export interface DiskQuestion {

@@ -67,6 +67,7 @@ function diskThread(port: MessagePort, load: (path: string) => unknown, modulePa
     if (found === undefined) throw Object.assign(new Error('this store is closed'), { code: 'CLOSED' })
     return found
   }
+  const isAt = (place: Uint8Array, key: Uint8Array | undefined) => key !== undefined && Buffer.compare(key, place) === 0
   const endRange = async (id: number) => {
     const range = ranges.get(id)
     ranges.delete(id)
@@ -119,8 +120,14 @@ function diskThread(port: MessagePort, load: (path: string) => unknown, modulePa
       case 'next': {
         const range = ranges.get(request.range)
         if (range === undefined) throw Object.assign(new Error('this store is closed'), { code: 'CLOSED' })
-        if (request.seek !== undefined) range.iterator._seekSync(request.seek)
-        const { rows, finished } = range.iterator._nextvSync(request.limit ?? rowsAtOnce)
+        const { iterator } = range
+        const { seek, exclusive = false, limit = rowsAtOnce } = request
+        if (seek !== undefined) {
+          iterator._seekSync(seek)
+          // Passed over by itself: a page ends behind a row that is large, also where nobody wants that row.
+          if (exclusive && !isAt(seek, iterator._nextvSync(1).rows[0])) iterator._seekSync(seek)
+        }
+        const { rows, finished } = iterator._nextvSync(limit)
         return { rows: pack(rows), finished }
       }
       case 'end':

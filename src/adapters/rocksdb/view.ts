@@ -2,7 +2,7 @@
  * A view of a database: one iterator on the disk thread, which sees what was there when it began (S2), and is moved before each page.
  *
  * Every page begins with a seek, so that pages can be asked for in any order, and again. An iterator that goes backwards can be moved to
- * a key or the one before it; hence it has no upper bound of its own, and a row that is not below the wanted one is passed over here.
+ * a key or the one before it; hence it has no upper bound of its own, and a row at the key itself is passed over.
  */
 import type { StoreView, ViewPage, ViewRange } from '../../ports/store.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
@@ -59,14 +59,11 @@ export class RocksDbView implements StoreView {
       await this.#ask({ op: 'read', path: this.#path, keys: pack([]) })
       return { rows: [], finished: true }
     }
-    const extra = this.#reverse ? 1 : 0
-    const reply = await this.#ask({ op: 'next', range: this.#id, seek: from, limit: limit + extra })
+    const reply = await this.#ask({ op: 'next', range: this.#id, seek: from, exclusive: this.#reverse, limit })
     const flat = unpack(reply.rows!)
     const rows: (readonly [Uint8Array, Uint8Array])[] = []
-    for (let i = 0; i < flat.length; i += 2) {
-      if (!this.#reverse || Buffer.compare(flat[i]!, from) < 0) rows.push([flat[i]!, flat[i + 1]!])
-    }
-    return rows.length > limit ? { rows: rows.slice(0, limit), finished: false } : { rows, finished: reply.finished }
+    for (let i = 0; i < flat.length; i += 2) rows.push([flat[i]!, flat[i + 1]!])
+    return { rows, finished: reply.finished }
   }
 
   async close(): Promise<void> {
