@@ -43,6 +43,7 @@ export interface InputMessage {
   readonly seq: number
   readonly subject: string
   readonly data: Uint8Array
+  /** None where the message has some that cannot be read. */
   readonly headers: Readonly<Record<string, string>>
   /** When the stream took it, ms since 1970. */
   readonly at: number

@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
@@ -43,6 +44,20 @@ async function admin(servers: string) {
     },
     close: () => ports.close(),
   }
+}
+
+/** Stores a message with this block of headers, which a client of NATS need not let pass. */
+async function addRaw(subject: string, block: string, data: string): Promise<void> {
+  const socket = connect({ host: '127.0.0.1', port: server.port })
+  const [head, all] = [Buffer.byteLength(block), Buffer.byteLength(block + data)]
+  socket.write('CONNECT {"verbose":false,"headers":true}\r\nSUB raw 1\r\n')
+  socket.write(`HPUB ${subject} raw ${head} ${all}\r\n${block}${data}\r\n`)
+  let said = ''
+  for await (const part of socket) {
+    said += String(part)
+    if (said.includes('"seq":')) break
+  }
+  expect(said).toContain('"seq":')
 }
 
 inputsConformance('the streams of NATS', async () => {
@@ -93,6 +108,35 @@ describe('a reading of a stream of NATS', () => {
       reading.close()
       await Promise.all([ports.close(), close()])
       await wire.close()
+    }
+  })
+
+  it.each([
+    ['a name with a space', 'NATS/1.0\r\nMy Key: x\r\n\r\n', {}],
+    ['a name that is not ASCII', 'NATS/1.0\r\nschlüssel: x\r\n\r\n', {}],
+    ['a line break in a value', 'NATS/1.0\r\nKey: a\nb\r\n\r\n', {}],
+    [
+      'the status of a heartbeat',
+      'NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 9\r\n\r\n',
+      { 'Nats-Last-Consumer': '9' },
+    ],
+    ['the status of an end', 'NATS/1.0 503\r\n\r\n', {}],
+  ])('gives a message whose headers have %s, and those behind it (D5)', async (_, block, headers) => {
+    const { create, add, close } = await admin(server.url)
+    await create('ODD')
+    await addRaw('ODD.x', block, 'odd')
+    await add('ODD', 'ODD.x', bytes('next'), { Key: 'y' })
+    const ports = await open(server.url)
+    const reading = ports.inputs.read({ stream: 'ODD', from: 1 })
+    try {
+      const found = (await take(reading, 2)).map((message) => [text(message.data), message.headers])
+      expect(found).toEqual([
+        ['odd', headers],
+        ['next', { Key: 'y' }],
+      ])
+    } finally {
+      reading.close()
+      await Promise.all([ports.close(), close()])
     }
   })
 

@@ -6,6 +6,7 @@
 import type { Msg } from '@nats-io/transport-node'
 import type { InputInfo, InputMessage, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
 import type { Metric } from '../../ports/metrics.ts'
+import type { Headers } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { apiErrors, failed, JetStream, object, type Delivery } from './jetstream.ts'
 import type { Link } from './link.ts'
@@ -66,6 +67,15 @@ export class NatsInputs implements Inputs {
 }
 
 function inputFrom(message: Msg, { seq, storedAtMs }: Delivery): InputMessage {
-  const { subject, data, headers = {} } = new NatsMessage(message)
-  return { seq, subject, data, headers, at: storedAtMs }
+  const read = new NatsMessage(message)
+  return { seq, subject: read.subject, data: read.data, headers: headersOf(read), at: storedAtMs }
+}
+
+/** Servers store them unread: those that cannot be read would otherwise stop the reading for good, as the message stays. */
+function headersOf(message: NatsMessage): Headers {
+  try {
+    return message.headers ?? {}
+  } catch {
+    return {}
+  }
 }

@@ -13,6 +13,8 @@
  * D3. The consumer is deleted at the end; one that nobody deletes ends by itself.
  * D4. What has an end (`to`) is there to be sent at once, and there may be a lot of it: all such readings of a connection pull from one budget
  *     (pull-budget.ts). Ahead of its reader one takes only what nobody else waits for; one whose reader has nothing left waits in line.
+ * D5. A stored message is known by its reply subject, which the server writes; what the server says itself has none. Headers do not tell: whoever
+ *     filled the stream wrote those, also with a status line, and servers store them unread.
  */
 import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
@@ -203,11 +205,16 @@ export class StreamReading<T> implements Reading<T> {
   #receive(message: Msg): void {
     if (this.#closed || this.#failure !== undefined) return
     this.#heardAtMs = this.#link.parts.clock.monotonic()
-    const code = message.headers?.code ?? 0
-    if (code === 0) this.#take(message)
-    else if (code === 100) this.#onHeartbeat(message)
-    else if (message.subject === this.#pullInbox) this.#endPull(message, code)
+    if (message.reply) this.#take(message)
+    else this.#hear(message)
     this.#wake?.()
+  }
+
+  /** The server's own word (D5). */
+  #hear(message: Msg): void {
+    const code = message.headers?.code ?? 0
+    if (code === 100) this.#onHeartbeat(message)
+    else if (message.subject === this.#pullInbox) this.#endPull(message, code)
   }
 
   #take(message: Msg): void {
