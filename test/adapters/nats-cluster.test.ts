@@ -1,12 +1,15 @@
 /** Three servers, three replicas: what only a NATS cluster can show. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { freePort } from '../../examples/support/free-port.ts'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import { SystemClock } from '../../src/adapters/system/clock.ts'
+import { BrokenLog } from '../../src/core/log.ts'
+import { claim, openReplica } from '../../src/partition/takeover.ts'
 import { HoldfastError, isHoldfastError, type ErrorCode } from '../../src/protocol/errors.ts'
-import { generation, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
+import { epoch, generation, partitionId, seq, type Seq } from '../../src/protocol/ids.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { entriesOf } from '../conformance/changelog.ts'
+import { PartitionWorld } from '../partition/world.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 import { makeParts, quick } from './nats-world.ts'
 
@@ -148,7 +151,7 @@ describe('a NATS cluster of three', { timeout: 60_000 }, () => {
     }
   })
 
-  it('may be asked by who knows more than a former leader: that the log ends sooner is believed after half a minute (C8)', async () => {
+  describe('whose log ends before a record that it had (C8)', () => {
     /** Some time later than it is. */
     class LaterClock extends SystemClock {
       laterMs = 0
@@ -156,28 +159,59 @@ describe('a NATS cluster of three', { timeout: 60_000 }, () => {
         return super.monotonic() + this.laterMs
       }
     }
-    const clock = new LaterClock()
-    const settings = { servers: servers.map((server) => server.url), cluster: 'short', replicas: 3, ...quick }
-    const nats = await eventually(() => openNats({ ...settings, connectTimeoutMs }, { ...makeParts(), clock }))
-    try {
+    let clock: LaterClock
+    let nats: NatsPorts
+    beforeEach(async () => {
+      clock = new LaterClock()
+      const settings = { servers: servers.map((server) => server.url), cluster: 'short', replicas: 3, ...quick }
+      const parts = { ...makeParts(), clock }
+      nats = await eventually(() => openNats({ ...settings, connectTimeoutMs }, parts))
+    })
+    afterEach(() => nats.close())
+
+    it('is believed after half a minute in which nothing else was said: it may be the word of a former leader', async () => {
       await eventually(() => nats.changelog.provision(p0, g1, bytes('genesis')))
       const log = nats.changelog.log(p0)
-      const { last } = await eventually(async () => (await log.info())!)
-      await expect(log.info(seq(last + 3))).rejects.toMatchObject({
+      const known = seq(4)
+      await eventually(() => log.info())
+      await expect(log.info(known)).rejects.toMatchObject({
         code: 'RETRY',
         message: expect.stringContaining('ends at 1'),
       })
       clock.laterMs = 29_000
-      await expect(log.info(seq(last + 3))).rejects.toMatchObject({ code: 'RETRY' })
+      await expect(log.info(known)).rejects.toMatchObject({ code: 'RETRY' })
+      for (let last = 1; last < known; last++) await log.append(bytes('more'), seq(last))
       // Whoever had it all along has told.
-      expect(await eventually(async () => (await log.info(last))!)).toMatchObject({ last })
+      expect(await eventually(async () => (await log.info())!)).toMatchObject({ last: known })
       clock.laterMs = 50_000
-      await expect(log.info(seq(last + 3))).rejects.toMatchObject({ code: 'RETRY' })
+      await expect(log.info(seq(known + 1))).rejects.toMatchObject({ code: 'RETRY' })
       clock.laterMs = 81_000
-      expect(await eventually(async () => (await log.info(seq(last + 3)))!)).toMatchObject({ last })
-    } finally {
-      await nats.close()
-    }
+      expect(await eventually(async () => (await log.info(seq(known + 1)))!)).toMatchObject({ last: known })
+    })
+
+    it('is believed as soon by a takeover, which asks for its end before it says what it knows', async () => {
+      const world = new PartitionWorld('short')
+      const options = world.takeover(world.start('n1'))
+      const replica = await world.settle(openReplica(options))
+      await world.settle(claim(replica, epoch(1), options))
+      await world.settle(replica.close({ flush: true }))
+      const partition = partitionId(1)
+      await eventually(() => nats.changelog.provision(partition, options.generation, bytes('genesis')))
+      const log = nats.changelog.log(partition)
+      await eventually(() => log.info())
+      const open = () => openReplica({ ...options, log })
+      world.clock.start()
+      try {
+        for (const laterMs of [0, 29_000]) {
+          clock.laterMs = laterMs
+          await expect(open()).rejects.toMatchObject({ code: 'RETRY', message: expect.stringContaining('ends at 1') })
+        }
+        clock.laterMs = 60_000
+        await expect(eventually(open)).rejects.toThrow(BrokenLog)
+      } finally {
+        world.clock.stop()
+      }
+    })
   })
 
   it('keeps every object over the loss of the leader', async () => {

@@ -86,8 +86,8 @@ class NatsLog implements PartitionLog {
   readonly #jetstream: JetStream
   readonly #stream: string
   readonly #subject: string
-  /** Since when the log is said to end too soon. */
-  #shortSinceMs: number | undefined
+  /** The log is said to end before a record that it had: which, and since when. */
+  #short: { readonly known: number; readonly sinceMs: number } | undefined
 
   constructor(
     partition: PartitionId,
@@ -117,16 +117,15 @@ class NatsLog implements PartitionLog {
 
   /**
    * Of several servers one that was stopped, and goes on, takes itself for the leader until it hears of another, and one that is cut off until
-   * it misses the others: it says what it had then. So that a log ends too soon is believed when it is said for so long.
+   * it misses the others: it says what it had then. So that a log ends too soon is believed when nothing else is said for so long; an answer
+   * to somebody who knows less says nothing else.
    */
   #checkLeader({ config, last }: StreamInfo, known: number): void {
+    if (last >= (this.#short?.known ?? 0)) this.#short = undefined
+    if (last >= known || config['num_replicas'] === 1) return
     const nowMs = this.#link.parts.clock.monotonic()
-    if (last >= known || config['num_replicas'] === 1) {
-      this.#shortSinceMs = undefined
-      return
-    }
-    this.#shortSinceMs ??= nowMs
-    if (nowMs - this.#shortSinceMs >= formerLeaderMs) return
+    this.#short ??= { known, sinceMs: nowMs }
+    if (nowMs - this.#short.sinceMs >= formerLeaderMs) return
     const reason = `a server says that ${this.#stream} ends at ${last}, though it had record ${known}: it may have led it formerly`
     throw new HoldfastError('RETRY', `${reason}; ask again`)
   }
