@@ -4,43 +4,24 @@
  * A1. An append is settled after an `fdatasync` that began when it was written. One is in flight at a time and covers all
  *     appends that were written before it; what arrives meanwhile goes together into the next.
  * A2. A file appears whole or not at all: it is made under another name with its first frames, synced, and renamed.
- * A3. On open a torn tail is cut: what follows the last whole frame and was never settled. Anything else that is not whole is
- *     damage: `INTERNAL`, and the file stays as it is. (A last frame that was settled and damaged later, with nothing behind
- *     it, cannot be told from a torn one.)
+ * A3. On open a torn tail is cut; damage is `INTERNAL`, and the file stays as it is (N1 of frame-scan.ts).
  * A4. After a write that failed the file is cut back to what is durable, and the appends are `not-stored`. After a sync that failed
  *     nobody knows what is on the disk: those appends are `unknown`, and the file takes nothing more until it is opened again.
  * A5. Reads give durable frames only, and check each.
  * A6. A file may begin with any sequence: `trim` makes it anew, by A2, without its first frames. A crash leaves the one or the other.
  * A7. The newest frames are kept in memory too, up to `recentBytes`: who follows what is appended has them without the disk.
  */
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { fileFailure } from './failure.ts'
-import {
-  decodeFileHeader,
-  decodeFrame,
-  decodeHead,
-  encodeFileHeader,
-  encodeFrame,
-  fileHeader,
-  fileHeaderSize,
-  frameHeader,
-  nextMagic,
-  type Frame,
-} from './frame.ts'
+import { syncFolder, writeAll, type FrameFileHandle } from './file-bytes.ts'
+import { encodeFileHeader, encodeFrame, fileHeaderSize, frameHeader, type Frame } from './frame.ts'
+import { indexEvery, scan, wholeFrames, windowSize, type Scanned } from './frame-scan.ts'
 
-/** Bytes read at a time. */
-const windowSize = 1_048_576
-/** The place of every so many-th frame is kept in memory. */
-const indexEvery = 128
-const longestLabel = 65_535
 /** A7 */
 const recentBytes = 262_144
-
-/** The part of a file handle that is used; tests put a failing one in its place. */
-export type FrameFileHandle = Pick<FileHandle, 'read' | 'write' | 'datasync' | 'truncate' | 'stat' | 'close'>
 
 export type AppendOutcome =
   { readonly kind: 'stored' } | { readonly kind: 'not-stored' | 'unknown'; readonly reason: string }
@@ -114,50 +95,14 @@ export class FrameFile {
       throw fileFailure(path, error)
     }
     try {
-      return await FrameFile.#scan(path, handle, visit)
+      return new FrameFile(path, handle, await scan(path, handle, visit))
     } catch (error) {
       await handle.close()
       throw fileFailure(path, error)
     }
   }
 
-  static async #scan(path: string, handle: FrameFileHandle, visit: FrameFileOptions['visit']): Promise<FrameFile> {
-    const { size } = await handle.stat()
-    const header = decodeFileHeader(await readAt(handle, 0, Math.min(size, fileHeader + longestLabel)))
-    if (header === null) throw damaged(path, 0)
-    const index: number[] = []
-    let end = header.size
-    let first = 1
-    let last = 0
-    for await (const frame of wholeFrames(handle, end, size)) {
-      if (last === 0 && frame.seq >= 1) {
-        first = frame.seq
-        last = first - 1
-      }
-      if (frame.seq !== last + 1) break
-      if ((frame.seq - first) % indexEvery === 0) index.push(end)
-      last = frame.seq
-      end += frame.size
-      visit?.(frame)
-    }
-    if (end < header.madeSize) throw damaged(path, end)
-    if (end < size) {
-      if (await provesDamage(handle, end, size, last)) throw damaged(path, end)
-      await handle.truncate(end)
-      await handle.datasync()
-    }
-    return new FrameFile(path, header.label, handle, first, index, last, end)
-  }
-
-  private constructor(
-    path: string,
-    label: string,
-    handle: FrameFileHandle,
-    first: number,
-    index: number[],
-    last: number,
-    end: number,
-  ) {
+  private constructor(path: string, handle: FrameFileHandle, { label, first, last, end, index }: Scanned) {
     this.path = path
     this.label = label
     this.#handle = handle
@@ -361,70 +306,3 @@ async function* joined(frames: AsyncIterable<Frame>): AsyncGenerator<Buffer> {
   }
   if (size > 0) yield Buffer.concat(some)
 }
-
-/** Whole frames from `start` on, until one is not whole or the end is reached. */
-async function* wholeFrames(handle: FrameFileHandle, start: number, end: number): AsyncGenerator<Frame> {
-  let window: Buffer = Buffer.alloc(0)
-  for (let at = start; at < end;) {
-    let frame = decodeFrame(window)
-    if (frame === null) {
-      const needed = decodeHead(window)?.size ?? frameHeader
-      window = await readAt(handle, at, Math.min(end - at, Math.max(windowSize, needed)))
-      const size = decodeHead(window)?.size ?? 0
-      if (size > window.length && size <= end - at) window = await readAt(handle, at, size)
-      frame = decodeFrame(window)
-    }
-    if (frame === null) return
-    window = window.subarray(frame.size)
-    at += frame.size
-    yield frame
-  }
-}
-
-/** True if a whole frame after `broken` was made when the file had been durable beyond that place (F2). */
-async function provesDamage(handle: FrameFileHandle, broken: number, end: number, last: number): Promise<boolean> {
-  for (let at = broken; at < end; at += windowSize) {
-    // Windows overlap by a header, so that none is missed between two.
-    const window = await readAt(handle, at, Math.min(end - at, windowSize + frameHeader))
-    for (let i = nextMagic(window, 0); i >= 0; i = nextMagic(window, i + 1)) {
-      const head = decodeHead(window.subarray(i))
-      if (head === null || head.seq <= last || head.durable <= broken || head.size > end - at - i) continue
-      if (decodeFrame(await readAt(handle, at + i, head.size)) !== null) return true
-    }
-  }
-  return false
-}
-
-async function readAt(handle: FrameFileHandle, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return buffer.subarray(0, filled)
-}
-
-async function writeAll(handle: Pick<FileHandle, 'write'>, bytes: Buffer, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written)
-    written += bytesWritten
-  }
-}
-
-/** So that a new name in it survives a power cut. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}
-
-const damaged = (path: string, at: number) =>
-  new HoldfastError(
-    'INTERNAL',
-    `${path} is damaged at byte ${at}, and not only at its end: it is left as it is; restore it from a copy, or recover the cluster from its stores`,
-  )
