@@ -370,6 +370,21 @@ describe('a frame file', () => {
       expect(await bodiesOf(file, 50, 52)).toEqual(['later 47', 'later 48', 'later 49'])
     })
 
+    it('is damaged, not torn, where what was settled is wrong and a frame behind it is whole that waited meanwhile (A3)', async () => {
+      disk.hold()
+      const first = file.append(bytes('two'))
+      while (!disk.events.includes('sync begins')) await new Promise(setImmediate)
+      const second = file.append(bytes('three'))
+      disk.letGo()
+      expect([await first, await second]).toEqual([{ kind: 'stored' }, { kind: 'stored' }])
+      await file.close()
+      const damaged = await readFile(path)
+      damaged[damaged.indexOf('two')]! ^= 1
+      await writeFile(path, damaged)
+      await expect(openFile()).rejects.toMatchObject({ code: 'INTERNAL' })
+      expect((await readFile(path)).equals(damaged)).toBe(true)
+    })
+
     it('keeps the newest frames in memory once they are durable, and no more than 256 KiB of them (A7)', async () => {
       disk.hold()
       const first = file.append(bytes('two'))

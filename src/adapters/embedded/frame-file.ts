@@ -34,7 +34,7 @@ export interface FrameFileOptions {
 }
 
 interface Pending {
-  readonly frame: Buffer
+  readonly body: Uint8Array
   readonly settle: (outcome: AppendOutcome) => void
 }
 
@@ -127,13 +127,12 @@ export class FrameFile {
     return this.#givenSeq
   }
 
-  /** Appends the frame `given + 1` (A1). */
+  /** Appends the frame `given + 1` (A1). Takes the body's memory. */
   append(body: Uint8Array): Promise<AppendOutcome> {
     if (this.#broken !== null) return Promise.resolve({ kind: 'not-stored', reason: this.#broken })
-    const frame = encodeFrame(++this.#givenSeq, this.#durableEnd, body)
-    if ((this.#givenSeq - this.#first) % indexEvery === 0) this.#index.push(this.#givenEnd)
-    this.#givenEnd += frame.length
-    this.#lastAppend = new Promise((settle) => this.#pending.push({ frame, settle }))
+    if ((++this.#givenSeq - this.#first) % indexEvery === 0) this.#index.push(this.#givenEnd)
+    this.#givenEnd += frameHeader + body.length
+    this.#lastAppend = new Promise((settle) => this.#pending.push({ body, settle }))
     this.#flushing ??= this.#flush()
     return this.#lastAppend
   }
@@ -175,8 +174,8 @@ export class FrameFile {
       : Uint8Array.prototype.slice.call(frame, frameHeader)
   }
 
-  #keepRecent(batch: readonly Pending[]): void {
-    for (const { frame } of batch) {
+  #keepRecent(frames: readonly Buffer[]): void {
+    for (const frame of frames) {
       this.#recent.push(frame)
       this.#recentSize += frame.length
     }
@@ -238,12 +237,14 @@ export class FrameFile {
     while (this.#pending.length > 0) {
       const batch = this.#pending
       this.#pending = []
-      const bytes = batch.length === 1 ? batch[0]!.frame : Buffer.concat(batch.map(({ frame }) => frame))
+      // Made when they are written: what was durable when they were appended proves less (F2).
+      const frames = batch.map(({ body }, i) => encodeFrame(this.#durableSeq + 1 + i, this.#durableEnd, body))
+      const bytes = frames.length === 1 ? frames[0]! : Buffer.concat(frames)
       const outcome = await this.#store(bytes)
       if (outcome.kind === 'stored') {
         this.#durableEnd += bytes.length
         this.#durableSeq += batch.length
-        this.#keepRecent(batch)
+        this.#keepRecent(frames)
         this.#tellWaiting()
       } else {
         // What was appended behind it has lost its place.

@@ -6,7 +6,7 @@
  *        4      4  length of the body
  *        8      4  CRC-32 of bytes 12 … end
  *       12      8  sequence, from 1
- *       20      8  durable: how far the file was known to be on disk when this frame was made
+ *       20      8  durable: how far the file was known to be on disk when this frame was written
  *       28      …  body
  *
  * F1. A frame whose checksum fits is whole.
