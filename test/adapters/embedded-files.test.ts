@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EmbeddedChangelog } from '../../src/adapters/embedded/changelog.ts'
-import type { FrameFileHandle } from '../../src/adapters/embedded/file-bytes.ts'
+import { frameDisk, type FrameFileHandle } from '../../src/adapters/embedded/frame-disk.ts'
 import { FrameFile } from '../../src/adapters/embedded/frame-file.ts'
 import { encodeFrame, frameHeader } from '../../src/adapters/embedded/frame.ts'
 import { EmbeddedRegistry } from '../../src/adapters/embedded/registry.ts'
@@ -27,7 +27,8 @@ afterEach(async () => {
 })
 
 async function openFile(openHandle?: (path: string) => Promise<FrameFileHandle>): Promise<FrameFile> {
-  const file = (await FrameFile.open(path, openHandle === undefined ? {} : { openHandle }))!
+  const disk = openHandle === undefined ? frameDisk : { ...frameDisk, open: openHandle }
+  const file = (await FrameFile.open(path, { disk }))!
   opened.push(file)
   return file
 }
@@ -291,6 +292,8 @@ describe('a frame file', () => {
     /** Tells each write and sync, and lets a test fail or hold them. */
     class WatchedDisk {
       readonly events: string[] = []
+      /** Where. */
+      readonly written: number[] = []
       failWrites = 0
       failSyncs = 0
       failTruncates = 0
@@ -313,6 +316,7 @@ describe('a frame file', () => {
         }
         const write = async (buffer: Buffer, offset: number, length: number, position: number) => {
           this.events.push('write')
+          this.written.push(position)
           if (this.failWrites > 0) await real.write(buffer, offset, Math.floor(length / 2), position)
           fails('failWrites', 'ENOSPC: no space left on device')
           // Short writes are allowed, too.
@@ -442,6 +446,41 @@ describe('a frame file', () => {
       const again = await openFile()
       expect((await bodiesOf(again))[0]).toBe('one')
       expect(await again.append(bytes('back'))).toEqual({ kind: 'stored' })
+    })
+
+    it('is written and synced again where no frame proves that it was, before it is opened (A4)', async () => {
+      const { length: made } = await readFile(path)
+      disk.failSyncs = 1
+      expect((await file.append(bytes('two'))).kind).toBe('unknown')
+      await file.close()
+      const left = await readFile(path)
+      disk.events.length = 0
+      disk.written.length = 0
+      disk.failSyncs = 1
+      await expect(openFile(disk.handle)).rejects.toMatchObject({ code: 'INTERNAL' })
+      await openFile(disk.handle)
+      expect(disk.events.slice(-2)).toEqual(['sync begins', 'sync ends'])
+      expect(Math.min(...disk.written)).toBe(made)
+      expect((await readFile(path)).equals(left)).toBe(true)
+      const again = await openFile(disk.handle)
+      for (const body of ['three', 'four']) await again.append(bytes(body))
+      const fourAt = (await readFile(path)).length - frameHeader - 'four'.length
+      disk.written.length = 0
+      await openFile(disk.handle)
+      expect(Math.min(...disk.written)).toBe(fourAt)
+    })
+
+    it('is not opened before its name is durable (A2)', async () => {
+      await file.close()
+      const asked: string[] = []
+      const failing = async (name: string) => {
+        asked.push(name)
+        throw new Error('EIO: i/o error')
+      }
+      await expect(FrameFile.open(path, { disk: { ...frameDisk, syncFolder: failing } })).rejects.toMatchObject({
+        code: 'INTERNAL',
+      })
+      expect(asked).toEqual([folder])
     })
 
     it('settles what is under way before it is closed, and nothing after', async () => {

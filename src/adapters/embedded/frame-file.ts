@@ -3,10 +3,13 @@
  *
  * A1. An append is settled after an `fdatasync` that began when it was written. One is in flight at a time and covers all
  *     appends that were written before it; what arrives meanwhile goes together into the next.
- * A2. A file appears whole or not at all: it is made under another name with its first frames, synced, and renamed.
+ * A2. A file appears whole or not at all: it is made under another name with its first frames, synced, and renamed. A power cut may take that
+ *     name from it until it has been opened.
  * A3. On open a torn tail is cut; damage is `INTERNAL`, and the file stays as it is (N1 of frame-scan.ts).
  * A4. After a write that failed the file is cut back to what is durable, and the appends are `not-stored`. After a sync that failed
  *     nobody knows what is on the disk: those appends are `unknown`, and the file takes nothing more until it is opened again.
+ *     What is found when it is opened may be of that sync, and in memory alone, though the system takes it for written: so the bytes that no
+ *     frame proves to be durable are written and synced again before anything is said of them, and so is the file's name.
  * A5. Reads give durable frames only, and check each.
  * A6. A file may begin with any sequence: `trim` makes it anew, by A2, without its first frames. A crash leaves the one or the other.
  * A7. The newest frames are kept in memory too, up to `recentBytes`: who follows what is appended has them without the disk.
@@ -16,7 +19,7 @@ import { dirname } from 'node:path'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { fileFailure } from './failure.ts'
-import { syncFolder, writeAll, type FrameFileHandle } from './file-bytes.ts'
+import { frameDisk, readAt, writeAll, type FrameDisk, type FrameFileHandle } from './frame-disk.ts'
 import { encodeFileHeader, encodeFrame, fileHeaderSize, frameHeader, type Frame } from './frame.ts'
 import { indexEvery, scan, wholeFrames, windowSize, type Scanned } from './frame-scan.ts'
 
@@ -27,8 +30,8 @@ export type AppendOutcome =
   { readonly kind: 'stored' } | { readonly kind: 'not-stored' | 'unknown'; readonly reason: string }
 
 export interface FrameFileOptions {
-  /** Opens an existing file for reading and writing. */
-  readonly openHandle?: (path: string) => Promise<FrameFileHandle>
+  /** Default: the real one. */
+  readonly disk?: FrameDisk
   /** Is called with each frame, in order, while the file is opened. */
   readonly visit?: (frame: Frame) => void
 }
@@ -78,7 +81,6 @@ export class FrameFile {
         await handle.close()
       }
       await rename(scratch, path)
-      await syncFolder(dirname(path))
     } catch (error) {
       throw fileFailure(path, error)
     }
@@ -86,16 +88,19 @@ export class FrameFile {
 
   /** Null: there is no such file. */
   static async open(path: string, options: FrameFileOptions = {}): Promise<FrameFile | null> {
-    const { openHandle = (name) => open(name, 'r+'), visit } = options
+    const { disk = frameDisk, visit } = options
     let handle: FrameFileHandle
     try {
-      handle = await openHandle(path)
+      handle = await disk.open(path)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
       throw fileFailure(path, error)
     }
     try {
-      return new FrameFile(path, handle, await scan(path, handle, visit))
+      const scanned = await scan(path, handle, visit)
+      await makeDurable(handle, scanned)
+      await disk.syncFolder(dirname(path))
+      return new FrameFile(path, handle, scanned)
     } catch (error) {
       await handle.close()
       throw fileFailure(path, error)
@@ -219,7 +224,6 @@ export class FrameFile {
       await rm(scratch, { force: true }).catch(() => {})
       throw fileFailure(this.path, error)
     }
-    await syncFolder(dirname(this.path))
   }
 
   /** Settles what is under way, and takes nothing more. */
@@ -306,4 +310,13 @@ async function* joined(frames: AsyncIterable<Frame>): AsyncGenerator<Buffer> {
     size = 0
   }
   if (size > 0) yield Buffer.concat(some)
+}
+
+/** A4 */
+async function makeDurable(handle: FrameFileHandle, { durable, end }: Scanned): Promise<void> {
+  if (durable >= end) return
+  for (let at = durable; at < end; at += windowSize) {
+    await writeAll(handle, await readAt(handle, at, Math.min(windowSize, end - at)), at)
+  }
+  await handle.datasync()
 }

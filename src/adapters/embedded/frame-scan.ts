@@ -5,7 +5,7 @@
  *     and the file stays as it is. (A last frame that was settled and damaged later, with nothing behind it, cannot be told from a torn one.)
  */
 import { HoldfastError } from '../../protocol/errors.ts'
-import { readAt, type FrameFileHandle } from './file-bytes.ts'
+import { readAt, type FrameFileHandle } from './frame-disk.ts'
 import { decodeFileHeader, decodeFrame, decodeHead, fileHeader, frameHeader, nextMagic, type Frame } from './frame.ts'
 
 /** Bytes read at a time. */
@@ -21,6 +21,8 @@ export interface Scanned {
   readonly last: number
   /** Of the file, behind its last frame. */
   readonly end: number
+  /** How far it is known to be on disk (F2, F3). */
+  readonly durable: number
   /** Offsets of the first frame, and each indexEvery further on. */
   readonly index: number[]
 }
@@ -38,6 +40,7 @@ export async function scan(
   let end = header.size
   let first = 1
   let last = 0
+  let durable = header.madeSize
   for await (const frame of wholeFrames(handle, end, size)) {
     if (last === 0 && frame.seq >= 1) {
       first = frame.seq
@@ -47,6 +50,7 @@ export async function scan(
     if ((frame.seq - first) % indexEvery === 0) index.push(end)
     last = frame.seq
     end += frame.size
+    durable = Math.max(durable, frame.durable)
     visit?.(frame)
   }
   if (end < header.madeSize) throw damaged(path, end)
@@ -55,7 +59,7 @@ export async function scan(
     await handle.truncate(end)
     await handle.datasync()
   }
-  return { label: header.label, first, last, end, index }
+  return { label: header.label, first, last, end, durable, index }
 }
 
 /** Whole frames from `start` on, until one is not whole or the end is reached. */

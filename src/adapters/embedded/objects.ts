@@ -27,6 +27,7 @@ import {
 import type { ObjectEntry, Objects } from '../../ports/objects.ts'
 import { HoldfastError, isHoldfastError, messageOf } from '../../protocol/errors.ts'
 import { fileFailure } from './failure.ts'
+import { frameDisk } from './frame-disk.ts'
 
 const magic = Buffer.from('HFOBJECT')
 const digestBytes = 32
@@ -283,12 +284,5 @@ export const realDisk: ObjectDisk = {
   },
   rename,
   remove: (path) => rm(path, { force: true }),
-  async syncFolder(path) {
-    const folder = await open(path, 'r')
-    try {
-      await folder.sync()
-    } finally {
-      await folder.close()
-    }
-  },
+  syncFolder: frameDisk.syncFolder,
 }

@@ -1,8 +1,28 @@
-/** Bytes at a place of a file, all of them: a single call of the operating system may do less. */
+/** What frame files do to a disk. A single call of the operating system may read or write less than it was asked to. */
 import { open, type FileHandle } from 'node:fs/promises'
 
-/** The part of a file handle that is used; tests put a failing one in its place. */
+/** The part of a file handle that is used. */
 export type FrameFileHandle = Pick<FileHandle, 'read' | 'write' | 'datasync' | 'truncate' | 'stat' | 'close'>
+
+/** Tests put a failing one in its place. */
+export interface FrameDisk {
+  /** Of an existing file, for reading and writing. */
+  readonly open: (path: string) => Promise<FrameFileHandle>
+  /** So that a new name in it survives a power cut. */
+  readonly syncFolder: (path: string) => Promise<void>
+}
+
+export const frameDisk: FrameDisk = {
+  open: (path) => open(path, 'r+'),
+  async syncFolder(path) {
+    const folder = await open(path, 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+  },
+}
 
 /** Fewer only at the end of the file. */
 export async function readAt(handle: Pick<FileHandle, 'read'>, position: number, length: number): Promise<Buffer> {
@@ -20,15 +40,5 @@ export async function writeAll(handle: Pick<FileHandle, 'write'>, bytes: Buffer,
   for (let written = 0; written < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written)
     written += bytesWritten
-  }
-}
-
-/** So that a new name in it survives a power cut. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
