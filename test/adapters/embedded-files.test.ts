@@ -1,11 +1,11 @@
 /** What the files of the embedded server withstand: torn tails, damage, disks that fail. */
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EmbeddedChangelog } from '../../src/adapters/embedded/changelog.ts'
-import { frameDisk, type FrameFileHandle } from '../../src/adapters/embedded/frame-disk.ts'
+import { frameDisk, type FrameDisk, type FrameFileHandle } from '../../src/adapters/embedded/frame-disk.ts'
 import { FrameFile } from '../../src/adapters/embedded/frame-file.ts'
 import { encodeFrame, frameHeader } from '../../src/adapters/embedded/frame.ts'
 import { EmbeddedRegistry } from '../../src/adapters/embedded/registry.ts'
@@ -497,6 +497,17 @@ describe('a frame file', () => {
   })
 })
 
+/** Fails to sync folders as often as it is told to. */
+class FailingFolders implements FrameDisk {
+  failures = 0
+  readonly open = frameDisk.open
+  readonly syncFolder = async (name: string): Promise<void> => {
+    if (this.failures === 0) return frameDisk.syncFolder(name)
+    this.failures--
+    throw new Error('EIO: i/o error')
+  }
+}
+
 describe('an embedded log', () => {
   const p0 = partitionId(0)
   let changelog: EmbeddedChangelog
@@ -534,6 +545,32 @@ describe('an embedded log', () => {
     const info = await log.info()
     expect(info!.last).toBe(6)
     expect((await append).kind).toBe('accepted')
+  })
+
+  it('that was trimmed, and could not be opened then, is opened by who asks next, and takes nothing before (E3)', async () => {
+    const disk = new FailingFolders()
+    const trimmed = new EmbeddedChangelog({ folder, maxRecord: 1_000, disk })
+    const log = trimmed.connect().log(p0)
+    try {
+      await log.info()
+      disk.failures = 2
+      await expect(log.trim(seq(3))).rejects.toMatchObject({ code: 'INTERNAL' })
+      expect((await log.append(bytes('lost'), seq(5))).kind).toBe('refused')
+      expect((await log.append(bytes('record 6'), seq(5))).kind).toBe('accepted')
+      expect(await log.info()).toEqual({ generation: 'g', first: 3, last: 6 })
+    } finally {
+      await trimmed.close()
+    }
+    expect(await changelog.connect().log(p0).info()).toEqual({ generation: 'g', first: 3, last: 6 })
+  })
+
+  it('that cannot be trimmed is what it was (E3)', async () => {
+    const log = changelog.connect().log(p0)
+    await log.info()
+    await mkdir(join(folder, 'p0.log.new'))
+    await expect(log.trim(seq(3))).rejects.toMatchObject({ code: 'INVALID' })
+    expect((await log.append(bytes('record 6'), seq(5))).kind).toBe('accepted')
+    expect(await log.info()).toEqual({ generation: 'g', first: 1, last: 6 })
   })
 
   it('that is torn goes on behind its last whole record', async () => {
@@ -597,6 +634,25 @@ describe('the embedded registry', () => {
     const created = await registry.connect(direct).create('k', bytes('x'))
     expect(deletions.at(-1)).toEqual({ kind: 'written', revision: 10 })
     expect(created).toEqual({ kind: 'written', revision: 11 })
+    await registry.close()
+  })
+
+  it('that wrote its file anew, and could not open it then, is opened by who comes next, and loses nothing (R2)', async () => {
+    const disk = new FailingFolders()
+    let registry = await EmbeddedRegistry.open({ folder, slack: 0, disk })
+    const handle = registry.connect(direct)
+    await handle.create('kept', bytes('1'))
+    await handle.create('gone', bytes('x'))
+    disk.failures = 2
+    // The file is written anew behind it.
+    await handle.delete('gone')
+    for (let i = 0; i < 2; i++) await expect(handle.create('next', bytes('2'))).rejects.toMatchObject({ code: 'RETRY' })
+    expect(disk.failures).toBe(0)
+    expect((await handle.create('next', bytes('2'))).kind).toBe('written')
+    expect((await handle.list('')).map(({ key }) => key)).toEqual(['kept', 'next'])
+    await registry.close()
+    registry = await EmbeddedRegistry.open({ folder })
+    expect((await registry.connect(direct).list('')).map(({ key }) => key)).toEqual(['kept', 'next'])
     await registry.close()
   })
 

@@ -4,13 +4,15 @@
  *
  * E1. The number check looks at what was given, durable or not: so a pipeline is answered in its order.
  * E2. `info` and `read` speak of what is durable only, after what was under way is settled.
- * E3. A log that is trimmed is copied without its beginning; whatever is asked of it meanwhile waits.
+ * E3. A log that is trimmed is copied without its beginning; whatever is asked of it meanwhile waits. Where it cannot be copied it is what it
+ *     was. Once the copy has its name the old file is closed; where the new one cannot be opened then, who asks next tries again.
  */
 import { join } from 'node:path'
 import { checkTrim } from '../../core/trim.ts'
 import type { AppendResult, Changelog, LogEntry, LogInfo, PartitionLog } from '../../ports/changelog.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { generation, partitionId, seq, type Generation, type PartitionId, type Seq } from '../../protocol/ids.ts'
+import { frameDisk, type FrameDisk } from './frame-disk.ts'
 import { FrameFile } from './frame-file.ts'
 import { FrameReading } from './frame-reading.ts'
 
@@ -19,18 +21,22 @@ export interface EmbeddedChangelogOptions {
   readonly folder: string
   /** Bytes that a record may have. */
   readonly maxRecord: number
+  /** Default: the real one. */
+  readonly disk?: FrameDisk
 }
 
 export class EmbeddedChangelog {
   readonly #folder: string
   readonly #maxRecord: number
+  readonly #disk: FrameDisk
   /** Files that are open or being opened; null: there is none. */
   readonly #files = new Map<PartitionId, Promise<FrameFile | null>>()
   #closed = false
 
-  constructor({ folder, maxRecord }: EmbeddedChangelogOptions) {
+  constructor({ folder, maxRecord, disk = frameDisk }: EmbeddedChangelogOptions) {
     this.#folder = folder
     this.#maxRecord = maxRecord
+    this.#disk = disk
   }
 
   /** A node's handle. */
@@ -105,11 +111,13 @@ export class EmbeddedChangelog {
   async trim(partition: PartitionId, first: Seq): Promise<void> {
     const before = this.#file(partition)
     const trimming = before.then((file) => this.#trimmed(partition, file, first))
-    // E3. Where it cannot be trimmed the log is what it was.
-    void this.#remember(
-      partition,
-      trimming.catch(() => before),
-    )
+    const kept = trimming.catch(async (error: unknown) => {
+      const file = await before
+      if (file?.closed === true) throw error
+      return file
+    })
+    // E3
+    void this.#remember(partition, kept)
     await trimming
   }
 
@@ -150,7 +158,7 @@ export class EmbeddedChangelog {
   }
 
   #open(partition: PartitionId): Promise<FrameFile | null> {
-    return FrameFile.open(this.#pathOf(partition))
+    return FrameFile.open(this.#pathOf(partition), { disk: this.#disk })
   }
 
   #pathOf(partition: PartitionId): string {

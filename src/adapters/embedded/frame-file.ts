@@ -122,6 +122,11 @@ export class FrameFile {
     return this.#first
   }
 
+  /** For good: another one is to be opened. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** Sequence of the last durable frame. */
   get last(): number {
     return this.#durableSeq
@@ -220,6 +225,8 @@ export class FrameFile {
         await handle.close()
       }
       await rename(scratch, this.path)
+      // Nothing may go to a file without a name, whatever comes of the new one.
+      this.#broken ??= `${this.path} was made anew`
     } catch (error) {
       await rm(scratch, { force: true }).catch(() => {})
       throw fileFailure(this.path, error)

@@ -4,7 +4,8 @@
  *
  * R1. A compare-and-set is decided at once, against all writes decided before it; it is answered, shown to readers and told to
  *     watches when it is durable. A conflict with a write, and a read after it, are answered after that write is.
- * R2. The file is written anew, with what is there only, when it has grown far beyond that; the new one replaces it by a rename.
+ * R2. The file is written anew, with what is there only, when it has grown far beyond that; the new one replaces it by a rename, and the
+ *     old one is closed. Where the new one cannot be opened then, who comes next tries again.
  * R3. Revisions grow over restarts and rewrites.
  */
 import { join } from 'node:path'
@@ -12,13 +13,14 @@ import type { CasResult, Registry, RegistryChange, RegistryEntry } from '../../p
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import { checkKey, checkPrefix, isUnder } from '../memory/registry-key.ts'
+import { frameDisk, type FrameDisk } from './frame-disk.ts'
 import { FrameFile } from './frame-file.ts'
 import { decodeChange, encodeChange, type StoredChange } from './registry-change.ts'
 
 /** The file's label. */
 const label = 'registry'
 /** Frames that are dead weight, besides as many as there are keys, before the file is written anew. */
-const slack = 4_096
+const usualSlack = 4_096
 
 interface Watch {
   readonly prefix: string
@@ -30,11 +32,14 @@ export interface EmbeddedRegistryOptions {
   readonly folder: string
   /** Dead frames that are tolerated before the file is written anew. Default 4,096. */
   readonly slack?: number
+  /** Default: the real one. */
+  readonly disk?: FrameDisk
 }
 
 export class EmbeddedRegistry {
   readonly #path: string
   readonly #slack: number
+  readonly #disk: FrameDisk
   #file: FrameFile
   /** As decided (R1). */
   readonly #decided = new Map<string, number>()
@@ -49,7 +54,8 @@ export class EmbeddedRegistry {
   #underway = 0
   #closed = false
 
-  static async open({ folder, slack: tolerated = slack }: EmbeddedRegistryOptions): Promise<EmbeddedRegistry> {
+  static async open(options: EmbeddedRegistryOptions): Promise<EmbeddedRegistry> {
+    const { folder, slack = usualSlack, disk = frameDisk } = options
     const path = join(folder, 'registry.log')
     const entries = new Map<string, RegistryEntry>()
     let revision = 0
@@ -67,24 +73,25 @@ export class EmbeddedRegistry {
       if (change.kind === 'put') entries.set(change.key, { key: change.key, value: change.value, revision })
       else if (change.kind === 'delete') entries.delete(change.key)
     }
-    let file = await FrameFile.open(path, { visit })
+    let file = await FrameFile.open(path, { visit, disk })
     if (file === null) {
       await FrameFile.create(path, label, [encodeChange({ kind: 'floor', revision: 0 })])
-      file = (await FrameFile.open(path, { visit }))!
+      file = (await FrameFile.open(path, { visit, disk }))!
     }
-    return new EmbeddedRegistry(path, tolerated, file, entries, revision, frames)
+    return new EmbeddedRegistry(path, { folder, slack, disk }, file, entries, revision, frames)
   }
 
   private constructor(
     path: string,
-    tolerated: number,
+    options: Required<EmbeddedRegistryOptions>,
     file: FrameFile,
     entries: Map<string, RegistryEntry>,
     revision: number,
     frames: number,
   ) {
     this.#path = path
-    this.#slack = tolerated
+    this.#slack = options.slack
+    this.#disk = options.disk
     this.#file = file
     this.#durable = entries
     for (const [key, entry] of entries) this.#decided.set(key, entry.revision)
@@ -109,6 +116,7 @@ export class EmbeddedRegistry {
 
   /** `expected`: the revision that the key must have; 0: there must be none; undefined: any. `value: null` deletes. */
   async write(key: string, value: Uint8Array | null, expected: number | undefined): Promise<CasResult> {
+    this.#reopenClosed()
     while (this.#rewriting !== null) await this.#rewriting
     this.#refuseClosed()
     if (expected !== undefined && (this.#decided.get(key) ?? 0) !== expected) {
@@ -154,6 +162,7 @@ export class EmbeddedRegistry {
 
   /** Waits for the writes under way. */
   async #settled(): Promise<void> {
+    this.#reopenClosed()
     while (this.#rewriting !== null) await this.#rewriting
     this.#refuseClosed()
     try {
@@ -190,14 +199,26 @@ export class EmbeddedRegistry {
       this.#rewriting = null
       return
     }
-    // The old file has lost its name: whatever comes of the new one, nothing may be written there any more.
-    await this.#file.close()
-    const fresh = await FrameFile.open(this.#path).catch(() => null)
+    await this.#reopen()
+  }
+
+  /** The old file has lost its name: whatever comes of the new one, nothing may be written there any more. */
+  async #reopen(): Promise<void> {
+    const open = () => FrameFile.open(this.#path, { disk: this.#disk })
+    const fresh = await this.#file
+      .close()
+      .then(open)
+      .catch(() => null)
     if (fresh !== null) {
       this.#file = fresh
-      this.#frames = changes.length
+      this.#frames = fresh.last
     }
     this.#rewriting = null
+  }
+
+  /** Where that has failed (R2). */
+  #reopenClosed(): void {
+    if (this.#file.closed && !this.#closed) this.#rewriting ??= this.#reopen()
   }
 }
 
