@@ -26,8 +26,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function openFile(openHandle?: (path: string) => Promise<FrameFileHandle>): Promise<FrameFile> {
-  const disk = openHandle === undefined ? frameDisk : { ...frameDisk, open: openHandle }
+async function openFile(disk: FrameDisk = frameDisk): Promise<FrameFile> {
   const file = (await FrameFile.open(path, { disk }))!
   opened.push(file)
   return file
@@ -46,6 +45,60 @@ async function bodiesOf(file: FrameFile, from = 1, to = file.last): Promise<(str
   const bodies: (string | undefined)[] = []
   for await (const frame of file.read(from, to)) bodies.push(text(frame.body))
   return bodies
+}
+
+/** Tells each write and sync, and lets a test fail or hold them. */
+class WatchedDisk implements FrameDisk {
+  readonly events: string[] = []
+  /** Where. */
+  readonly written: number[] = []
+  failWrites = 0
+  failSyncs = 0
+  failTruncates = 0
+  #gate: Promise<void> | null = null
+  #release!: () => void
+  readonly syncFolder = frameDisk.syncFolder
+
+  hold(): void {
+    this.#gate = new Promise((resolve) => (this.#release = resolve))
+  }
+  letGo(): void {
+    this.#release()
+    this.#gate = null
+  }
+  readonly open = async (name: string): Promise<FrameFileHandle> => {
+    const real = await open(name, 'r+')
+    const fails = (what: 'failWrites' | 'failSyncs' | 'failTruncates', message: string) => {
+      if (this[what] === 0) return
+      this[what]--
+      throw new Error(message)
+    }
+    const write = async (buffer: Buffer, offset: number, length: number, position: number) => {
+      this.events.push('write')
+      this.written.push(position)
+      if (this.failWrites > 0) await real.write(buffer, offset, Math.floor(length / 2), position)
+      fails('failWrites', 'ENOSPC: no space left on device')
+      // Short writes are allowed, too.
+      return real.write(buffer, offset, Math.max(1, Math.floor(length / 3)), position)
+    }
+    return {
+      read: real.read.bind(real),
+      stat: real.stat.bind(real),
+      close: real.close.bind(real),
+      write: write as unknown as FrameFileHandle['write'],
+      truncate: async (length) => {
+        fails('failTruncates', 'EIO: i/o error')
+        await real.truncate(length)
+      },
+      datasync: async () => {
+        this.events.push('sync begins')
+        await this.#gate
+        fails('failSyncs', 'EIO: i/o error')
+        await real.datasync()
+        this.events.push('sync ends')
+      },
+    }
+  }
 }
 
 describe('a frame file', () => {
@@ -289,64 +342,12 @@ describe('a frame file', () => {
   })
 
   describe('on a disk that is watched', () => {
-    /** Tells each write and sync, and lets a test fail or hold them. */
-    class WatchedDisk {
-      readonly events: string[] = []
-      /** Where. */
-      readonly written: number[] = []
-      failWrites = 0
-      failSyncs = 0
-      failTruncates = 0
-      #gate: Promise<void> | null = null
-      #open!: () => void
-
-      hold(): void {
-        this.#gate = new Promise((resolve) => (this.#open = resolve))
-      }
-      letGo(): void {
-        this.#open()
-        this.#gate = null
-      }
-      readonly handle = async (name: string): Promise<FrameFileHandle> => {
-        const real = await open(name, 'r+')
-        const fails = (what: 'failWrites' | 'failSyncs' | 'failTruncates', message: string) => {
-          if (this[what] === 0) return
-          this[what]--
-          throw new Error(message)
-        }
-        const write = async (buffer: Buffer, offset: number, length: number, position: number) => {
-          this.events.push('write')
-          this.written.push(position)
-          if (this.failWrites > 0) await real.write(buffer, offset, Math.floor(length / 2), position)
-          fails('failWrites', 'ENOSPC: no space left on device')
-          // Short writes are allowed, too.
-          return real.write(buffer, offset, Math.max(1, Math.floor(length / 3)), position)
-        }
-        return {
-          read: real.read.bind(real),
-          stat: real.stat.bind(real),
-          close: real.close.bind(real),
-          write: write as unknown as FrameFileHandle['write'],
-          truncate: async (length) => {
-            fails('failTruncates', 'EIO: i/o error')
-            await real.truncate(length)
-          },
-          datasync: async () => {
-            this.events.push('sync begins')
-            await this.#gate
-            fails('failSyncs', 'EIO: i/o error')
-            await real.datasync()
-            this.events.push('sync ends')
-          },
-        }
-      }
-    }
     let disk: WatchedDisk
     let file: FrameFile
     beforeEach(async () => {
       await FrameFile.create(path, 'label', [bytes('one')])
       disk = new WatchedDisk()
-      file = await openFile(disk.handle)
+      file = await openFile(disk)
     })
 
     it('settles an append after a sync that began when it was written (A1)', async () => {
@@ -457,16 +458,16 @@ describe('a frame file', () => {
       disk.events.length = 0
       disk.written.length = 0
       disk.failSyncs = 1
-      await expect(openFile(disk.handle)).rejects.toMatchObject({ code: 'INTERNAL' })
-      await openFile(disk.handle)
+      await expect(openFile(disk)).rejects.toMatchObject({ code: 'INTERNAL' })
+      await openFile(disk)
       expect(disk.events.slice(-2)).toEqual(['sync begins', 'sync ends'])
       expect(Math.min(...disk.written)).toBe(made)
       expect((await readFile(path)).equals(left)).toBe(true)
-      const again = await openFile(disk.handle)
+      const again = await openFile(disk)
       for (const body of ['three', 'four']) await again.append(bytes(body))
       const fourAt = (await readFile(path)).length - frameHeader - 'four'.length
       disk.written.length = 0
-      await openFile(disk.handle)
+      await openFile(disk)
       expect(Math.min(...disk.written)).toBe(fourAt)
     })
 
@@ -545,6 +546,29 @@ describe('an embedded log', () => {
     const info = await log.info()
     expect(info!.last).toBe(6)
     expect((await append).kind).toBe('accepted')
+  })
+
+  it('ends with RETRY for who follows it when it takes nothing more, at its end or before (C6)', async () => {
+    const disk = new WatchedDisk()
+    const failing = new EmbeddedChangelog({ folder, maxRecord: 1_000, disk })
+    const log = failing.connect().log(p0)
+    try {
+      await log.info()
+      const [late, early] = [log.follow(seq(6)), log.follow(seq(1))]
+      const waiting = late.next().catch((error: unknown) => error)
+      expect(await early.next()).toMatchObject({ seq: 1 })
+      disk.failSyncs = 1
+      expect((await log.append(bytes('record 6'), seq(5))).kind).toBe('unknown')
+      expect(await waiting).toMatchObject({ code: 'RETRY', message: expect.stringContaining('cannot be written') })
+      await expect(late.next()).rejects.toMatchObject({ code: 'RETRY' })
+      const ended = (async () => {
+        while ((await early.next()) !== undefined);
+      })()
+      await expect(ended).rejects.toMatchObject({ code: 'RETRY' })
+      await expect(log.info()).rejects.toMatchObject({ code: 'INTERNAL' })
+    } finally {
+      await failing.close()
+    }
   })
 
   it('that was trimmed, and could not be opened then, is opened by who asks next, and takes nothing before (E3)', async () => {

@@ -192,10 +192,13 @@ export class FrameFile {
     while (this.#recentSize > recentBytes) this.#recentSize -= this.#recent.shift()!.length
   }
 
-  /** Calls `wake` once: when there are more durable frames, or can be none any more. */
+  /** Calls `wake` once: when there are more durable frames, or can be none any more. Throws where the file is broken. */
   onGrowth(wake: () => void): Subscription {
     if (this.#closed) queueMicrotask(wake)
-    else this.#waiting.add(wake)
+    else {
+      this.#refuseBroken()
+      this.#waiting.add(wake)
+    }
     return { close: () => void this.#waiting.delete(wake) }
   }
 
@@ -296,6 +299,7 @@ export class FrameFile {
 
   #break(reason: string): AppendOutcome {
     this.#broken ??= `${this.path} cannot be written (${reason}): look after the disk, then restart`
+    this.#tellWaiting()
     return { kind: 'unknown', reason }
   }
 

@@ -1,8 +1,10 @@
 /**
- * Reading on in a frame file: what is durable, then what becomes so (C6).
+ * Reading on in a frame file: what is durable, then what becomes so (C6). What is wrong with the file it does not judge: that is `RETRY`, and who
+ * asks for the log's info, or reads it, is told.
  */
 import type { LogEntry } from '../../ports/changelog.ts'
 import type { Reading } from '../../ports/reading.ts'
+import { HoldfastError, isHoldfastError } from '../../protocol/errors.ts'
 import { seq } from '../../protocol/ids.ts'
 import type { Frame } from './frame.ts'
 import type { FrameFile } from './frame-file.ts'
@@ -22,6 +24,17 @@ export class FrameReading implements Reading<LogEntry> {
   }
 
   async next(): Promise<LogEntry | undefined> {
+    try {
+      return await this.#read()
+    } catch (cause) {
+      if (!isHoldfastError(cause, 'INTERNAL')) throw cause
+      throw new HoldfastError('RETRY', `following was interrupted (${cause.message}): read on behind the last record`, {
+        cause,
+      })
+    }
+  }
+
+  async #read(): Promise<LogEntry | undefined> {
     while (!this.#closed) {
       const file = await this.#file()
       if (this.#frames === undefined) {
