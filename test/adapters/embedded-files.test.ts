@@ -661,6 +661,28 @@ describe('the embedded registry', () => {
     await registry.close()
   })
 
+  it('has what is durable for decided again where writes that follow one another fail together (R1)', async () => {
+    const disk = new WatchedDisk()
+    const registry = await EmbeddedRegistry.open({ folder, disk })
+    const handle = registry.connect(direct)
+    try {
+      expect(await handle.create('key', bytes('1'))).toEqual({ kind: 'written', revision: 1 })
+      disk.failWrites = 1
+      const failed = await Promise.allSettled([
+        handle.delete('key', 1),
+        handle.create('key', bytes('2')),
+        handle.create('other', bytes('x')),
+      ])
+      expect(failed.map(({ status }) => status)).toEqual(Array(3).fill('rejected'))
+      expect(await handle.get('key')).toMatchObject({ revision: 1 })
+      expect(await handle.create('key', bytes('2'))).toEqual({ kind: 'conflict' })
+      expect(await handle.update('key', bytes('2'), 1)).toMatchObject({ kind: 'written' })
+      expect(await handle.create('other', bytes('x'))).toMatchObject({ kind: 'written' })
+    } finally {
+      await registry.close()
+    }
+  })
+
   it('that wrote its file anew, and could not open it then, is opened by who comes next, and loses nothing (R2)', async () => {
     const disk = new FailingFolders()
     let registry = await EmbeddedRegistry.open({ folder, slack: 0, disk })

@@ -123,7 +123,6 @@ export class EmbeddedRegistry {
       await this.#settled()
       return { kind: 'conflict' }
     }
-    const before = this.#decided.get(key)
     const revision = ++this.#revision
     const change: StoredChange =
       value === null ? { kind: 'delete', key, revision } : { kind: 'put', key, value, revision }
@@ -133,7 +132,7 @@ export class EmbeddedRegistry {
     const outcome = await this.#file.append(encodeChange(change))
     this.#underway--
     if (outcome.kind !== 'stored') {
-      if (this.#decided.get(key) === (value === null ? undefined : revision)) this.#restore(key, before)
+      if (this.#decided.get(key) === (value === null ? undefined : revision)) this.#restore(key)
       const code = outcome.kind === 'unknown' ? 'UNKNOWN' : 'RETRY'
       throw new HoldfastError(code, `the registry could not write ${key} (${outcome.reason}): look after the disk`)
     }
@@ -180,7 +179,9 @@ export class EmbeddedRegistry {
     if (this.#closed) throw new HoldfastError('RETRY', 'the embedded server is closed: open it again')
   }
 
-  #restore(key: string, revision: number | undefined): void {
+  /** Not what was decided before: that has failed with it, if it was not durable. */
+  #restore(key: string): void {
+    const revision = this.#durable.get(key)?.revision
     if (revision === undefined) this.#decided.delete(key)
     else this.#decided.set(key, revision)
   }
