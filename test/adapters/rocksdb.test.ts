@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { RowBatch } from '../../src/core/row-batch.ts'
+import { DirectoryLock } from '../../src/adapters/rocksdb/directory-lock.ts'
 import { storeFailure } from '../../src/adapters/rocksdb/failure.ts'
 import { RocksDbStores } from '../../src/adapters/rocksdb/stores.ts'
 import type { Store } from '../../src/ports/store.ts'
@@ -207,6 +208,25 @@ describe('the RocksDB stores', () => {
       await openStores()
     })
 
+    it('let go of the directory where what was left there to be deleted cannot be', async () => {
+      const left = join(dataDir, 'discarded')
+      await mkdir(join(left, 'p0-20260101T000000Z'), { recursive: true })
+      await chmod(dataDir, 0o777)
+      await chmod(left, 0o500)
+      const asNobody = process.getuid!() === 0
+      if (asNobody) process.seteuid!(65_534)
+      try {
+        await expect(RocksDbStores.open({ dataDir })).rejects.toMatchObject({
+          code: 'INVALID',
+          message: expect.stringContaining(left),
+        })
+      } finally {
+        if (asNobody) process.seteuid!(0)
+        await chmod(left, 0o700)
+      }
+      await (await openStores()).open(p0)
+    })
+
     it('say in one sentence for which platforms there is a binary', () => {
       const error = storeFailure('/data', '', 'No native build was found for platform=linux arch=riscv64')
       expect(error).toMatchObject({
@@ -233,6 +253,24 @@ describe('the RocksDB stores', () => {
         code: 'INVALID',
         message: expect.stringContaining('free some'),
       })
+    })
+  })
+
+  it('are set aside where no reason can be put down, too, and it is said where they are', async () => {
+    await (await (await openStores()).open(p0)).close()
+    await mkdir(join(folder(), 'reason.txt'))
+    const path = await stores!.setAside(p0, 'a test')
+    expect(await readdir(path!)).toContain('CURRENT')
+    expect(await readdir(dataDir)).not.toContain('p0')
+  })
+
+  it('end their thread where the lock cannot be given back in order', async () => {
+    const lock = await DirectoryLock.take(dataDir)
+    const path = join(dataDir, 'node')
+    await lock.disk.ask(path, { op: 'close', path })
+    await expect(lock.release()).rejects.toMatchObject({ code: 'INTERNAL' })
+    await expect(lock.disk.ask(path, { op: 'close', path })).rejects.toMatchObject({
+      message: expect.stringContaining('has ended'),
     })
   })
 

@@ -48,8 +48,11 @@ export class DirectoryLock {
 
   /** Close what was opened with `disk` before. */
   async release(): Promise<void> {
-    await this.disk.ask(this.#path, { op: 'close', path: this.#path })
-    await this.disk.close()
+    try {
+      await this.disk.ask(this.#path, { op: 'close', path: this.#path })
+    } finally {
+      await this.disk.close()
+    }
   }
 }
 

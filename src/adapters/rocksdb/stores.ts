@@ -52,7 +52,13 @@ export class RocksDbStores implements Stores {
       walCompression: false,
     }
     const lock = await DirectoryLock.take(dataDir)
-    if (!keepDiscarded) await rm(join(dataDir, discarded), { recursive: true, force: true })
+    // Of a process that died while it deleted them.
+    const left = join(dataDir, discarded)
+    const gone = keepDiscarded ? Promise.resolve() : rm(left, { recursive: true, force: true })
+    await gone.catch(async (error: unknown) => {
+      await lock.release()
+      throw failureAt(left, error)
+    })
     return new RocksDbStores(dataDir, lock, share)
   }
 
@@ -82,7 +88,8 @@ export class RocksDbStores implements Stores {
     this.#refuseOpen(partition)
     try {
       const path = await this.#moveAway(this.#pathOf(partition), setAside)
-      if (path !== null) await writeFile(join(path, 'reason.txt'), `${reason}\n`)
+      // It is there without its reason, too, as where no space is left.
+      if (path !== null) await writeFile(join(path, 'reason.txt'), `${reason}\n`).catch(() => {})
       return path
     } catch (cause) {
       const move = `move ${this.#pathOf(partition)} to ${join(this.#dataDir, setAside)}`
@@ -151,10 +158,13 @@ async function holdsData(path: string): Promise<boolean> {
   try {
     names = await namesIn(path)
   } catch (error) {
-    throw storeFailure(path, 'code' in (error as Error) ? (error as NodeJS.ErrnoException).code! : '', messageOf(error))
+    throw failureAt(path, error)
   }
   return names !== null && names.some((name) => name === 'CURRENT' || name.endsWith('.log') || name.endsWith('.sst'))
 }
+
+const failureAt = (path: string, error: unknown): HoldfastError =>
+  storeFailure(path, (error as NodeJS.ErrnoException).code ?? '', messageOf(error))
 
 /** Null: there is no such folder. */
 async function namesIn(path: string): Promise<readonly string[] | null> {
