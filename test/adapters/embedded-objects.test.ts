@@ -120,6 +120,24 @@ describe('a put of the embedded objects', () => {
   })
 })
 
+describe('a sweep of the embedded objects', () => {
+  it('spares a put that has begun since (O5)', async () => {
+    await writeFile(join(folder, 'one~'), 'remains')
+    await writeFile(join(folder, 'two~'), 'remains')
+    const objects = open({
+      ...realDisk,
+      async writeSynced(path, content) {
+        await realDisk.writeSynced(path, content)
+        await swept
+      },
+    })
+    const swept = objects.sweep()
+    await objects.put('two', bytes('content'))
+    expect(await swept).toBe(1)
+    expect(await readdir(folder)).toEqual(['two'])
+  })
+})
+
 describe('a deletion of the embedded objects', () => {
   it('that fails has deleted nothing, or nobody knows (B4)', async () => {
     await open().put('one', bytes('content'))

@@ -241,6 +241,43 @@ describe('objects over NATS, when the connection or the server fails', () => {
     await wire.close()
   })
 
+  it('are read without a consumer where the stream has as many as it may (X3)', async () => {
+    const own = await startNatsServer({
+      config: 'accounts { A { users: [ { user: a, password: p } ], jetstream: { max_consumers: 1 } } }',
+    })
+    const cluster = newCluster()
+    const ports = await open({ cluster, servers: own.url, user: 'a', password: 'p' })
+    const content = pattern(1_000_000)
+    await ports.objects.put('one', content)
+    const stream = `OBJ_${cluster}_snapshots`
+    const consumer = { stream_name: stream, config: { durable_name: 'other', ack_policy: 'none' } }
+    const only = await ask(ports.transport, `$JS.API.CONSUMER.CREATE.${stream}.other`, consumer)
+    expect(only).not.toHaveProperty('error')
+    expect(same((await ports.objects.get('one'))!, content)).toBe(true)
+    await ports.close()
+    await own.stop()
+  })
+
+  it('are swept of remains though there are links and objects of other kinds, not where a description cannot be read', async () => {
+    const cluster = newCluster()
+    const wire = await Wire.to(server.port)
+    const ports = await open({ cluster, servers: wire.url })
+    const bucket = `$O.${cluster}_snapshots`
+    const describe = (name: string, description: string) =>
+      plain.request(`${bucket}.M.${Buffer.from(name).toString('base64')}`, description)
+    await describe('link', '{"name":"link","options":{"link":{"bucket":"x"}},"nuid":"","size":0,"chunks":0}')
+    await describe('other', '{"name":"other","nuid":"theirs","size":1,"chunks":1,"digest":"SHA-512=x"}')
+    for (const nuid of ['theirs', 'left1', 'left2', 'left3']) await plain.request(`${bucket}.C.${nuid}`, 'x')
+    wire.rewrite((answer) => answer.replaceAll('"ts":"20', '"ts":"21'))
+    await describe('bad', 'what')
+    expect(await ports.objects.sweep()).toBe(0)
+    await ports.objects.delete('bad')
+    expect(await ports.objects.sweep()).toBe(3)
+    expect(Object.keys(await chunksOf(ports, cluster))).toEqual([`${bucket}.C.theirs`])
+    await ports.close()
+    await wire.close()
+  })
+
   it('are UNKNOWN where the last acknowledgement is lost, and the same put again finds out (B4)', async () => {
     const cluster = newCluster()
     const wire = await Wire.to(server.port)

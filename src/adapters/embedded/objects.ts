@@ -8,7 +8,7 @@
  * O3. It is renamed: from here on readers find it.
  * O4. The folder is synced: from here on it outlives a power cut. If that fails the outcome is `UNKNOWN`, and the same put again syncs it.
  *
- * O5. Puts and deletions of one name run one after the other. The process has the directory alone, so nobody else writes there.
+ * O5. Puts, deletions and sweeps of one name run one after the other. The process has the directory alone, so nobody else writes there.
  * O6. Names of files are the objects', with `+` before each capital letter: there are file systems on which `a` and `A` are one name.
  */
 import { createHash } from 'node:crypto'
@@ -113,10 +113,15 @@ export class EmbeddedObjects {
   /** What a process that died has left; what is under way in this one has a name that is known (O5). */
   async sweep(): Promise<number> {
     this.#refuseClosed()
-    const busy = new Set([...this.#underway.keys()].map((name) => `${fileOf(name)}~`))
-    const left = (await this.#files()).filter((file) => file.endsWith('~') && !busy.has(file))
-    for (const file of left) await rm(join(this.#folder, file), { force: true })
-    return left.length
+    let swept = 0
+    for (const file of await this.#files()) {
+      if (!file.endsWith('~')) continue
+      const name = nameOf(file.slice(0, -1)) ?? file
+      if (this.#underway.has(name)) continue
+      await this.#alone(name, () => rm(join(this.#folder, file), { force: true }))
+      swept++
+    }
+    return swept
   }
 
   async close(): Promise<void> {

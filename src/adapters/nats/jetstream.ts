@@ -11,6 +11,7 @@ import type { Requests } from './requests.ts'
 
 /** The numbers that JetStream gives to its errors, where it matters which one it is. */
 export const apiErrors = {
+  consumerLimit: 10_026,
   messageNotFound: 10_037,
   notEnabledForAccount: 10_039,
   invalidConfig: 10_052,
@@ -159,14 +160,21 @@ export class JetStream {
     )
   }
 
-  /** Creates a consumer that acknowledges nothing, in memory. Throws `NOT_FOUND` where there is no stream. */
-  async createConsumer(stream: string, config: Json): Promise<CreatedConsumer> {
+  /**
+   * Creates a consumer that acknowledges nothing, in memory. Throws `NOT_FOUND` where there is no stream. `ifFull`: what it means that the
+   * stream has as many as it may.
+   */
+  async createConsumer(stream: string, config: Json, ifFull: 'RETRY' | 'INVALID' = 'RETRY'): Promise<CreatedConsumer> {
     const reply = await this.call(`CONSUMER.CREATE.${stream}`, {
       stream_name: stream,
       config: { ack_policy: 'none', replay_policy: 'instant', mem_storage: true, num_replicas: 1, ...config },
     })
     if (reply.body !== undefined) {
       return { name: text(reply.body['name']), pending: number(reply.body['num_pending'] ?? 0) }
+    }
+    if (reply.error.number === apiErrors.consumerLimit) {
+      const reason = `the stream ${stream} has as many consumers as it may: allow more, or wait until others have read`
+      throw new HoldfastError(ifFull, reason)
     }
     if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
     throw failed(`CONSUMER.CREATE.${stream}`, reply.error)

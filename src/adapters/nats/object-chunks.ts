@@ -97,7 +97,7 @@ async function readByConsumer({ link, jetstream, stream, subject, meta }: ChunkR
       filled += chunk.length
     }
   } catch (error) {
-    // The stream may have as many consumers as it may.
+    // The stream has as many consumers as it may, or this user may not make any.
     if (!isHoldfastError(error, 'INVALID')) throw error
     return undefined
   } finally {

@@ -81,5 +81,19 @@ export function decodeMeta(name: string, { data, seq }: StoredMessage): ObjectMe
   throw isDamaged(name, 'its description is of something else than bytes with a SHA-256')
 }
 
+/**
+ * Last token of the subject of the chunks that are described, whatever else is said of them; null where there are none, as of a link.
+ * `undefined`: it cannot be read.
+ */
+export function describedChunks({ data }: StoredMessage): string | null | undefined {
+  try {
+    const json = object(JSON.parse(Buffer.from(data).toString('utf8')))
+    if (json['deleted'] === true || object(json['options'] ?? {})['link'] != null) return null
+    return typeof json['nuid'] === 'string' ? json['nuid'] : undefined
+  } catch {
+    return undefined
+  }
+}
+
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0

@@ -35,6 +35,7 @@ import {
   allMetas,
   chunkSubject,
   decodeMeta,
+  describedChunks,
   digestOf,
   encodeMeta,
   metaSubject,
@@ -192,9 +193,11 @@ export class NatsObjects implements Objects {
     // no snapshot has, one may stay unseen until there are more.
     if (chunks.length <= names.length) return 0
     const known = new Set<string>()
-    for await (const [name, description] of this.#descriptions(names)) {
-      const meta = decodeMeta(name, description)
-      if (meta !== null) known.add(meta.nuid)
+    for await (const [, description] of this.#descriptions(names)) {
+      const nuid = describedChunks(description)
+      // Any of the chunks may be its own.
+      if (nuid === undefined) return 0
+      if (nuid !== null) known.add(nuid)
     }
     let swept = 0
     for (const subject of chunks) {

@@ -10,7 +10,8 @@
  *     nothing at all for `silentMs`, though a pull is open, is gone.
  *     Each has an inbox of its own: what the server says behind its last message (`409 Batch Completed`) may come when the next one is under way,
  *     and is not meant for that.
- * D3. The consumer is deleted at the end; one that nobody deletes ends by itself.
+ * D3. The consumer is deleted at the end; one that nobody deletes ends by itself. Where the stream has as many as it may, a reading that has an end
+ *     is `INVALID`, as it is for who may not make any: what is stored can be read without one.
  * D4. What has an end (`to`) is there to be sent at once, and there may be a lot of it: all such readings of a connection pull from one budget
  *     (pull-budget.ts). Ahead of its reader one takes only what nobody else waits for; one whose reader has nothing left waits in line.
  * D5. A stored message is known by its reply subject, which the server writes; what the server says itself has none. Headers do not tell: whoever
@@ -126,13 +127,15 @@ export class StreamReading<T> implements Reading<T> {
   }
 
   async #create(): Promise<void> {
-    const { stream, filter, from } = this.#options
-    const { name, pending } = await this.#jetstream.createConsumer(stream, {
+    const { stream, filter, from, to } = this.#options
+    const config = {
       deliver_policy: 'by_start_sequence',
       opt_start_seq: from,
       inactive_threshold: longestPauseMs * nanosPerMs,
       ...(filter === undefined ? {} : { filter_subject: filter }),
-    })
+    }
+    const ifFull = to === undefined ? 'RETRY' : 'INVALID'
+    const { name, pending } = await this.#jetstream.createConsumer(stream, config, ifFull)
     this.#consumer = name
     this.#exhausted = pending === 0
     if (this.#closed) this.#deleteConsumer()
