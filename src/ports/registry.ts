@@ -6,7 +6,8 @@ import type { Subscription } from './transport.ts'
  * G1. Decide by the result of a `create` or `update`, never by a `get` or a watch: those may be behind.
  * G2. Revisions grow; each successful write of the registry has its own.
  * G3. A watch is a hint. It gives each key's present value first, then changes, and may miss or delay some: poll as well.
- * Keys: tokens of `[A-Za-z0-9_-]+` joined by `.`.
+ *
+ * What cannot be answered throws `RETRY` (not written, or only read) or `UNKNOWN` (may be written). Keys: tokens of `[A-Za-z0-9_-]+` joined by `.`.
  */
 export interface Registry {
   get(key: string): Promise<RegistryEntry | null>
@@ -18,7 +19,7 @@ export interface Registry {
   update(key: string, value: Uint8Array, revision: number): Promise<CasResult>
   /** Deletes, if `revision` is given only while it is that. */
   delete(key: string, revision?: number): Promise<CasResult>
-  /** All of it throws `RETRY` (not written, or only read) or `UNKNOWN` (may be written) when the registry cannot answer. */
+  /** Never throws for what the registry cannot answer; the listener is told nothing meanwhile (G3). */
   watch(prefix: string, listener: (change: RegistryChange) => void): Subscription
   close(): Promise<void>
 }

@@ -70,5 +70,3 @@ export interface ViewPage {
   /** There are no rows behind these. */
   readonly finished: boolean
 }
-
-/** `value: null` deletes. */

@@ -1,5 +1,5 @@
 /**
- * The Changelog port over JetStream: one stream for each partition (C1–C7, L7).
+ * The Changelog port over JetStream: one stream for each partition (C1–C8, L7).
  *
  * Appends and questions go over one inbox. Nothing is cached here, and nothing is retried: what to do about a refusal or
  * silence is decided above (L5).

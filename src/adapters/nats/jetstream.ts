@@ -145,13 +145,13 @@ export class JetStream {
   }
 
   /**
-   * Removes messages, and gives their number. Throws `UNKNOWN` where no answer came, `NOT_FOUND` where there is no stream, `INVALID` where
+   * Removes messages. Throws `UNKNOWN` where no answer came, `NOT_FOUND` where there is no stream, `INVALID` where
    * the stream does not allow it.
    */
-  async purge(stream: string, which: Purge): Promise<number> {
+  async purge(stream: string, which: Purge): Promise<void> {
     const question = `STREAM.PURGE.${stream}`
     const reply = await this.call(question, { ...which }, undefined, 'UNKNOWN')
-    if (reply.body !== undefined) return number(reply.body['purged'] ?? 0)
+    if (reply.body !== undefined) return
     if (reply.error.number === apiErrors.streamNotFound) throw noStream(stream)
     if (!/purge not permitted/.test(reply.error.description)) throw failed(question, reply.error)
     throw new HoldfastError(
@@ -201,7 +201,8 @@ export interface Delivery {
   readonly storedAtMs: number
 }
 
-const nanosPerMs = 1_000_000
+/** JetStream reckons in nanoseconds. */
+export const nanosPerMs = 1_000_000
 
 /** Reads the reply subject of a delivered message; `undefined` if it is none. */
 export function deliveryOf(reply: string | undefined): Delivery | undefined {

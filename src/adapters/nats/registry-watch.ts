@@ -11,7 +11,7 @@ import type { Timer } from '../../ports/clock.ts'
 import type { RegistryChange } from '../../ports/registry.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { plainBytes } from './bytes.ts'
-import { deliveryOf, type JetStream } from './jetstream.ts'
+import { deliveryOf, nanosPerMs, type JetStream } from './jetstream.ts'
 import type { Link } from './link.ts'
 
 export interface WatchParts {
@@ -29,7 +29,6 @@ const silenceMs = 2.5 * heartbeatMs
 const retryMs = 1_000
 /** After a reconnect all nodes ask at once, else. */
 const jitterMs = 250
-const nanosPerMs = 1_000_000
 
 export class RegistryWatch {
   readonly #parts: WatchParts

@@ -22,7 +22,7 @@ import type { Timer } from '../../ports/clock.ts'
 import type { Reading } from '../../ports/reading.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
-import { deliveryOf, type Delivery, type JetStream } from './jetstream.ts'
+import { deliveryOf, nanosPerMs, type Delivery, type JetStream } from './jetstream.ts'
 import type { Link } from './link.ts'
 import { PullBudget, pullBytesFor } from './pull-budget.ts'
 
@@ -35,7 +35,6 @@ const heartbeatMs = 1_000
 const silentMs = 4_000
 /** A reader that pauses for longer has to begin anew. */
 const longestPauseMs = 60_000
-const nanosPerMs = 1_000_000
 
 /** Of those that wait for what is stored later: mostly there is nothing to send. */
 const unbounded = new PullBudget(Number.POSITIVE_INFINITY)
