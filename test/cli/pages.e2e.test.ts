@@ -14,7 +14,7 @@ import { settled } from './settled.ts'
 import { build } from '../support/build.ts'
 import { expectShown, patternOf, shownLines } from './shown-lines.ts'
 
-const timeout = 300_000
+const timeout = 600_000
 const index = new URL('../../src/index.ts', import.meta.url).href
 
 const lines = shownLines(page('docs/cli.md'))
