@@ -10,6 +10,8 @@
  *     is one alone.
  * B4. A snapshot is a view that stays open, for `idleMs` after its last page, until it is closed, or the ownership ends. At most
  *     `maxSnapshots` are kept and `maxReading` requests answered at a time; one more is `OVERLOADED`.
+ * B5. A snapshot that is closed is gone at once; its view is closed by whoever reads it last, so that no page finds it closed, which would
+ *     look like a broken store. What is being read of it is `NOT_FOUND`.
  */
 import type { LogPosition } from '../core/log.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
@@ -63,6 +65,8 @@ interface Snapshot {
   readonly position: LogPosition
   readonly base: Uint8Array
   timer: Timer | undefined
+  /** Pages that are being read (B5). */
+  readers: number
 }
 
 /** What a page is read from. */
@@ -140,15 +144,18 @@ export class ScanPages {
       }
     }
     const snapshot = this.#snapshots.get(name)
-    if (snapshot === undefined) throw new HoldfastError('NOT_FOUND', 'this owner has no such snapshot: take another')
+    if (snapshot === undefined) throw noSnapshot()
     if (kind === 'close') {
       await this.#drop(name)
       return emptyPage(snapshot.position, name)
     }
+    snapshot.readers++
+    this.#options.clock.clearTimeout(snapshot.timer)
     try {
       return await this.#read(snapshot, request, name)
     } finally {
-      this.#keep(name, snapshot)
+      snapshot.readers--
+      await this.#keep(name, snapshot)
     }
   }
 
@@ -159,14 +166,14 @@ export class ScanPages {
     }
     this.#opening++
     try {
-      const snapshot: Snapshot = { ...(await this.#view(request)), timer: undefined }
+      const snapshot: Snapshot = { ...(await this.#view(request)), timer: undefined, readers: 0 }
       const name = `${this.#options.epoch}-${++this.#opened}`
       if (this.#ended) {
         await snapshot.view.close()
         throw elsewhere()
       }
       this.#snapshots.set(name, snapshot)
-      this.#keep(name, snapshot)
+      await this.#keep(name, snapshot)
       return { ...emptyPage(snapshot.position, name), more: true }
     } finally {
       this.#opening--
@@ -194,6 +201,7 @@ export class ScanPages {
     for (;;) {
       const wanted = counting ? rowsInRead : Math.min(rowsInRead, request.limit - count)
       const read = await view.rows(after, wanted)
+      if (name !== null && !this.#snapshots.has(name)) throw this.#ended ? elsewhere() : noSnapshot()
       for (const [key, value] of read.rows) {
         const { rev, state, expiresAt } = decodeVersion(value)
         looked++
@@ -219,19 +227,22 @@ export class ScanPages {
     }
   }
 
-  #keep(name: string, snapshot: Snapshot): void {
-    if (this.#snapshots.get(name) !== snapshot) return
+  /** Nobody reads it now, or somebody else still does. */
+  async #keep(name: string, snapshot: Snapshot): Promise<void> {
+    if (snapshot.readers > 0) return
+    if (!this.#snapshots.has(name)) return snapshot.view.close()
     const { clock } = this.#options
     clock.clearTimeout(snapshot.timer)
     snapshot.timer = clock.setTimeout(() => void this.#drop(name), idleMs)
   }
 
+  /** B5 */
   async #drop(name: string): Promise<void> {
     const snapshot = this.#snapshots.get(name)
     if (snapshot === undefined) return
     this.#snapshots.delete(name)
     this.#options.clock.clearTimeout(snapshot.timer)
-    await snapshot.view.close()
+    if (snapshot.readers === 0) await snapshot.view.close()
   }
 }
 
@@ -270,6 +281,8 @@ function next(prefix: Uint8Array): Uint8Array {
 
 const keyOf = (base: Uint8Array, row: Uint8Array): string =>
   Buffer.from(row.buffer, row.byteOffset, row.length).toString('utf8', base.length)
+
+const noSnapshot = () => new HoldfastError('NOT_FOUND', 'this owner has no such snapshot: take another')
 
 const elsewhere = () =>
   new HoldfastError('RETRY', 'this node does not own the partition any more, or is not sure; ask again')

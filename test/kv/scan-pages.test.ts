@@ -331,7 +331,12 @@ function over(view: StoreView) {
     certainly: (run) => run(true),
     onStoreFailure: (error) => failures.push(error),
   })
-  return { scans, failures, answer: async (wanted: Wanted) => decodeScanReply(await scans.answer(requestOf(wanted))) }
+  return {
+    clock: world.clock,
+    scans,
+    failures,
+    answer: async (wanted: Wanted) => decodeScanReply(await scans.answer(requestOf(wanted))),
+  }
 }
 
 /** The value of an actor's row. */
@@ -387,6 +392,61 @@ describe('a page of a store', () => {
     const { failures, answer } = over(stuck)
     expect(await answer({ reverse: true })).toMatchObject({ code: 'RETRY' })
     expect([reads, failures.length]).toEqual([1, 1])
+  })
+
+  /** Like a store's: closed, it is read no more. Each reading waits for `go`. */
+  function gated() {
+    const going: (() => void)[] = []
+    let closed = false
+    let read = 0
+    const view: StoreView = {
+      async rows(_, limit) {
+        await new Promise<void>((resolve) => going.push(resolve))
+        if (closed) throw new HoldfastError('INTERNAL', 'this view is closed')
+        read += limit
+        return { rows: Array.from({ length: limit }, (__, i) => rowOf(read - limit + i, null)), finished: read > 2_000 }
+      },
+      async close() {
+        closed = true
+      },
+    }
+    const go = async () => {
+      going.shift()?.()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return { view, go, isClosed: () => closed }
+  }
+
+  it('of a snapshot that is closed meanwhile is NOT_FOUND, and the store is not blamed (B5)', async () => {
+    const { view, go, isClosed } = gated()
+    const { failures, answer } = over(view)
+    const { snapshot } = (await answer({ kind: 'open' })) as ScanPage
+    const pages = [answer({ snapshot: snapshot! }), answer({ snapshot: snapshot! })]
+    expect(await answer({ kind: 'close', snapshot: snapshot! })).toMatchObject({ kind: 'page' })
+    expect(await answer({ snapshot: snapshot! })).toMatchObject({ code: 'NOT_FOUND' })
+    await go()
+    expect(isClosed()).toBe(false)
+    await go()
+    for (const page of pages) expect(await page).toMatchObject({ code: 'NOT_FOUND' })
+    expect(isClosed()).toBe(true)
+    expect(failures).toEqual([])
+  })
+
+  it('of a snapshot may take longer than an idle one is kept, which counts from its end (B4)', async () => {
+    const { view, go, isClosed } = gated()
+    const { clock, failures, answer } = over(view)
+    const { snapshot } = (await answer({ kind: 'open' })) as ScanPage
+    const page = answer({ snapshot: snapshot! })
+    for (let i = 0; i < 21; i++) {
+      await clock.advance(20_000)
+      await go()
+    }
+    expect(await page).toMatchObject({ kind: 'page', more: false })
+    await clock.advance(29_000)
+    expect(isClosed()).toBe(false)
+    await clock.advance(2_000)
+    expect(isClosed()).toBe(true)
+    expect(failures).toEqual([])
   })
 
   it('that cannot be read is RETRY, and reported, unless the ownership has ended', async () => {
