@@ -5,6 +5,8 @@
  * Y1. One look at a time; what it does not get to is left to the next one.
  * Y2. After `stop` it begins nothing, and ends nothing that it has begun.
  * Y3. What a turn is at work on is left to the next look.
+ * Y4. A look that found as much as it may take is followed by another as soon as what it removed is committed, and not in a second: so what
+ *     expires is removed as fast as the log and the store take it. Where these are behind already, it waits.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { CachedActor } from './actor-cache.ts'
@@ -23,11 +25,19 @@ export interface ExpirySweepOptions {
   readonly tombstoneMs: number
   /** Y3 */
   readonly isBusy: (id: string) => boolean
+  /** Y4: no turn may begin now. */
+  readonly isBehind: () => boolean
   readonly finish: (finished: FinishedTurn) => void
 }
 
 /** Removed at a time, so that other turns get in between. */
 const mostAtOnce = 256
+
+/** What is to be removed; it is held. */
+interface Due {
+  readonly actor: CachedActor
+  readonly type: string
+}
 
 export class ExpirySweep {
   readonly #options: ExpirySweepOptions
@@ -36,7 +46,7 @@ export class ExpirySweep {
 
   constructor(options: ExpirySweepOptions) {
     this.#options = options
-    this.#schedule()
+    this.#schedule(options.everyMs)
   }
 
   stop(): void {
@@ -44,40 +54,50 @@ export class ExpirySweep {
     this.#options.clock.clearTimeout(this.#timer)
   }
 
-  #schedule(): void {
+  #schedule(afterMs: number): void {
     if (this.#stopped) return
     this.#timer = this.#options.clock.setTimeout(() => {
       // A store that fails is reported by the replica, and ends the ownership.
       void this.#look()
-        .catch(() => {})
-        .then(() => this.#schedule())
-    }, this.#options.everyMs)
+        .catch(() => false)
+        .then((goesOn) => {
+          if (!goesOn) this.#schedule(this.#options.everyMs)
+        })
+    }, afterMs)
   }
 
-  async #look(): Promise<void> {
-    const { replica, now, isBusy } = this.#options
+  /** Whether the next look follows the commit of what this one has removed (Y4). */
+  async #look(): Promise<boolean> {
+    const { replica, now, isBusy, isBehind, everyMs, finish } = this.#options
     const expiring = await replica.expired(now(), mostAtOnce)
-    if (expiring.length === 0 || this.#stopped) return
+    if (expiring.length === 0 || this.#stopped) return false
     const actors = await replica.load(expiring.map(({ id }) => id))
-    if (this.#stopped) return
     const nowMs = now()
+    const due: Due[] = []
     actors.forEach((actor, i) => {
       const { expiresAt } = actor.tip
-      if (expiresAt === null || expiresAt > nowMs || isBusy(actor.id)) actor.holds--
-      else this.#remove(actor, expiring[i]!.type)
+      if (this.#stopped || expiresAt === null || expiresAt > nowMs || isBusy(actor.id)) actor.holds--
+      else due.push({ actor, type: expiring[i]!.type })
     })
+    const last = expiring.length === mostAtOnce ? due.at(-1) : undefined
+    // Not in the midst of a commit's effects: the store is written at a look, and must not be while a record is half in the replica.
+    const goOn = () => this.#schedule(isBehind() ? everyMs : 0)
+    for (const each of due) {
+      finish(new FinishedTurn(undefined, [this.#removal(each)], noReply, undefined, each === last ? goOn : undefined))
+    }
+    return last !== undefined
   }
 
-  /** Deletes an entry, or collects a tombstone. The actor is held. */
-  #remove(actor: CachedActor, type: string): void {
-    const { replica, now, tombstoneMs, finish } = this.#options
+  /** The deletion of an entry, or the collection of a tombstone. */
+  #removal({ actor, type }: Due): StateChange {
+    const { replica, now, tombstoneMs } = this.#options
     const before = actor.tip
     const collect = before.state === null || isOwnType(type)
     const after = collect
       ? replica.absent(actor.id, before.rev)
       : versionAfter(actor, tombstone, () => now() + tombstoneMs)
     actor.tip = after
-    finish(new FinishedTurn(undefined, [new StateChange(actor, type, keyOf(actor.id), before, after)], noReply))
+    return new StateChange(actor, type, keyOf(actor.id), before, after)
   }
 }
 

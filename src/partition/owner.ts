@@ -118,6 +118,7 @@ export class Owner {
     this.#time = beginTime(position.time, clock.now(), clock.monotonic())
     this.#claimedAtMs = position.time
     this.#at = positionAt(position, position.seq)
+    const maxUncommittedBytes = () => memory.share('uncommittedBytes', settings.maxUncommittedBytes)
     const tailBytes = () => memory.share('tailBytes', settings.tailBytes)
     this.history = new History(position.seq, { log, voids: replica.voids, tailBytes })
     this.#publisher = new Publisher({
@@ -169,7 +170,7 @@ export class Owner {
       memory,
       ...settings,
       uncommittedBytes: () => this.#committer.uncommittedBytes,
-      maxUncommittedBytes: () => memory.share('uncommittedBytes', settings.maxUncommittedBytes),
+      maxUncommittedBytes,
       maxTurnBytes: settings.maxRecordBytes - recordOverhead,
       now: () => this.#now(),
       signal: this.#abort.signal,
@@ -204,6 +205,7 @@ export class Owner {
       tombstoneMs: settings.tombstoneMs,
       now: () => this.#now(),
       isBusy: (id) => this.#turns.isBusy(id) || this.#reserved.has(id),
+      isBehind: () => replica.isBehind || this.#committer.uncommittedBytes >= maxUncommittedBytes(),
       finish: (finished) => this.#finish(finished),
     })
     this.#tenant = options.openTenant?.(this.#lent())

@@ -216,21 +216,20 @@ export class Replica {
 
   /** What has expired by `nowMs`, at most `limit`. */
   async expired(nowMs: number, limit: number): Promise<readonly Expiring[]> {
-    if (nowMs < this.#nextExpiry) return []
+    const from = this.#nextExpiry
+    if (nowMs < from) return []
     // What is applied from here on lowers it again.
     this.#nextExpiry = Number.POSITIVE_INFINITY
     await this.flush()
     const expiring: Expiring[] = []
-    for await (const [key, type] of this.#store.range(...expiryRange(Number.MAX_SAFE_INTEGER - 1))) {
+    // Not from the first there can be: a store takes its time over what was removed and is not compacted yet.
+    for await (const [key, type] of this.#store.range(...expiryRange(from))) {
       const { id, expiresAt } = parseExpiryKey(key)
-      if (expiresAt > nowMs || expiring.length === limit) {
-        this.#nextExpiry = Math.min(this.#nextExpiry, expiresAt)
-        break
-      }
+      // What cannot be removed now is found again.
+      if (expiring.length === 0) this.#nextExpiry = Math.min(this.#nextExpiry, expiresAt)
+      if (expiresAt > nowMs || expiring.length === limit) break
       expiring.push({ id, type: Buffer.from(type).toString() })
     }
-    // What cannot be removed now is found again.
-    if (expiring.length > 0) this.#nextExpiry = Math.min(this.#nextExpiry, nowMs)
     return expiring
   }
 

@@ -40,10 +40,10 @@ export const parseActorKey = (key: Uint8Array): string | undefined =>
 /** From the first row there can be to behind the last. */
 export const allRows = { gte: Buffer.from('a'), lt: Buffer.from('w') } as const
 export const sessionRange = [Buffer.from('s'), Buffer.from('t')] as const
-/** Of expiries up to and including `ms`. */
+/** Of expiries from `ms` on. */
 export const expiryRange = (ms: number): readonly [Uint8Array, Uint8Array] => [
-  Buffer.from('e'),
-  expiryKey(Math.floor(ms) + 1, ''),
+  expiryKey(Math.floor(ms), ''),
+  Buffer.from('f'),
 ]
 export const replyRange = [Buffer.from('r'), Buffer.from('s')] as const
 export const voidRange = [Buffer.from('v'), Buffer.from('w')] as const

@@ -234,6 +234,23 @@ describe('a look for what has expired', () => {
     expect(bench.changes).toHaveLength(1_000)
   })
 
+  it('is followed by the next as long as there is more, so that what expires is not left lying (Y4)', async () => {
+    const bench = new OwnerBench('rate', { tombstoneMs: 1_000 })
+    const n1 = await bench.own('n1', 1)
+    for (let i = 0; i < 3_000; i++) {
+      n1.ask('put', { value: i, ttlMs: 2_000 }, { ...users, key: `k${i}` })
+      if (i % 500 === 499) await bench.pass(50)
+    }
+    await n1.call('put', { value: 'stays', ttlMs: 60_000 }, { ...users, key: 'stays' })
+    await bench.pass(3_500)
+    const deleted = bench.changes.filter((change) => change.endsWith('=null'))
+    expect(new Set(deleted).size).toBe(3_000)
+    expect(deleted).toHaveLength(3_000)
+    // Their tombstones, too.
+    await bench.pass(2_500)
+    expect(await rowsLeft(bench, n1)).toHaveLength(2)
+  })
+
   it('is not begun by an owner that was fenced', async () => {
     const bench = new OwnerBench('fenced')
     const n1 = await bench.own('n1', 1)
