@@ -10,6 +10,8 @@
  *     and waits for nobody.
  * K6. An operator's order is carried out at once, by the same rules; asked again by its name it tells how far that has come. One is remembered.
  *     Where the newest snapshot is of the very record that the replica stands at, it is that one.
+ * K7. A newest snapshot that a new owner finds without its manifest, or with a damaged one, is told of and counts for nothing: another one is
+ *     cut at once, and nothing is trimmed for its sake.
  */
 import { Retention, trimPoint, type RetentionSettings } from '../../core/trim.ts'
 import type { PartitionLog } from '../../ports/changelog.ts'
@@ -17,10 +19,10 @@ import type { Clock, Timer } from '../../ports/clock.ts'
 import { isHoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { Generation, Seq } from '../../protocol/ids.ts'
 import type { Replica } from '../replica.ts'
-import { readManifest, type SnapshotSource } from './contents.ts'
+import { FaultySnapshot, readManifest, type SnapshotSource } from './contents.ts'
 import { cutSnapshot, type CutOptions } from './cut.ts'
 import type { Manifest } from './manifest.ts'
-import { readPointer, type KeptSnapshot } from './pointer.ts'
+import { isKept, readPointer, type KeptSnapshot } from './pointer.ts'
 import type { CutSlots } from './slots.ts'
 
 export interface SnapshotKeeperOptions extends Omit<CutOptions, 'signal' | 'replica'>, Omit<SnapshotSource, 'signal'> {
@@ -139,12 +141,30 @@ export class SnapshotKeeper {
 
   /** What former owners have left. */
   async #recall(): Promise<readonly KeptSnapshot[]> {
-    const { registry, partition, generation, replica } = this.#options
+    const { registry, partition, generation, replica, settings } = this.#options
     const kept = (await readPointer(registry, partition)).kept.filter((each) => each.generation === generation)
-    const [newest] = kept
-    if (newest !== undefined) this.#newestBytes = (await readManifest(this.#options, partition, newest.id)).bytes
+    const [newest, ...older] = kept
+    const bytes = newest === undefined ? 0 : await this.#bytesOf(newest)
+    if (bytes === null) {
+      this.#grownBytes += settings.snapshotBytes
+      return older
+    }
+    this.#newestBytes = bytes
     this.#grownBytes += Math.max(0, replica.position.seq - (newest?.seq ?? 0)) * unseenRecordBytes
     return kept
+  }
+
+  /** Of its rows; `null`: there is no telling, and it is of no use (K7). */
+  async #bytesOf({ id }: KeptSnapshot): Promise<number | null> {
+    const { registry, partition, observer } = this.#options
+    try {
+      return (await readManifest(this.#options, partition, id)).bytes
+    } catch (error) {
+      // One that is kept no longer was collected: the next look finds its successor.
+      if (!(error instanceof FaultySnapshot) || !(await isKept(registry, partition, id))) throw error
+      observer.emit({ type: 'snapshot.faulty', partition, id, reason: error.reason })
+      return null
+    }
   }
 
   /** `null`: it is not this one's turn (K3). */

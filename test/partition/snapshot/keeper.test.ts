@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { PartitionSettings } from '../../../src/partition/settings.ts'
+import { manifestName } from '../../../src/partition/snapshot/manifest.ts'
 import { readPointer } from '../../../src/partition/snapshot/pointer.ts'
 import { CutSlots } from '../../../src/partition/snapshot/slots.ts'
 import { PartitionNode } from '../partition-bench.ts'
@@ -83,6 +84,31 @@ describe('the log of an owned partition (K1, K4)', () => {
     expect(second.node.events.of('log.trimmed').length).toBeGreaterThan(0)
     expect(await sums(second)).toBe(400)
   })
+
+  it.each(['missing', 'damaged'] as const)(
+    'is cut and trimmed again where the manifest of the newest snapshot is %s (K7)',
+    async (fault) => {
+      const world = new PartitionWorld(`${fault} manifest`)
+      const node = await nodeOf(world, 'n1').serve(1)
+      await work(world, node, 200)
+      node.want(null)
+      await node.until('none')
+      const { registry } = node.node.process
+      const [newest] = (await world.settle(readPointer(registry, p0))).kept
+      const { objects } = world.world
+      if (fault === 'missing') objects.delete(manifestName(p0, newest!.id))
+      else objects.damage(manifestName(p0, newest!.id))
+      const cuts = () => node.node.events.of('snapshot.cut').length
+      const [cutBefore, trimmedBefore] = [cuts(), infoOf(world).first]
+      await node.serve(2)
+      await world.clock.advance(1_000)
+      expect(node.node.events.of('snapshot.faulty')).toMatchObject([{ id: newest!.id }])
+      expect(cuts()).toBe(cutBefore + 1)
+      await work(world, node, 200)
+      expect(infoOf(world).first).toBeGreaterThan(trimmedBefore + 100)
+      expect(await sums(node)).toBe(400)
+    },
+  )
 
   it('waits for its turn where the node cuts another one (K3)', async () => {
     const world = new PartitionWorld('turns')
