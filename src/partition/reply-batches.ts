@@ -5,6 +5,8 @@
  *     owed to one session at one inbox goes out together, to the subject that was heard of last.
  * Q2. Replies go only to subjects under the cluster's inbox prefixes; whoever puts another subject into `reply` would have this node
  *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
+ * Q3. A reply that does not fit into a message, as its server takes fewer bytes than when the node began, is `INVALID`, and says that a command
+ *     was done; those that would have travelled with it go out.
  */
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
@@ -108,11 +110,26 @@ export class ReplyBatches {
   }
 
   #send(batch: ReplyBatch): void {
-    if (this.#closed || batch.replies.length === 0) return
-    this.#transport.publish(batch.subject, encodeReplyFrame(batch))
+    const { subject, session, replies } = batch
+    if (this.#closed || replies.length === 0) return
     batch.replies = []
     batch.bytes = 0
+    const { maxPayload } = this.#transport
+    const frame = encodeReplyFrame({ session, replies })
+    if (frame.length <= maxPayload) return this.#transport.publish(subject, frame)
+    for (const reply of replies) {
+      const { length } = encodeReplyFrame({ session, replies: [reply] })
+      const sent = length <= maxPayload ? reply : tooLarge(reply.number, length, maxPayload)
+      this.#transport.publish(subject, encodeReplyFrame({ session, replies: [sent] }))
+    }
   }
+}
+
+/** Q3 */
+function tooLarge(number: number, bytes: number, maxPayload: number): Reply {
+  const sizes = `the reply takes a message of ${bytes} bytes, and the NATS server takes ${maxPayload} now (max_payload)`
+  const message = `${sizes}: raise that, or ask for less. If it answers a command, that is done`
+  return { number, kind: 'error', error: { code: 'INVALID', message } }
 }
 
 function weight(reply: Reply): number {

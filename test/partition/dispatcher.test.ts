@@ -4,6 +4,7 @@ import type { Incoming } from '../../src/partition/owner.ts'
 import { ReplyBatches } from '../../src/partition/reply-batches.ts'
 import { silent } from '../../src/ports/observer.ts'
 import type { Message, Transport } from '../../src/ports/transport.ts'
+import { HoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, sessionId, type NodeId, type PartitionId } from '../../src/protocol/ids.ts'
 import {
   decodeReplyFrame,
@@ -232,6 +233,34 @@ describe('replies that go out', () => {
     )
     for (const { bytes } of bench.frames) expect(bytes).toBeLessThanOrEqual(65_536)
     expect(bench.frames.length).toBeGreaterThan(10)
+  })
+
+  it('that the server does not take any more are INVALID, and hold up no others (Q3)', async () => {
+    const world = new PartitionWorld('lowered')
+    const frames: Uint8Array[] = []
+    const transport = {
+      maxPayload: 65_536,
+      publish(_: string, data: Uint8Array) {
+        if (data.length > this.maxPayload) throw new HoldfastError('INVALID', 'too large')
+        frames.push(data.slice())
+      },
+    }
+    const replies = new ReplyBatches(transport as unknown as Transport, silent, ['_INBOX'])
+    const batches = ['a', 'b'].map((name) => replies.batchFor(`_INBOX.${name}.1`, s1))
+    const large = { kind: 'value', value: encodeValue('x'.repeat(20_000)).slice() } as const
+    for (const batch of batches) {
+      replies.add(batch, 1, { kind: 'value', value: nil })
+      replies.add(batch, 2, large)
+      replies.add(batch, 3, { kind: 'value', value: nil })
+    }
+    transport.maxPayload = 8_192
+    await world.clock.advance(1)
+    const said = frames.flatMap((data) => decodeReplyFrame(data).replies)
+    expect(said.map(({ number, kind }) => `${number} ${kind}`)).toEqual([
+      ...['1 value', '2 error', '3 value'],
+      ...['1 value', '2 error', '3 value'],
+    ])
+    expect(said[1]).toMatchObject({ error: { code: 'INVALID', message: expect.stringContaining('max_payload') } })
   })
 
   it('are sent at the end of it all where that is asked for, and none after', async () => {
