@@ -180,6 +180,7 @@ export class Owner {
       at: () => this.#at,
     })
     this.#queries = new Queries({
+      clock,
       replica,
       settings,
       shown: (committed) => unexpired(committed, () => this.#now()),
@@ -350,6 +351,7 @@ export class Owner {
     this.#publisher.stop()
     this.#outputs.stop()
     this.#lease.end()
+    this.#queries.end()
     const waiting = this.#afterCommits
     this.#afterCommits = []
     for (const { run } of waiting) run(false)

@@ -4,10 +4,12 @@
  * V1. A query sees a state of its own: what it does to it reaches nobody.
  * V2. Those that wait, for their state or for the lease, are bounded in number and in bytes of inputs and replies; beyond it `OVERLOADED`.
  * V3. Whatever a handler throws, gives or rejects with is an answer, and ends nothing.
+ * V4. One whose schema does not settle in the time that an asynchronous handler has is `FAILED`. Once ended nothing waits for a schema.
  */
 import type { ActorDefinition, QueryHandler } from '../behaviour/definition.ts'
 import { freezeDeep } from '../behaviour/freeze.ts'
 import { parseInput } from '../behaviour/input.ts'
+import type { Clock } from '../ports/clock.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
 import type { ReplyPosition, Request } from '../protocol/frames.ts'
@@ -23,8 +25,12 @@ import type { Version } from './store-layout.ts'
 import type { Answer, Asker } from './turn.ts'
 
 export interface QueriesOptions {
+  readonly clock: Clock
   readonly replica: Pick<Replica, 'peek' | 'load'>
-  readonly settings: Pick<PartitionSettings, 'mailboxTurns' | 'mailboxBytes' | 'maxRecordBytes' | 'freezeQueries'>
+  readonly settings: Pick<
+    PartitionSettings,
+    'mailboxTurns' | 'mailboxBytes' | 'maxRecordBytes' | 'freezeQueries' | 'handlerTimeoutMs'
+  >
   /** What is there for a reader now, of a committed version; `undefined` where this node cannot tell. */
   readonly shown: (committed: Version) => Version | undefined
   /** How far the replica has come, as its readers may be told. */
@@ -40,6 +46,8 @@ export class Queries {
   #waiting = 0
   /** Of their inputs and replies. */
   #bytes = 0
+  /** Those whose schemas take their time (V4). */
+  readonly #unsettled = new Set<(answer: Answer) => void>()
 
   constructor(options: QueriesOptions) {
     this.#options = options
@@ -82,7 +90,7 @@ export class Queries {
         else certainly((certain) => done(certain ? answer : notExecuted))
       }
       const answer = answerQuery(definition, handler, version, asked, at, settings)
-      if (answer instanceof Promise) void answer.then(tell)
+      if (answer instanceof Promise) this.#await(answer, definition.type, tell)
       else tell(answer)
     }
     const id = actorId(request.type, request.key)
@@ -90,6 +98,27 @@ export class Queries {
     if (actor !== undefined) return read(actor)
     const asked = { ...request, input: ownBytes(request.input) }
     void this.#loadThen(id, (loaded) => read(loaded, asked), done)
+  }
+
+  end(): void {
+    for (const settle of this.#unsettled) settle(notExecuted)
+  }
+
+  /** V4 */
+  #await(answer: Promise<Answer>, type: string, tell: (answer: Answer) => void): void {
+    const { clock, settings, at } = this.#options
+    const { handlerTimeoutMs } = settings
+    const settle = (said: Answer) => {
+      if (!this.#unsettled.delete(settle)) return
+      clock.clearTimeout(timer)
+      tell(said)
+    }
+    const timer = clock.setTimeout(() => {
+      const message = `the schema of a query of ${type} did not settle within ${handlerTimeoutMs} ms`
+      settle({ kind: 'error', error: { code: 'FAILED', message }, at: at() })
+    }, handlerTimeoutMs)
+    this.#unsettled.add(settle)
+    void answer.then(settle)
   }
 
   async #loadThen(id: string, read: (actor: CachedActor) => void, failed: (answer: Answer) => void): Promise<void> {

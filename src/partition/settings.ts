@@ -51,7 +51,7 @@ export interface PartitionSettings {
   readonly snapshotLookEveryMs: number
   /** Changes that a log keeps for watchers, of one partition: it is trimmed behind them. */
   readonly retention: RetentionSettings
-  /** How long an asynchronous handler may take, ms; after it `FAILED`. */
+  /** How long an asynchronous handler, or the schema of a query, may take, ms; after it `FAILED`. */
   readonly handlerTimeoutMs: number
   /** Queries see a frozen state, so that one that writes to it is `FAILED`. Costs a walk over the state for each query: for development. */
   readonly freezeQueries: boolean

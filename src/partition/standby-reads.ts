@@ -75,10 +75,11 @@ export class StandbyReads {
 
   /** The replica is the same as its writer's. */
   constructor(options: StandbyReadsOptions) {
-    const { replica, settings } = options
+    const { clock, replica, settings } = options
     this.#options = options
     this.#position = replica.position
     this.#queries = new Queries({
+      clock,
       replica,
       settings,
       shown: (committed) => this.#shown(committed),
@@ -141,6 +142,7 @@ export class StandbyReads {
     this.#ended = true
     this.#subscription?.close()
     this.#options.clock.clearTimeout(this.#timer)
+    this.#queries.end()
     this.#leaveAll()
   }
 

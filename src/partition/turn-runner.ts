@@ -3,7 +3,7 @@
  * next).
  *
  * Each turn ends once, by `completed` or `failed`: within `run`, or later where its handler is asynchronous, or where what is kept under its
- * idempotency key is to be read first. Then its key may go on.
+ * idempotency key is to be read first. Then its key may go on. What has ended begins no handler, however late its schema settles.
  */
 import { parseInput } from '../behaviour/input.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
@@ -53,6 +53,8 @@ interface Running {
   readonly actor: CachedActor
   /** What is kept under its idempotency key. */
   readonly kept: CachedActor | undefined
+  /** It has ended. */
+  over: boolean
 }
 
 export class TurnRunner {
@@ -76,11 +78,11 @@ export class TurnRunner {
 
   run(turn: Turn, actor: CachedActor): Ran {
     actor.holds++
-    if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined })
+    if (turn.keptId === undefined) return this.#begin({ turn, actor, kept: undefined, over: false })
     const kept = this.#options.replica.peek(turn.keptId)
     if (kept !== undefined) {
       kept.holds++
-      return this.#beginOnce({ turn, actor, kept })
+      return this.#beginOnce({ turn, actor, kept, over: false })
     }
     void this.#loadKept(turn, actor, turn.keptId)
     return 'asynchronous'
@@ -103,7 +105,7 @@ export class TurnRunner {
     try {
       const [kept] = await this.#options.replica.load([id])
       if (this.#stopped) return
-      how = this.#beginOnce({ turn, actor, kept: kept! })
+      how = this.#beginOnce({ turn, actor, kept: kept!, over: false })
     } catch (error) {
       if (this.#stopped) return
       actor.holds--
@@ -133,7 +135,7 @@ export class TurnRunner {
     turn.span?.enter('handler')
     try {
       const input = parseInput(turn.definition, turn.name, decodeInput(turn.input))
-      result = input instanceof Promise ? runLater(turn, context, input, signal) : handle(turn, context, input)
+      result = input instanceof Promise ? this.#runLater(running, context, input) : handle(turn, context, input)
       pending = isPromise(result)
     } catch (error) {
       return this.#drop(running, failure(error, turn.definition))
@@ -146,6 +148,12 @@ export class TurnRunner {
     return 'done'
   }
 
+  /** Once its schema has had its say, which takes its time (behaviour/input.ts): by then nobody may wait for the turn any more. */
+  async #runLater(running: Running, context: TurnContext, input: Promise<unknown>): Promise<unknown> {
+    const parsed = await input
+    return running.over || this.#stopped ? undefined : handle(running.turn, context, parsed)
+  }
+
   /** It leaves no trace (N3). */
   #drop(running: Running, error: WireError): 'done' {
     letGo(running)
@@ -155,10 +163,9 @@ export class TurnRunner {
 
   #await(running: Running, context: TurnContext, result: unknown): void {
     const { turn, actor } = running
-    let settled = false
     const settle = (act: () => void) => {
-      if (settled || this.#stopped) return
-      settled = true
+      if (running.over || this.#stopped) return
+      running.over = true
       this.#options.clock.clearTimeout(timer)
       this.#timers.delete(timer)
       act()
@@ -223,18 +230,6 @@ function letGo({ actor, kept }: Running): void {
 /** Spans that it begins are below its own. */
 const handle = (turn: Turn, context: TurnContext, input: unknown): unknown =>
   turn.span === undefined ? turn.handler(context, input) : turn.span.within(() => turn.handler(context, input))
-
-/** Once its schema has had its say, which takes its time (behaviour/input.ts). */
-async function runLater(
-  turn: Turn,
-  context: TurnContext,
-  input: Promise<unknown>,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const parsed = await input
-  // The ownership may have ended meanwhile: nobody waits for the turn any more.
-  return signal.aborted ? undefined : handle(turn, context, parsed)
-}
 
 const unchanged: readonly StateChange[] = []
 

@@ -1,4 +1,5 @@
 /** A partition with an owner, or several one after the other, and askers who keep what they hear. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { expect } from 'vitest'
 import type { ActorDefinition } from '../../src/behaviour/definition.ts'
 import { actor, type CommandContext } from '../../src/behaviour/index.ts'
@@ -15,17 +16,36 @@ import { decodeValue, encodeValue } from '../../src/protocol/values.ts'
 import { FaultyChangelog } from '../../src/testing/faulty-changelog.ts'
 import { p0, PartitionWorld, settingsWith, subjects, type TestNode } from './world.ts'
 
-/** What a test lets an asynchronous handler wait for. */
+/** What a test lets an asynchronous handler, or a schema, wait for. */
 export class Gate {
   open: () => void = () => {}
   aborted = false
+  /** Handlers that have begun behind a schema. */
+  begun = 0
 }
+
+const waitingSchema = (gate: Gate): StandardSchemaV1<unknown, unknown> => ({
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) =>
+      new Promise((resolve) => {
+        gate.open = () => resolve({ value })
+      }),
+  },
+})
 
 export const counterOf = (gate: Gate): ActorDefinition =>
   actor('counter', {
     version: 1,
     state: () => 0,
+    input: { checked: waitingSchema(gate), checkedValue: waitingSchema(gate) },
     commands: {
+      checked(ctx: CommandContext<number>) {
+        gate.begun++
+        ctx.state += 1
+        return ctx.state
+      },
       add(ctx: CommandContext<number>, n: number) {
         ctx.state += n
         return ctx.state
@@ -48,6 +68,7 @@ export const counterOf = (gate: Gate): ActorDefinition =>
     },
     queries: {
       value: (state: number) => state,
+      checkedValue: (state: number) => state,
       fill: (_: number, bytes: number) => 'x'.repeat(bytes),
       failing: () => {
         throw new Error('a query threw')

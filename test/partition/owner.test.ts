@@ -157,6 +157,68 @@ describe('queries (W3, O3)', () => {
   })
 })
 
+describe('a schema that does not settle', () => {
+  it('fails a command after its time, and begins no handler later, beside the next turn of the key (N1, N3)', async () => {
+    const bench = new OwnerBench('command', { handlerTimeoutMs: 1_000 })
+    const n1 = await bench.own('n1', 1)
+    expect(await n1.call('checked')).toBe('FAILED')
+    const late = bench.gate.open
+    const slow = n1.ask('slow')
+    await bench.pass()
+    late()
+    await bench.pass()
+    expect(bench.gate.begun).toBe(0)
+    bench.gate.open()
+    await bench.pass()
+    expect(said(slow)).toBe(1)
+  })
+
+  it('begins no handler where the partition was handed off meanwhile', async () => {
+    const bench = new OwnerBench('handed off')
+    const n1 = await bench.own('n1', 1)
+    const checked = n1.ask('checked')
+    await bench.pass()
+    const handingOff = n1.owner.handOff(n2)
+    await bench.pass(999)
+    expect(said(checked)).toBeUndefined()
+    await bench.world.until(() => said(checked) !== undefined)
+    bench.gate.open()
+    expect(await bench.world.settle(handingOff)).toBe(true)
+    expect(said(checked)).toBe('moved')
+    expect(bench.gate.begun).toBe(0)
+  })
+
+  it('fails a query after its time, and gives its place to others (V4)', async () => {
+    const bench = new OwnerBench('query', { handlerTimeoutMs: 1_000, mailboxTurns: 1 })
+    const n1 = await bench.own('n1', 1)
+    const checked = n1.query('checkedValue')
+    await bench.pass(900)
+    expect(await n1.call('value', null, { kind: 'query' })).toBe('OVERLOADED')
+    await bench.pass(200)
+    expect(said(checked)).toBe('FAILED')
+    expect(await n1.call('value', null, { kind: 'query' })).toBe(0)
+    bench.gate.open()
+    await bench.pass()
+    expect(said(checked)).toBe('FAILED')
+  })
+
+  it('is waited for by no query when the ownership has ended, and leaves no timer behind (V4)', async () => {
+    const bench = new OwnerBench('ended')
+    const n1 = await bench.own('n1', 1)
+    const [stuck, settled] = [n1.query('checkedValue'), n1.query('checkedValue', null, { key: 'other' })]
+    await bench.pass()
+    bench.gate.open()
+    await bench.pass()
+    n1.owner.end()
+    await bench.pass()
+    expect([said(stuck), said(settled)]).toEqual(['RETRY', 0])
+    await bench.world.settle(n1.replica.close({ flush: true }))
+    const { fired } = bench.world.clock
+    await bench.pass(60_000)
+    expect(bench.world.clock.fired).toBe(fired)
+  })
+})
+
 describe('one id (R1, R3)', () => {
   it('takes effect once, and gets the first reply, from this owner and from the next', async () => {
     const bench = new OwnerBench('repetition')
