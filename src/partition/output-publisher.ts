@@ -224,7 +224,8 @@ export class OutputPublisher {
     const flushed = this.#lastPlain <= this.#flushed ? this.#sent : this.#flushed
     const confirmed = Math.min(acknowledged, flushed, this.#sent) as Seq
     if (confirmed > this.#confirmed) this.#confirmed = confirmed
-    if (this.#lastPlain > this.#flushed) this.#flush()
+    // Of a record that waits in its middle nothing counts before all of it has been sent: until then there is nothing to be learnt.
+    if (this.#lastPlain > this.#flushed && this.#sent > this.#flushed) this.#flush()
   }
 
   #flush(): void {
