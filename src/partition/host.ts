@@ -287,9 +287,10 @@ export class PartitionHost {
       log: this.#log,
       replica,
       slots,
+      time: () => owner.time,
     })
     this.#snapshots = snapshots
-    this.#owner = new Owner({
+    const owner = new Owner({
       onRecord: (seq, time, bytes) => snapshots.committed(seq, time, bytes),
       openTenant: this.#options.openTenant,
       meter: this.#options.meter,
@@ -306,11 +307,12 @@ export class PartitionHost {
       onBroken,
       onStoreFailure,
     })
+    this.#owner = owner
     if (this.#takingSinceMs !== undefined) {
       this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - this.#takingSinceMs) / 1_000)
     }
     this.#takingSinceMs = undefined
-    for (const incoming of this.#held.end()) this.#owner.submit(incoming)
+    for (const incoming of this.#held.end()) owner.submit(incoming)
   }
 
   submit(incoming: Incoming): void {

@@ -5,7 +5,8 @@
  *     has, whichever is more: what is written for snapshots stays in proportion to what is written to the log.
  * K2. A new owner knows sequences, not bytes, of what was before: each such record counts as `unseenRecordBytes`.
  * K3. One cut at a time on a node: they share its disk and its processor.
- * K4. The log is trimmed as far as the rule allows (core/trim.ts), by what is known here: what an owner has not seen it takes for young.
+ * K4. The log is trimmed as far as the rule allows (core/trim.ts), by what is known here: what an owner has not seen it takes for young. How old
+ *     something is goes by partition time, as all that is kept for a while does, and by no wall clock.
  * K5. That any of this fails, or takes long, is no trouble for the ownership: it is tried again at the next look. It ends with the ownership,
  *     and waits for nobody.
  * K6. An operator's order is carried out at once, by the same rules; asked again by its name it tells how far that has come. One is remembered.
@@ -31,6 +32,8 @@ export interface SnapshotKeeperOptions extends Omit<CutOptions, 'signal' | 'repl
   readonly log: PartitionLog
   readonly slots: CutSlots
   readonly settings: SnapshotSettings
+  /** Of the partition, as its owner has it now, ms. */
+  readonly time: () => number
 }
 
 export interface SnapshotSettings {
@@ -196,12 +199,12 @@ export class SnapshotKeeper {
 
   /** K4 */
   async #trim(snapshots: readonly KeptSnapshot[]): Promise<void> {
-    const { log, replica, clock, observer, partition } = this.#options
+    const { log, replica, time, observer, partition } = this.#options
     if (snapshots.length === 0) return
     this.#first ??= (await log.info())?.first
     if (this.#first === undefined || this.#abort.signal.aborted) return
     const { published } = replica.position
-    const keptFrom = this.#retention.keptFrom(Math.floor(clock.now()))
+    const keptFrom = this.#retention.keptFrom(time())
     const point = trimPoint({ first: this.#first, snapshots, published, keptFrom })
     if (point === null) return
     await log.trim(point)

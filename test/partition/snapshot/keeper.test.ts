@@ -61,6 +61,17 @@ describe('the log of an owned partition (K1, K4)', () => {
     expect(infoOf(world).first).toBe(1)
   })
 
+  it('keeps it by partition time, also where the wall clock leaps ahead (K4)', async () => {
+    const world = new PartitionWorld('leap')
+    const node = await nodeOf(world, 'n1', { retention: { ageMs: 600_000, bytes: 1_000_000 } }).serve(1)
+    await work(world, node, 300)
+    node.node.process.clock.skewMs += 3_600_000
+    await work(world, node, 50)
+    expect(infoOf(world).first).toBe(1)
+    await world.clock.advance(610_000)
+    expect(infoOf(world).first).toBeGreaterThan(100)
+  })
+
   it('is cut again only when it has grown by as much as the last snapshot has (K1)', async () => {
     const world = new PartitionWorld('proportion')
     const node = await nodeOf(world, 'n1').serve(1)
