@@ -70,6 +70,8 @@ export class StandbyReads {
   #waiting: Waiting[] = []
   #waitingBytes = 0
   #timer: Timer | undefined
+  /** When that is due: the soonest bound of what waits (F3). */
+  #timerAtMs = Number.POSITIVE_INFINITY
   #at: ReplyPosition | undefined
   #ended = false
 
@@ -127,7 +129,7 @@ export class StandbyReads {
     const kept = asking(incoming, { ...request, input: ownBytes(request.input) })
     this.#waiting.push({ definition, incoming: kept, sinceMs, untilMs: sinceMs + waitMs })
     this.#askFor(request.bounds, now)
-    this.#timer ??= this.#options.clock.setTimeout(() => this.#onTimer(), waitMs)
+    this.#wakeBy(sinceMs + waitMs)
   }
 
   /** The replica has taken in a record, and is the same as its writer's. */
@@ -213,12 +215,18 @@ export class StandbyReads {
     }
   }
 
+  #wakeBy(untilMs: number): void {
+    if (this.#timerAtMs <= untilMs) return
+    const { clock } = this.#options
+    clock.clearTimeout(this.#timer)
+    this.#timerAtMs = untilMs
+    this.#timer = clock.setTimeout(() => this.#onTimer(), Math.max(1, untilMs - clock.monotonic()))
+  }
+
   #onTimer(): void {
-    this.#timer = undefined
+    this.#timerAtMs = Number.POSITIVE_INFINITY
     this.#look()
-    if (this.#waiting.length === 0) return
-    const untilMs = this.#waiting.reduce((soonest, one) => Math.min(soonest, one.untilMs), Infinity)
-    this.#timer = this.#options.clock.setTimeout(() => this.#onTimer(), Math.max(1, untilMs - this.#now().monotonicMs))
+    for (const { untilMs } of this.#waiting) this.#wakeBy(untilMs)
   }
 
   #takeWaiting(): readonly Waiting[] {

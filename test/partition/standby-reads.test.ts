@@ -185,6 +185,18 @@ describe('a query at a standby (F1, Q1)', () => {
     expect(said(bench.read(other))).toBe('moved')
   })
 
+  it('waits for its own bound, whoever waits for a longer one (F3)', async () => {
+    const bench = await Bench.open('shorter')
+    const longer = bench.read(within(60_000, 10_000))
+    const before = bench.world.clock.monotonic()
+    expect(await bench.told(within(5, 10_000))).toBe('moved')
+    expect(bench.world.clock.monotonic() - before).toBeLessThan(10)
+    expect(said(longer)).toBeUndefined()
+    await bench.answered(longer)
+    expect(said(longer)).toBe('moved')
+    expect(bench.world.clock.monotonic() - before).toBeLessThan(160)
+  })
+
   it('is left to the owner at a bound of this node, as is what is no query of a type that is hosted here (F3)', async () => {
     const bench = await Bench.open('full', settingsWith({ mailboxTurns: 2 }))
     const asked = Array.from({ length: 3 }, () => bench.read(within(500)))
