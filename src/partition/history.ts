@@ -40,6 +40,16 @@ interface TailRecord {
 interface CommittedRecord {
   readonly seq: Seq
   readonly record: LogRecord
+  /** As the log has it. */
+  readonly bytes: number
+}
+
+/** What a reader who has only so much time wants to know of a record. */
+interface RecordChanges {
+  readonly seq: Seq
+  readonly bytes: number
+  /** Of many records there are none. */
+  readonly changes: readonly Change[]
 }
 
 /** Records read from the log at a time. */
@@ -83,13 +93,20 @@ export class History {
   }
 
   /**
-   * The changes of the records after `after`, those of one record at a time, up to the record `last`, or to the head as it is when that
-   * is reached. What the log does not keep any more is passed over, or, where it has to be `complete`, throws `EXPIRED`.
+   * The changes of the records after `after`, those of one record at a time, up to the head as it is when that is reached. What the log
+   * does not keep any more is passed over.
    */
-  async *after(after: Seq, last?: Seq, complete?: 'complete'): AsyncIterable<readonly Change[]> {
-    for await (const { seq, record } of this.#records(after, last, complete)) {
+  async *after(after: Seq): AsyncIterable<readonly Change[]> {
+    for await (const { seq, record } of this.#records(after)) {
       const changes = changesOf(seq, record)
       if (changes.length > 0) yield changes
+    }
+  }
+
+  /** Every record after `after` up to `last`, with or without changes. Throws `EXPIRED` where the log does not keep all of them any more. */
+  async *recordsAfter(after: Seq, last: Seq): AsyncIterable<RecordChanges> {
+    for await (const { seq, record, bytes } of this.#records(after, last)) {
+      yield { seq, bytes, changes: changesOf(seq, record) }
     }
   }
 
@@ -100,7 +117,9 @@ export class History {
     }
   }
 
-  async *#records(after: Seq, last?: Seq, complete?: 'complete'): AsyncIterable<CommittedRecord> {
+  /** Up to the head, or up to `last`, and then all of them. */
+  async *#records(after: Seq, last?: Seq): AsyncIterable<CommittedRecord> {
+    const complete = last !== undefined
     let at = after
     const end = () => (last === undefined || last > this.#head ? this.#head : last)
     while (at < end()) {
@@ -108,13 +127,13 @@ export class History {
         const to = end()
         const rest = this.#tail.filter(({ seq }) => seq > at && seq <= to)
         at = to
-        for (const { seq, record } of rest) yield { seq, record: decodeRecord(record) }
+        for (const { seq, record } of rest) yield { seq, record: decodeRecord(record), bytes: record.length }
       } else {
         const to = seqOf(Math.min(at + recordsInRead, end()))
         for await (const { seq, record } of this.#options.log.read(nextSeq(at), to)) {
           if (complete && seq !== nextSeq(at)) throw expired(nextSeq(at))
           at = seq
-          if (!this.#options.voids.has(seq)) yield { seq, record: decodeRecord(record) }
+          if (!this.#options.voids.has(seq)) yield { seq, record: decodeRecord(record), bytes: record.length }
         }
         if (complete && at < to) throw expired(nextSeq(at))
         at = to

@@ -4,8 +4,8 @@
  * Pages are pulled by the watcher, which is its back-pressure, and the owner keeps nothing for it. Asking again is the heartbeat: a
  * watcher whose `next` is the `head` has missed nothing.
  *
- * A page ends also when much was looked at and little of it matched: the watcher takes silence for a loss, and would ask for the same
- * again and again.
+ * A page ends also when much was looked at and little of it matched, be it changes of others, or replies and what else is in records: the
+ * watcher takes silence for a loss, and would ask for the same again and again.
  *
  * K1. A page `from: 'start'` or a cursor has every change behind it that matches, also those in the rest of the cursor's own record. Where
  *     the log does not keep the first of them any more, or is another log, there is no page: `EXPIRED`.
@@ -27,7 +27,7 @@ import { changeMessage } from './change-message.ts'
 import type { Change, History } from './history.ts'
 import { sendStates, type StateSource } from './watch-states.ts'
 
-/** Records that a page looks at, at most, and bytes of states. */
+/** Records that a page looks at, at most; and it ends with the one by which they have so many bytes. */
 const mostRecords = 2_048
 const mostLookedAtBytes = 8 * 1_024 * 1_024
 
@@ -70,19 +70,21 @@ async function sendChanges(
   // The record of the cursor itself may have changes behind it.
   const after = seqOf(from.index === endOfRecord ? from.seq : Math.max(0, from.seq - 1))
   const last = seqOf(Math.min(head, after + mostRecords))
-  for await (const changes of history.after(after, last, 'complete')) {
+  for await (const { seq, bytes: recordBytes, changes } of history.recordsAfter(after, last)) {
     for (const change of changes) {
       if (change.seq === from.seq && change.index <= from.index) continue
-      lookedAtBytes += change.state?.length ?? 0
-      if (matches(request, change)) {
-        const message = changeMessage(partition, generation, change, transport.maxPayload)
-        transport.publish(inbox, message.data, { headers: message.headers })
-        count++
-        bytes += message.data.length
-      }
-      if (count >= limit || bytes >= maxPageBytes || lookedAtBytes >= mostLookedAtBytes) {
+      if (!matches(request, change)) continue
+      const message = changeMessage(partition, generation, change, transport.maxPayload)
+      transport.publish(inbox, message.data, { headers: message.headers })
+      count++
+      bytes += message.data.length
+      if (count >= limit || bytes >= maxPageBytes) {
         return { next: text(change.seq, change.index), head: headText, more: true, count }
       }
+    }
+    lookedAtBytes += recordBytes
+    if (lookedAtBytes >= mostLookedAtBytes) {
+      return { next: text(seq, endOfRecord), head: headText, more: seq < head, count }
     }
   }
   return { next: text(last, endOfRecord), head: headText, more: last < head, count }

@@ -195,6 +195,16 @@ describe('a page of changes', () => {
     expect(await bench.all({ from: 'start', type: 'thing', key: 'rare' })).toHaveLength(1)
   })
 
+  it('ends in time also where records are large and have no changes', async () => {
+    const bench = new Bench('large replies').begin(1_000) as Bench
+    for (let i = 0; i < 60; i++) bench.commit({ key: 'large', reply: 'x'.repeat(400_000) })
+    bench.commit({ key: 'rare', state: 'here' })
+    const { changes, end } = await bench.page({ from: 'start', type: 'thing' })
+    expect([changes, end.more]).toEqual([[], true])
+    expect(parseCursor(end.next).seq).toBeLessThan(30)
+    expect(await bench.all({ from: 'start', type: 'thing' })).toHaveLength(1)
+  })
+
   it('is one of any number that together hold each change once, for every limit, filter and start', async () => {
     let run = 0
     const turn = fc.record({ type: fc.constantFrom('t', 'u'), key: fc.constantFrom('a', 'b'), changes: fc.boolean() })
