@@ -122,10 +122,7 @@ export class Sessions {
       const found = this.#sessions.get(session)
       if (found === undefined) continue
       changes.marks.push({ session, low: found.low, lastContactMs: found.lastContactMs })
-      const blocks = new Map<number, Map<number, Uint8Array>>()
-      for (const block of found.changed) blocks.set(block, new Map())
-      for (const [number, reply] of found.replies) blocks.get(blockOf(number))?.set(number, reply)
-      for (const [block, replies] of blocks) {
+      for (const [block, replies] of changedBlocks(found)) {
         if (replies.size > 0) {
           changes.remembered.push({ session, block, replies })
           found.stored.add(block)
@@ -191,6 +188,24 @@ export class Sessions {
     this.#sessions.delete(session)
     this.#gone.ended.push(session)
   }
+}
+
+/** The replies of each block that has changed, by the shorter way: through the numbers of these blocks, or all replies. */
+function changedBlocks({ low, replies, changed }: Session): ReadonlyMap<number, ReadonlyMap<number, Uint8Array>> {
+  const blocks = new Map<number, Map<number, Uint8Array>>()
+  for (const block of changed) blocks.set(block, new Map())
+  if (changed.size * blockNumbers > replies.size) {
+    for (const [number, reply] of replies) blocks.get(blockOf(number))?.set(number, reply)
+    return blocks
+  }
+  for (const [block, found] of blocks) {
+    const first = block * blockNumbers
+    for (let number = Math.max(low, first); number < first + blockNumbers; number++) {
+      const reply = replies.get(number)
+      if (reply !== undefined) found.set(number, reply)
+    }
+  }
+  return blocks
 }
 
 const newSession = (low: number, lastContactMs: number): Session => ({

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { NumberMap } from '../../src/core/number-map.ts'
 import { Sessions, sessionTermMs, type SessionChanges } from '../../src/core/sessions.ts'
 import { sessionId, type SessionId } from '../../src/protocol/ids.ts'
 import { decodeRecord, type CommitRecord } from '../../src/protocol/record.ts'
@@ -126,6 +127,25 @@ describe('what the store is told (D4)', () => {
       remembered: [{ session: s1, block: 0, replies: new Map([[3, reply(3)]]) }],
     })
     expect(sessions.takeChanges()).toEqual({ ended: [], forgotten: [], marks: [], remembered: [] })
+  })
+
+  it('is found without a walk through all replies, where a session has many and few have changed (D4)', () => {
+    const sessions = new Sessions()
+    const many = Array.from({ length: 20_000 }, (_, number) => number)
+    applied(sessions, commit({ turns: [[s1, 0, many]] }))
+    const walk = vi.spyOn(NumberMap.prototype, Symbol.iterator)
+    try {
+      const { remembered, forgotten } = applied(sessions, commit({ turns: [[s1, 0, [20_000, 25_000]]] }))
+      expect(remembered.map(({ block, replies }) => [block, replies.size])).toEqual([
+        [4, 20_001 - 4 * 4_096],
+        [6, 1],
+      ])
+      expect(remembered[0]!.replies.get(20_000)).toEqual(reply(20_000))
+      expect(forgotten).toEqual([])
+      expect(walk).not.toHaveBeenCalled()
+    } finally {
+      walk.mockRestore()
+    }
   })
 
   it('is that replies which it has are forgotten, once', () => {
