@@ -10,6 +10,8 @@
  * K3. In trouble nothing is sent before the log has been read back (L5); reading is repeated, with growing pauses, until it works or
  *     the ownership ends.
  * K4. After `stop` nothing is sent and no callback runs.
+ * K5. When a record was sent is read before its time is: under the lease that it gives, which counts from there (O3), nobody reads a partition
+ *     time that is more than a term behind the record's, and that is what the next owner begins with (takeover.ts).
  */
 import { replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, type LogPosition } from '../core/log.ts'
@@ -177,7 +179,8 @@ export class Committer {
     if (this.#handoff !== undefined && !this.#mustWait) {
       const to = this.#handoff
       this.#handoff = undefined
-      this.#send({ record: { kind: 'handoff', ...this.#header(), to }, turns: [] })
+      const sentAtMs = this.#options.clock.monotonic()
+      this.#send({ record: { kind: 'handoff', ...this.#header(), to }, turns: [] }, sentAtMs)
     }
   }
 
@@ -201,10 +204,10 @@ export class Committer {
             .ended()
             .filter((session) => !sessions.has(session))
             .slice(0, room)
-    this.#send({
-      record: { kind: 'commit', ...this.#header(), sessions: sessions.marks, ended, turns, outputs },
-      turns,
-    })
+    // K5
+    const sentAtMs = this.#options.clock.monotonic()
+    const record: CommitRecord = { kind: 'commit', ...this.#header(), sessions: sessions.marks, ended, turns, outputs }
+    this.#send({ record, turns }, sentAtMs)
   }
 
   /** The first turns that fit into one record. */
@@ -242,9 +245,9 @@ export class Committer {
     }
   }
 
-  #send(item: Item): void {
+  #send(item: Item, sentAtMs: number): void {
     const bytes = encodeRecord(item.record)
-    const ticket = this.#pipeline.push(bytes, item.record, this.#options.clock.monotonic(), item)
+    const ticket = this.#pipeline.push(bytes, item.record, sentAtMs, item)
     this.#append(bytes, ticket)
   }
 

@@ -22,6 +22,7 @@ import {
 } from '../../src/protocol/ids.ts'
 import { decodeRecord, encodeRecord, type CommitRecord } from '../../src/protocol/record.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
+import type { Clock } from '../../src/ports/clock.ts'
 import { FaultyChangelog, type AppendFault } from '../../src/testing/faulty-changelog.ts'
 import { genesisRecord } from '../../src/core/log.ts'
 import { LogWriter } from './log-writer.ts'
@@ -219,6 +220,26 @@ describe('group commit (K1, K2)', () => {
     bench.turn()
     await bench.pass(50)
     expect(bench.progress).toEqual([{ seq: 3, voids: [], sentAtMs }])
+  })
+
+  it('counts it from before the record has its time, however long it takes to make it (K5)', async () => {
+    let readAtMs = 0
+    let ticks = 0
+    const ticking: Clock = {
+      now: () => ticks,
+      monotonic: () => ++ticks,
+      setTimeout: () => ({}),
+      clearTimeout: () => {},
+      defer: (run) => queueMicrotask(run),
+    }
+    const slow = new Bench('slow', { clock: ticking, time: () => (readAtMs = ticking.monotonic()) })
+    slow.turn()
+    await slow.pass(50)
+    slow.committer.handOff('n2' as NodeId)
+    await slow.pass(50)
+    expect(slow.committed.map(({ record }) => record.kind)).toEqual(['commit', 'handoff'])
+    for (const { record, sentAtMs } of slow.committed) expect(sentAtMs).toBeLessThan(record.time)
+    expect(slow.progress.at(-1)!.sentAtMs).toBeLessThan(readAtMs)
   })
 
   it('names each session once in a record, with the highest of its lowest outstanding numbers', async () => {
