@@ -9,7 +9,7 @@
  *     nothing: it is sent behind all that has finished and is in flight.
  * K3. In trouble nothing is sent before the log has been read back (L5); reading is repeated, with growing pauses, until it works or
  *     the ownership ends.
- * K4. After `stop` nothing is sent and no callback runs.
+ * K4. After `stop` nothing is sent and no callback runs, but that what is being delivered is so to its end: half of it would leave a replica torn.
  * K5. When a record was sent is read before its time is: under the lease that it gives, which counts from there (O3), nobody reads a partition
  *     time that is more than a term behind the record's, and that is what the next owner begins with (takeover.ts).
  */
@@ -106,11 +106,6 @@ export class Committer {
     this.#options = options
     this.#pipeline = new Pipeline(options.position)
     this.#stateHash = options.stateHash
-  }
-
-  /** True while anything is gathered or in flight. */
-  get busy(): boolean {
-    return this.#open.length > 0 || this.#renewal || this.#handoff !== undefined || this.#pipeline.inFlight > 0
   }
 
   /** Bytes of turns that are gathered, and of records in flight. */

@@ -6,7 +6,7 @@
  *
  * I1. Scope: one keyed actor and one command. The same key at another actor or command is another key.
  * I2. The same key with other arguments is `CONFLICT`: compared are the encoded bytes, so the order of an object's fields counts.
- * I3. Kept for 24 h of partition time from the commit. Never forgotten early: with the quota full a new key is `OVERLOADED`.
+ * I3. Kept for 24 h of partition time from the return of the handler. Never forgotten early: with the quota full a new key is `OVERLOADED`.
  * I4. Only a reply is kept; a command that failed may be tried again with its key.
  */
 import { createHash } from 'node:crypto'

@@ -35,7 +35,7 @@ import type { WorkMeter } from './work-meter.ts'
 
 export interface TurnLoopOptions extends TurnRunnerOptions, MailboxOptions {
   readonly replica: Replica
-  /** N8. Default 10 ms. */
+  /** N8. Default 5 ms. */
   readonly sliceMs: number
   /** Default: nobody watches. */
   readonly meter?: WorkMeter | undefined

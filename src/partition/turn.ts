@@ -28,7 +28,10 @@ export interface Turn {
   readonly key: string
   /** Of the command. */
   readonly name: string
-  /** Its own copy where it waits: as it came it is a view of a whole frame, which must not stay as long as it does. Empty once it has run. */
+  /**
+   * Its own copy where it waits for its turn: as it came it is a view of a whole frame, which must not stay as long as it does. One that
+   * begins at once stays a view, also while what is kept under its idempotency key is read. Empty once it has run.
+   */
   input: Uint8Array
   /** Where it has an idempotency key: the id of what is kept under it (partition/kept-reply.ts). */
   readonly keptId: string | undefined
