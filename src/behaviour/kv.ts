@@ -8,7 +8,7 @@
  * V2. A put makes a new rev, also of an equal value. A delete of what is not there changes nothing.
  * V3. An entry that has expired is not there: for commands and queries alike, whether it has been removed yet or not.
  */
-import { durationMs, type Duration } from '../protocol/duration.ts'
+import { durationMs, longestDurationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { checkName, encodeToken, maxTokenBytes } from '../protocol/subjects.ts'
 import { requireRev } from './kv-checks.ts'
@@ -67,11 +67,9 @@ export function kvType(name: string): string {
 /** Milliseconds of a term: at least 1. Throws `INVALID`; `what` names it there. */
 export function ttlOf(ttl: Duration, what: string): number {
   const ms = Math.ceil(durationMs(ttl, what))
-  if (ms < 1 || ms > longestTtlMs) throw invalid(`${what} is from 1 ms to 100 years`)
+  if (ms < 1) throw invalid(`${what} is from 1 ms to 100 years`)
   return ms
 }
-
-const longestTtlMs = 100 * 366 * 86_400_000
 
 /** What the runtime gives an entry's command, besides what every command has. */
 export interface EntryContext extends CommandContext {
@@ -124,7 +122,7 @@ function putInput(input: unknown): { readonly value: unknown; readonly ttlMs: nu
   if (value === undefined) throw invalid('a put needs a value: {"value": …}')
   if (
     ttlMs !== null &&
-    (typeof ttlMs !== 'number' || !Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > longestTtlMs)
+    (typeof ttlMs !== 'number' || !Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > longestDurationMs)
   )
     throw invalid('ttlMs is a whole number of milliseconds from 1 to 100 years')
   return { value, ttlMs }

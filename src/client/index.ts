@@ -4,6 +4,7 @@ export { HoldfastError, isHoldfastError, type ErrorCode, type HoldfastErrorOf } 
 export type { Counter, Gauge, Metric } from '../ports/metrics.ts'
 export type { Value } from '../protocol/values.ts'
 export { connect, type ConnectOptions } from '../connect.ts'
+export type { CallOptions } from './call-options.ts'
 export { connectOver, type ClientOptions, type ClientPorts } from './connect.ts'
 export type { Duration } from '../protocol/duration.ts'
 export { Holdfast } from './holdfast.ts'
@@ -19,6 +20,6 @@ export type {
   KvUpdateOptions,
 } from '../behaviour/kv-store.ts'
 export type { Kv, KvCallOptions, KvSnapshot, KvWatchOptions } from './kv.ts'
-export type { CallOptions, Reference } from './reference.ts'
+export type { Reference } from './reference.ts'
 export type { Measured, SessionPorts } from './session-options.ts'
 export type { Change, TypeWatchOptions, Watch, WatchOptions, WatchReset } from './watch.ts'

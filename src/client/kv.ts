@@ -16,12 +16,12 @@ import type {
 } from '../behaviour/kv-store.ts'
 import { ttlOf, type KvDefinition } from '../behaviour/kv.ts'
 import type { Clock } from '../ports/clock.ts'
-import { durationMs, type Duration } from '../protocol/duration.ts'
+import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
+import { requestOptionsOf } from './call-options.ts'
 import { inFlight } from './in-flight.ts'
-import { readingOf } from './reference.ts'
 import type { ScanAsks } from './scan-asks.ts'
 import type { ScanSnapshot } from './scan-snapshot.ts'
 import { Scanner, type RowsOptions } from './scanner.ts'
@@ -90,19 +90,14 @@ export class Kv<V> implements KvStore<V> {
     this.#pageSize = pageSize
   }
 
-  /** The same store, called with these options besides those that it has. Throws `INVALID`. */
-  with({ timeout, signal, idempotencyKey, maxStaleness, after, pageSize = this.#pageSize }: KvCallOptions): Kv<V> {
-    const options: RequestOptions = {
-      ...this.#options,
-      ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, 'the timeout of a call') }),
-      ...(signal === undefined ? {} : { signal }),
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-      ...readingOf(maxStaleness, after),
-    }
+  /** The same store, called with these options besides those that it has. Throws `INVALID`, naming the option. */
+  with(options: KvCallOptions): Kv<V> {
+    const added = requestOptionsOf(options, 'pageSize')
+    const { pageSize = this.#pageSize } = options
     if (!Number.isSafeInteger(pageSize) || pageSize < 1 || pageSize > maxScanRows) {
-      throw invalid(`a page has 1 to ${maxScanRows} entries`)
+      throw invalid(`\`pageSize\` is a whole number of entries from 1 to ${maxScanRows}`)
     }
-    return new Kv(this.#host, this.#definition, options, pageSize)
+    return new Kv(this.#host, this.#definition, { ...this.#options, ...added }, pageSize)
   }
 
   /** The value of a key, `undefined` where there is none. */

@@ -5,6 +5,8 @@
  * O2. While there is no connection or no placement a request is held: it is not sent, and does not count as sent.
  * O3. A request that is past its deadline, or whose id is too old to be repeated, is handed back instead of sent.
  * O4. What may go to standbys takes another way with each tick, and has less time for its attempt there: the owner is still to be asked.
+ * O5. A request that cannot be written into a frame is handed back, and those beside it leave without it: a node refuses frames as a
+ *     whole.
  */
 import type { Metric } from '../ports/metrics.ts'
 import type { Message } from '../ports/transport.ts'
@@ -33,6 +35,8 @@ export interface OutboxOptions {
   /** O3. */
   readonly onOverdue: (pending: Pending) => void
   readonly onTooOld: (pending: Pending) => void
+  /** O5. */
+  readonly onUnsendable: (pending: Pending, error: unknown) => void
 }
 
 export class Outbox {
@@ -124,7 +128,7 @@ export class Outbox {
   }
 
   #send(batch: Batch, nowMs: number): void {
-    const { routing, outstanding, alarm, attemptTimeoutMs, inbox } = this.#options
+    const { alarm, attemptTimeoutMs } = this.#options
     const requests = batch.take()
     let dueMs = Number.POSITIVE_INFINITY
     for (const pending of requests) {
@@ -133,14 +137,27 @@ export class Outbox {
       if (pending.attempts > 1) pending.span?.attempt(pending.attempts)
     }
     alarm.set(dueMs)
-    const session = requests[0]!.session
+    this.#sendFrame(batch.subject, requests, nowMs)
+  }
+
+  #sendFrame(subject: string, requests: readonly Pending[], nowMs: number): void {
+    const { routing, outstanding, inbox, onUnsendable } = this.#options
+    const [first] = requests as readonly [Pending]
+    const { session } = first
     // Of another session nobody here knows what it has settled.
     const low = session === this.#options.session ? outstanding.low(nowMs) : 0
-    const frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
+    let frame: Uint8Array
+    try {
+      frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
+    } catch (error) {
+      if (requests.length === 1) return onUnsendable(first, error)
+      for (const pending of requests) this.#sendFrame(subject, [pending], nowMs)
+      return
+    }
     const reply = `${inbox}.${this.#frames.add(requests)}`
     const { transport, tracer } = this.#ports
-    if (tracer === undefined) return transport.publish(batch.subject, frame, { reply })
+    if (tracer === undefined) return transport.publish(subject, frame, { reply })
     const traces = encodeTraces(requests.map(({ span }) => span?.traceparent))
-    transport.publish(batch.subject, frame, { reply, headers: { [headerNames.traces]: traces } })
+    transport.publish(subject, frame, { reply, headers: { [headerNames.traces]: traces } })
   }
 }

@@ -11,13 +11,10 @@
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import type { CommandsOf, InputsOf, QueriesOf, StateOf } from '../behaviour/actor.ts'
 import { isMethodName } from '../behaviour/names.ts'
-import { durationMs, type Duration } from '../protocol/duration.ts'
-import { HoldfastError } from '../protocol/errors.ts'
-import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../protocol/frames.ts'
+import type { RequestKind } from '../protocol/frames.ts'
 import type { Value } from '../protocol/values.ts'
-import { parseCommandId } from './command-id.ts'
+import { requestOptionsOf, type CallOptions } from './call-options.ts'
 import type { Address } from './pending.ts'
-import { parseAfter } from './positions.ts'
 import type { Session } from './session.ts'
 import type { Measured, RequestOptions } from './session-options.ts'
 import type { Watch, WatchOptions } from './watch.ts'
@@ -50,37 +47,6 @@ type Tells<Commands, Inputs> = {
   readonly [Name in keyof Commands]: Commands[Name] extends (first: never, ...input: infer Input) => unknown
     ? (...input: ArgumentsOf<Name, Inputs, Input>) => Promise<void>
     : never
-}
-
-/** What `with` takes. */
-export interface CallOptions {
-  /** How long to wait for the reply, attempts included. Default: the client's. */
-  readonly timeout?: Duration | undefined
-  /** Ends the call: `UNKNOWN` where it was sent and not refused, else `RETRY`; the cause is the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-  /**
-   * Makes a command or tell happen once, however often and by whomever it is sent: within 24 h the same key for the same command of the
-   * same keyed actor gives the first reply, with another input `CONFLICT`. 1 to 256 bytes of UTF-8. A partition keeps a bounded number of
-   * keys; when it is full, new ones are `OVERLOADED`. Queries ignore it. Default: none.
-   */
-  readonly idempotencyKey?: string | undefined
-  /**
-   * How old the state may be that a query reads: then a standby may answer, too. It is one that was current at some time within so long
-   * before the answer, and nothing that this client has seen is missing in it. Default: a query is strong, what was committed before it
-   * was sent counts. 0 is the same. Commands ignore it.
-   */
-  readonly maxStaleness?: Duration | undefined
-  /**
-   * Has a query see at least what stands behind this cursor: of a measured reply, of a client (`hf.cursor`), or of a change. `INVALID`
-   * where it is of a log that is no more. Commands ignore it: they see everything.
-   */
-  readonly after?: string | undefined
-  /**
-   * Repeats one command: the id of its `UNKNOWN` error, within 90 s of its first call. It takes effect once and gives the first
-   * reply. Or an id of your own, 1 to 64 of `A-Z a-z 0-9 _ -`, to be repeated within 90 s. One id is one command. With an id of your
-   * own a refusal (`RETRY`, `OVERLOADED`) says that this call did nothing; what an earlier call with the id did is not known here.
-   */
-  readonly id?: string | undefined
 }
 
 /** A keyed actor of the definition `A`, as its callers see it. */
@@ -154,7 +120,7 @@ class BoundReference extends Bound {
 
   with(options: CallOptions): object {
     const binding = Bound.of(this)
-    return binding.shape.reference({ ...binding, options: { ...binding.options, ...checked(options) } })
+    return binding.shape.reference({ ...binding, options: { ...binding.options, ...requestOptionsOf(options) } })
   }
 
   watch(options?: WatchOptions): Watch<unknown> {
@@ -238,39 +204,3 @@ const named: Shape = {
   tell: withAnyMethod(Bound, (name) => methodOf(name, 'tell')),
   measured: withAnyMethod(Bound, (name) => measuredOf(name, 'call')),
 }
-
-/** The options of a request. `with` cannot be called with any others. */
-const optionNames: readonly string[] = ['timeout', 'signal', 'idempotencyKey', 'maxStaleness', 'after', 'id']
-
-function checked(options: CallOptions): RequestOptions {
-  if (typeof options !== 'object' || options === null) throw invalid('with() takes an object of options')
-  for (const name of Object.keys(options)) {
-    if (!optionNames.includes(name)) throw invalid(`with() has no option "${name}", only ${optionNames.join(', ')}`)
-  }
-  const { timeout, signal, idempotencyKey, maxStaleness, after, id } = options
-  if (signal !== undefined && !isSignal(signal)) throw invalid('`signal` is an AbortSignal')
-  if (idempotencyKey !== undefined && (typeof idempotencyKey !== 'string' || !isIdempotencyKey(idempotencyKey)))
-    throw invalid(`\`idempotencyKey\` is a well-formed text of 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8`)
-  return {
-    ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout, '`timeout`') }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    ...readingOf(maxStaleness, after),
-    ...(id === undefined ? {} : { id: parseCommandId(id) }),
-  }
-}
-
-/** The options of a request that say what a read may be answered from. Throws `INVALID`, naming the option. */
-export function readingOf(maxStaleness?: Duration, after?: string): Partial<RequestOptions> {
-  const maxStalenessMs = maxStaleness === undefined ? 0 : durationMs(maxStaleness, '`maxStaleness`')
-  return {
-    ...(maxStaleness === undefined ? {} : { maxStalenessMs: maxStalenessMs >= 1 ? maxStalenessMs : undefined }),
-    ...(after === undefined ? {} : { after: parseAfter(after) }),
-  }
-}
-
-/** Also one of another realm. */
-const isSignal = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
-
-const invalid = (message: string) => new HoldfastError('INVALID', message)

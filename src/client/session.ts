@@ -89,6 +89,8 @@ export class Session {
       attemptTimeoutMs,
       onOverdue: (pending) => this.#timeOut(pending),
       onTooOld: (pending) => this.#stopRepeating(pending),
+      // None of its attempts could be written, so it did nothing.
+      onUnsendable: (pending, error) => this.#fail(pending, error as HoldfastError),
     })
     this.#subscriptions = [
       transport.subscribe(`${inbox}.*`, (message) => this.#onMessage(message)),

@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from './errors.ts'
 
-/** Milliseconds, or a number with its unit: `'200ms'`, `'2s'`, `'5m'`, `'2h'`, `'30d'`. */
+/** Milliseconds, or a number with its unit: `'200ms'`, `'2s'`, `'5m'`, `'2h'`, `'30d'`. At most 100 years. */
 export type Duration = number | `${number}${Unit}`
 
 type Unit = 'ms' | 's' | 'm' | 'h' | 'd'
@@ -12,15 +12,23 @@ const unitsMs: Readonly<Record<Unit, number>> = { ms: 1, s: 1_000, m: 60_000, h:
 
 const pattern = /^([0-9]{1,15}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$/
 
+/** A hundred years: added to any time that there is, it is a whole number still. */
+export const longestDurationMs = 100 * 366 * 86_400_000
+
 /** Milliseconds of a duration. `what` names it in the message of the `INVALID` that anything else throws. */
 export function durationMs(duration: Duration, what: string): number {
-  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
-  const match = typeof duration === 'string' ? pattern.exec(duration) : null
-  if (match === null) {
+  const ms = typeof duration === 'number' ? duration : msOf(duration)
+  if (!(ms >= 0)) {
     throw new HoldfastError(
       'INVALID',
       `${what} is not a duration: use milliseconds from 0, or a text such as '200ms', '2s', '5m', '2h' or '30d'`,
     )
   }
-  return Number(match[1]) * unitsMs[match[2] as Unit]
+  if (ms > longestDurationMs) throw new HoldfastError('INVALID', `${what} is more than 100 years`)
+  return ms
+}
+
+function msOf(text: unknown): number {
+  const match = typeof text === 'string' ? pattern.exec(text) : null
+  return match === null ? Number.NaN : Number(match[1]) * unitsMs[match[2] as Unit]
 }

@@ -59,7 +59,7 @@ export class FieldWriter {
     this.#bytes[this.#at++] = no
   }
 
-  /** A whole number from 0 to 2^53 − 1. */
+  /** A whole number from 0 to 2^53 − 1. Throws `INVALID` for a larger one, which no reader would take. */
   natural(n: number): void {
     this.#room(headBytes)
     if (n < 0x80) this.#bytes[this.#at++] = n
@@ -67,6 +67,7 @@ export class FieldWriter {
     else if (n < 0x1_0000) this.#head(0xcd, n, 2)
     else if (n < word) this.#head(0xce, n, 4)
     else {
+      if (!Number.isSafeInteger(n)) throw new HoldfastError('INVALID', `${n} is too large a number to be sent`)
       this.#bytes[this.#at] = float64
       this.#bytes.writeDoubleBE(n, this.#at + 1)
       this.#at += 9

@@ -11,7 +11,8 @@
  *     them. Those of a decoded frame are views of its bytes, unless they are small (own-bytes.ts).
  * F3. Every request of a frame belongs to the frame's session; `low` is the lowest command number of that session that is
  *     still outstanding, so that the owner can forget the replies below it (R3).
- * F4. An idempotency key is 1 to 256 bytes of well-formed UTF-8; without one its field is nil. A frame with any other is `INVALID`.
+ * F4. An idempotency key is 1 to 256 bytes of well-formed UTF-8; without one its field is nil. A frame with any other is `INVALID`, to
+ *     whoever reads it and to whoever would write it.
  * F5. A position stands once before all replies that are of it, number 0: replies of one commit cost one. Values and errors of an owner or
  *     a standby have one; what was refused without a look at the state may stand behind that of another.
  */
@@ -138,7 +139,7 @@ const replyFields = 3
 
 const writer = new FieldWriter()
 
-/** Throws `INVALID` for a text that is not well-formed. */
+/** Throws `INVALID` for what `decodeRequestFrame` would refuse: texts, idempotency keys, numbers. */
 export function encodeRequestFrame({ partitions, session, low, requests }: RequestFrame): Uint8Array {
   const frame = writer.begin()
   frame.list(requestHead + requests.length * requestFields)
@@ -158,7 +159,7 @@ export function encodeRequestFrame({ partitions, session, low, requests }: Reque
     frame.text(name)
     frame.natural(input.length)
     frame.natural(Math.ceil(timeoutMs))
-    if (idempotencyKey !== undefined) frame.text(idempotencyKey)
+    if (idempotencyKey !== undefined) frame.text(idempotencyKeyOf(idempotencyKey))
     else if (bounds !== undefined) writeBounds(frame, bounds)
     else frame.nil()
   }

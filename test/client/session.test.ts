@@ -55,6 +55,23 @@ describe('frames', () => {
     expect(session.outstanding).toBe(0)
   })
 
+  it.each<[what: string, kind: RequestKind, type: string, options?: RequestOptions]>([
+    ['a text that is not well-formed', 'command', '\ud800'],
+    ['an empty idempotency key', 'command', 't', { idempotencyKey: '' }],
+    ['an idempotency key that is too long', 'command', 't', { idempotencyKey: 'x'.repeat(257) }],
+    ['a time that is no whole number any more', 'command', 't', { timeoutMs: 1e16 }],
+    ['a staleness that is none', 'query', 't', { maxStalenessMs: Number.MAX_VALUE }],
+  ])('leave without what no node would read: %s (O5)', async (_, kind, type, options) => {
+    const { session, clock, node } = await start(ok)
+    const neighbours = [call(session, 'a')]
+    const refused = codeOf(session.request(kind, { ...addressOf('t', 'b'), type }, 'do', null, options))
+    neighbours.push(call(session, 'c'))
+    expect(await clock.settle(Promise.all(neighbours), 100)).toEqual([1, 3])
+    expect(await refused).toBe('INVALID')
+    expect(node.requests.map(({ key }) => key)).toEqual(['a', 'c'])
+    expect(session.outstanding).toBe(0)
+  })
+
   it('go to each owner, one each (S1)', async () => {
     const cluster = new FakeCluster()
     const nodes = [cluster.node('a', ok, [0, 1]), cluster.node('b', ok, [2, 3])]

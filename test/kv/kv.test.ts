@@ -164,11 +164,30 @@ describe('an entry', () => {
       expect(() => hf.kv(name)).toThrow(expect.objectContaining({ code: 'INVALID' }))
     }
     expect(() => hf.kv({} as never)).toThrow(expect.objectContaining({ code: 'INVALID' }))
-    expect(() => users.with({ timeout: 'soon' as never })).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(() => users.range({ limit: -1 })).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(() => users.range({ from: 'x'.repeat(513) })).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(() => users.prefix('\uD800')).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(await code(users.count({ from: 5 as never }))).toBe('INVALID')
+  })
+
+  it.each<[option: string, values: readonly unknown[]]>([
+    ['timeout', ['soon', -1, null, 1e16, Number.MAX_VALUE]],
+    ['signal', [true, null, {}, new AbortController()]],
+    ['idempotencyKey', ['', 7, null, 'x'.repeat(257), '\ud800']],
+    ['maxStaleness', ['soon', -1, null, 1e16]],
+    ['after', [7, null, '', 'start']],
+    ['pageSize', [0, 1.5, 1_001, null, '5']],
+    ['timeOut', [1]],
+  ])('is not reached with an option that cannot be: %s', async (option, values) => {
+    const { users } = await start(10)
+    for (const given of values) {
+      expect(() => users.with({ [option]: given }), JSON.stringify(given)).toThrow(
+        expect.objectContaining({ code: 'INVALID', message: expect.stringMatching(`["\`]${option}["\`]`) as string }),
+      )
+    }
+    for (const options of [null, undefined, 7] as never[]) {
+      expect(() => users.with(options)).toThrow(expect.objectContaining({ code: 'INVALID' }))
+    }
   })
 
   it('is put once with an idempotency key, however often that is asked', async () => {

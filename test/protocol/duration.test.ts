@@ -25,6 +25,15 @@ describe('a duration', () => {
     },
   )
 
+  it('is a hundred years at most', () => {
+    expect(durationMs('36600d', 'the timeout')).toBe(36_600 * 86_400_000)
+    for (const longer of ['36601d', 1e16, Number.MAX_SAFE_INTEGER, Number.MAX_VALUE] as const) {
+      expect(() => durationMs(longer, 'the timeout')).toThrow(
+        expect.objectContaining({ code: 'INVALID', message: expect.stringContaining('100 years') as string }),
+      )
+    }
+  })
+
   it('has a unit that the type knows', () => {
     // @ts-expect-error weeks are no unit
     expect(() => durationMs('2w', 'the timeout')).toThrow()

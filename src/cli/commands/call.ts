@@ -1,7 +1,7 @@
 /** `call`, `tell` and `query`: one request to one keyed actor. */
 import { Option, type Command } from 'commander'
 import { parseCommandId } from '../../client/command-id.ts'
-import { readingOf } from '../../client/reference.ts'
+import { readingOf } from '../../client/call-options.ts'
 import { addressOf } from '../../client/session.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { isIdempotencyKey, maxIdempotencyKeyBytes, type RequestKind } from '../../protocol/frames.ts'
