@@ -4,7 +4,7 @@
  *
  * Two sources could tell of a change: the live message on `<cluster>.changes.…`, and a page pulled from the partition's owner. Live messages may
  * be lost, repeated by a new owner, or late, and one who watches a type cannot see a gap in them. So a live message is only the doorbell, and
- * the page is the truth. With the invariants of page-puller.ts (G1–G6):
+ * the page is the truth. With the invariants of page-puller.ts (G1–G8):
  *
  * W1. What is delivered comes from whole pages alone, and each page starts where the one before ended (G2, G3). A page holds exactly the
  *     matching changes between its two cursors, in the order of the log. So none is lost, none comes twice, and those of one partition,
@@ -13,7 +13,8 @@
  * W3. A cursor that was handed out covers what was delivered up to it and nothing more: a partition's part of it moves when a change is
  *     delivered, and to the page's end when all of the page is.
  * W4. A watch `from: 'now'` begins at one position in each partition, and delivers nothing before it knows all of them, so that each of
- *     its cursors covers every partition.
+ *     its cursors covers every partition. Any other knows them from the beginning: it is ready without an answer of anybody, since what
+ *     commits behind them is delivered.
  * W5. A slow consumer keeps at most one page for each partition, the one that it works on included, and `mostPages` in all: a partition is
  *     asked again when its page is delivered and a place is free (page-places.ts). Live messages are never kept.
  * W6. Owners that are away are asked again without end, over every connection and every owner that comes (G6).
@@ -98,7 +99,10 @@ export interface TypeWatchOptions extends WatchOptions {
 export interface Watch<State> extends AsyncIterable<Change<State>> {
   /** After all that was delivered so far. */
   readonly cursor: string
-  /** Resolves once every partition has answered: what commits from now on will be delivered. */
+  /**
+   * Resolves once it is known where the watch begins in every partition: what commits from now on will be delivered. From `'now'` that takes
+   * an answer of each of them; from `'start'` or a cursor, only that it is known how many there are.
+   */
   ready(): Promise<void>
   /** Ends the watch and its iteration. Idempotent. */
   close(): void
@@ -132,7 +136,7 @@ export class ChangeWatch<State> implements Watch<State> {
   readonly #inbox: string
   /** By partition; for a single key there is one. */
   readonly #pullers = new Map<number, PagePuller>()
-  /** Partitions that have not answered yet (W4). */
+  /** Partitions that have not told yet where they are now (W4). */
   readonly #unanswered = new Set<number>()
   /** What the cursor of now holds of each partition (W3); for a single key there is one. Empty until the count is known. */
   #positions: string[] = []
@@ -266,7 +270,7 @@ export class ChangeWatch<State> implements Watch<State> {
         onError: (error) => this.#fail(error),
       })
       this.#pullers.set(p, puller)
-      this.#unanswered.add(p)
+      if (this.#from === 'now') this.#unanswered.add(p)
     })
     this.#listen()
     this.#subscriptions = [
@@ -276,6 +280,12 @@ export class ChangeWatch<State> implements Watch<State> {
       }),
     ]
     for (const puller of this.#pullers.values()) puller.start()
+    this.#tellReady()
+  }
+
+  #tellReady(): void {
+    if (this.#unanswered.size > 0) return
+    for (const { resolve } of this.#onReady.splice(0)) resolve()
   }
 
   #listen(): void {
@@ -341,9 +351,7 @@ export class ChangeWatch<State> implements Watch<State> {
   #onPage(page: Page): void {
     if (page.changes.length > 0 || page.reset !== undefined) this.#pages.push(page)
     else this.#finish(page)
-    if (this.#unanswered.delete(page.partition) && this.#unanswered.size === 0) {
-      for (const { resolve } of this.#onReady.splice(0)) resolve()
-    }
+    if (this.#unanswered.delete(page.partition)) this.#tellReady()
     this.#wake?.()
   }
 
@@ -357,8 +365,7 @@ export class ChangeWatch<State> implements Watch<State> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure
       if (this.#isClosed) return undefined
-      const withheld = this.#from === 'now' && (this.#state === 'starting' || this.#unanswered.size > 0)
-      const page = withheld ? undefined : this.#pages.shift()
+      const page = this.#unanswered.size > 0 ? undefined : this.#pages.shift()
       if (page !== undefined) return page
       await new Promise<void>((resolve) => {
         this.#wake = resolve

@@ -319,6 +319,24 @@ describe('a watch of very many partitions', () => {
     expect(pages()).toMatchObject({ value: 0 })
   })
 
+  it("from 'start' or a cursor is ready before anybody reads it, however many have changes (W4)", async () => {
+    const { hf, clock, log, change } = await start('fixed', 64)
+    const keys = Array.from({ length: 500 }, (_, i) => `k${i}`)
+    log.commit(...keys.map((key) => ({ key, state: { n: 1 } })))
+    const watch = hf.watch(Cart, { from: 'start' })
+    await clock.settle(watch.ready(), 1_000)
+    const got = collect(watch)
+    await clock.advance(5_000)
+    expect(got.changes.map(({ key }) => key).toSorted()).toEqual(keys.toSorted())
+    // At its end there is nothing that a page could bring.
+    const later = hf.watch(Cart, { from: watch.cursor })
+    await clock.settle(later.ready(), 1_000)
+    const gotLater = collect(later)
+    change({ key: 'k7', state: { n: 2 } })
+    await clock.advance(1_000)
+    expect(short(gotLater.changes)).toEqual(['k7:2'])
+  })
+
   it('from now is ready also where more of them have changes than there are places, and one answers late (W4)', async () => {
     const { hf, clock, owner, log, change } = await start('late', 64)
     owner.mood = (_, partition) => (partition === 63 ? 'silence' : undefined)
