@@ -6,7 +6,7 @@
  *     responders) refuses one attempt; an attempt without an answer is not refused, whatever time has passed.
  * A3. `RETRY`, `OVERLOADED` and `FENCED` are reported only where every attempt was refused. Where nothing was sent and time is up it is
  *     `TIMEOUT`. Else a command or tell is `UNKNOWN` with its id, and a query, which changes nothing, is `RETRY`. A repetition of an
- *     `UNKNOWN` command counts that call's attempts, too; of an id of the caller's own making nobody knows here whether it is one, so
+ *     `UNKNOWN` command counts that call's attempts, too, also where nothing is sent of it; of an id of the caller's own making nobody knows here whether it is one, so
  *     what is reported then is about this call alone.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
@@ -15,7 +15,7 @@ import type { Cursor } from '../protocol/cursor.ts'
 import type { SessionId } from '../protocol/ids.ts'
 import type { Value } from '../protocol/values.ts'
 import type { CallSpan } from '../ports/tracer.ts'
-import { formatCommandId } from './command-id.ts'
+import { formatCommandId, isOwnId, type CommandId } from './command-id.ts'
 
 /** A client stops repeating an id after this; the owner remembers it for longer (R3). */
 export const repeatTermMs = 90_000
@@ -204,7 +204,7 @@ export class Pending implements Request, Waiter {
 
   /** Its end without an answer (A3). `why` completes "…: <why>". */
   unanswered(why: string, timeIsUp: boolean, cause?: unknown): HoldfastError {
-    const what = `${this.kind} ${this.name} of ${this.type}/${this.key}`
+    const what = whatOf(this.kind, this.name, this)
     const details: ErrorDetails = cause === undefined ? {} : { cause }
     if (this.attempts === 0 && !this.repeated) {
       return new HoldfastError(timeIsUp ? 'TIMEOUT' : 'RETRY', `nothing was sent of the ${what}: ${why}`, details)
@@ -227,14 +227,28 @@ export class Pending implements Request, Waiter {
       const reason = this.refusal === undefined ? '' : ` (the one before was refused: ${this.refusal.message})`
       return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}${reason}`, details)
     }
-    const id = formatCommandId(this)
-    return new HoldfastError(
-      'UNKNOWN',
-      `the ${what} may have happened, repeat it with { id: '${id}' } to learn whether: ${why}`,
-      {
-        ...details,
-        id,
-      },
-    )
+    return inDoubt(what, this, why, details)
   }
+}
+
+/** A request, in words. */
+export const whatOf = (kind: RequestKind, name: string, { type, key }: Pick<Address, 'type' | 'key'>): string =>
+  `${kind} ${name} of ${type}/${key}`
+
+/** The end of a call of which nothing is sent (A3). `what` it is of, `why` it ends, `id`: which it was to have. */
+export const unsent = (
+  code: 'RETRY' | 'OVERLOADED',
+  what: string,
+  id: CommandId | undefined,
+  why: string,
+  details: ErrorDetails,
+): HoldfastError =>
+  id === undefined || isOwnId(id)
+    ? new HoldfastError(code, `nothing was sent of the ${what}: ${why}`, details)
+    : inDoubt(what, id, why, details)
+
+function inDoubt(what: string, command: CommandId, why: string, details: ErrorDetails): HoldfastError {
+  const id = formatCommandId(command)
+  const message = `the ${what} may have happened, repeat it with { id: '${id}' } to learn whether: ${why}`
+  return new HoldfastError('UNKNOWN', message, { ...details, id })
 }

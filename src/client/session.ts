@@ -34,7 +34,7 @@ import { Alarm } from './alarm.ts'
 import { formatCommandId, isOwnId, type CommandId } from './command-id.ts'
 import { Outbox } from './outbox.ts'
 import { defaultOutstanding, Outstanding } from './outstanding.ts'
-import { boundsBytes, frameBytes, Pending, type Address, type Waiter } from './pending.ts'
+import { boundsBytes, frameBytes, Pending, unsent, whatOf, type Address, type Waiter } from './pending.ts'
 import { closedError, PlacementWatch } from './placement-watch.ts'
 import { cursorOf, Positions } from './positions.ts'
 import { Routing } from './routing.ts'
@@ -195,17 +195,16 @@ export class Session {
     waiter: Waiter,
   ): void {
     if (this.#closed) throw closedError()
-    if (options?.signal?.aborted === true) {
-      const message = `the ${kind} ${name} was aborted before anything was sent`
-      throw new HoldfastError('RETRY', message, { cause: options.signal.reason })
-    }
     const id = kind === 'query' ? undefined : options?.id
+    if (options?.signal?.aborted === true) {
+      throw unsent('RETRY', whatOf(kind, name, address), id, 'the call was aborted', { cause: options.signal.reason })
+    }
     const earlier = id && this.#find(id)
     if (earlier !== undefined) return this.#join(earlier, kind, address, name, options, waiter)
     if (!this.#outstanding.hasRoom(kind, input.length)) {
       this.#refusals.count('requests')
-      const message = `nothing was sent of the ${kind} ${name}: ${this.outstanding} requests of this client have no answer yet, send fewer at a time`
-      throw new HoldfastError('OVERLOADED', message, { retryAfterMs: overloadedForMs })
+      const why = `${this.outstanding} requests of this client have no answer yet, send fewer at a time`
+      throw unsent('OVERLOADED', whatOf(kind, name, address), id, why, { retryAfterMs: overloadedForMs })
     }
     const { maxRequestBytes } = this.#outbox
     const idempotencyKey = kind === 'query' ? undefined : options?.idempotencyKey
@@ -258,13 +257,13 @@ export class Session {
       pending.key !== address.key ||
       pending.name !== name
     ) {
-      const owner = `the ${pending.kind} ${pending.name} of ${pending.type}/${pending.key}`
+      const owner = `the ${whatOf(pending.kind, pending.name, pending)}`
       throw new HoldfastError('INVALID', `the id ${formatCommandId(pending)} is that of ${owner}: take another`)
     }
     if ((pending.joined?.length ?? 0) >= mostJoined) {
       this.#refusals.count('joined')
-      const sentence = `${mostJoined} calls wait for the answer to ${formatCommandId(pending)} already: wait for it, too`
-      throw new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })
+      const why = `${mostJoined} calls wait for the answer to ${formatCommandId(pending)} already`
+      throw unsent('OVERLOADED', whatOf(kind, name, address), pending, why, { retryAfterMs: overloadedForMs })
     }
     ;(pending.joined ??= []).push(waiter)
     pending.extend(this.#nowMs() + (options?.timeoutMs ?? this.timeoutMs))

@@ -441,6 +441,42 @@ describe('repeating an id', () => {
     expect(await clock.settle(again(), 600)).toMatchObject({ code: 'UNKNOWN', id })
   })
 
+  it('is UNKNOWN where nothing can be sent of it: that says nothing of the first call (A3)', async () => {
+    const { session, clock, node } = await start(silent, { maxOutstanding: 1 })
+    const aborted = AbortSignal.abort(new Error('enough'))
+    const { id: text } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
+    const id = parseCommandId(text!)
+    const sent = node.requests.length
+    expect(await errorOf(call(session, 'k', { id, signal: aborted }))).toMatchObject({
+      code: 'UNKNOWN',
+      id: text,
+      cause: aborted.reason as Error,
+    })
+    const filling = codeOf(call(session, 'other', {}, 'query'))
+    expect(await errorOf(call(session, 'k', { id }))).toMatchObject({ code: 'UNKNOWN', id: text })
+    const another = parseCommandId('othersession:7')
+    expect(await errorOf(call(session, 'k', { id: another }))).toMatchObject({ code: 'UNKNOWN', id: 'othersession:7' })
+    // Of an id of the caller's own making what is reported is about this call alone.
+    const own = parseCommandId('mine')
+    expect(await codeOf(call(session, 'k', { id: own }))).toBe('OVERLOADED')
+    expect(await codeOf(call(session, 'k', { id: own, signal: aborted }))).toBe('RETRY')
+    expect(node.requests.length).toBe(sent)
+    await clock.settle(filling, 20_000)
+    // It can be repeated still.
+    node.behave = () => value('first')
+    expect(await clock.settle(call(session, 'k', { id }), 100)).toBe('first')
+  })
+
+  it('is UNKNOWN where more wait for the answer to it than may (A3)', async () => {
+    const { session, clock } = await start(silent)
+    const { id: text } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
+    const again = () => errorOf(call(session, 'k', { id: parseCommandId(text!) }))
+    const waiting = Array.from({ length: 257 }, again)
+    expect(await clock.settle(again(), 0)).toMatchObject({ code: 'UNKNOWN', id: text })
+    session.close()
+    await Promise.all(waiting)
+  })
+
   it("travels in a frame of its own with the other session's name, and says nothing of what that one has settled", async () => {
     const { session, clock, node } = await start((request) => value(request.number))
     const id = parseCommandId('othersession:7')
