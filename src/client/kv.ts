@@ -48,6 +48,11 @@ export interface KvCallOptions {
   readonly maxStaleness?: Duration | undefined
   /** Has these see at least what stands behind this cursor, e.g. `hf.cursor` of another client. */
   readonly after?: string | undefined
+  /**
+   * Repeats one write, as it was called: the id of its `UNKNOWN` error, within 90 s. It takes effect once and gives the first reply. Or an id
+   * of your own. One id is one write of one entry: for `putAll` and `deleteAll` take an idempotency key.
+   */
+  readonly id?: string | undefined
   /** Most entries in one page of a partition that a range or snapshot reads, 1 to 1,000. Default 256. */
   readonly pageSize?: number | undefined
 }

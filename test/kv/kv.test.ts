@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Counter } from '../../actors/keyed/counter.ts'
 import { kv } from '../../src/behaviour/kv.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
+import type { HoldfastError } from '../../src/protocol/errors.ts'
 import { compareKeys } from '../../src/protocol/key-order.ts'
 import type { KvEntry } from '../../src/behaviour/kv-store.ts'
 import type { Kv } from '../../src/client/kv.ts'
@@ -185,7 +186,7 @@ describe('an entry', () => {
         expect.objectContaining({ code: 'INVALID', message: expect.stringMatching(`["\`]${option}["\`]`) as string }),
       )
     }
-    for (const options of [null, undefined, 7] as never[]) {
+    for (const options of [null, undefined, 7, { id: 'a b' }, { id: null }] as never[]) {
       expect(() => users.with(options)).toThrow(expect.objectContaining({ code: 'INVALID' }))
     }
   })
@@ -198,6 +199,21 @@ describe('an entry', () => {
     expect(await settle(once.put('a', 1))).toBe(1)
     expect(await code(once.put('a', 3))).toBe('CONFLICT')
     expect(await settle(users.get('a'))).toBe(2)
+  })
+
+  it('is written once by a write that ended UNKNOWN and is repeated by its id (E10)', async () => {
+    const { users, clock, settle } = await start(11)
+    const abort = new AbortController()
+    const unknown = users
+      .with({ signal: abort.signal })
+      .put('a', 1)
+      .then(String, (error: HoldfastError) => error)
+    await clock.advance(0.1)
+    abort.abort()
+    const { code, id } = (await unknown) as HoldfastError
+    expect(code).toBe('UNKNOWN')
+    expect(await settle(users.with({ id }).put('a', 1))).toBe(1)
+    expect(await settle(users.entry('a'))).toMatchObject({ rev: 1, value: 1 })
   })
 })
 
