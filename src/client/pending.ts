@@ -2,12 +2,14 @@
  * One request on its way: its attempts, and what may be said of it when it ends without an answer (R2).
  *
  * A1. A request keeps its number over all its attempts, so the owner does it once.
- * A2. An attempt ends in at most one answer. An answer that says "not done here" (`moved`, `RETRY`, `FENCED`, `OVERLOADED`, `TIMEOUT`, no
- *     responders) refuses one attempt; an attempt without an answer is not refused, whatever time has passed.
- * A3. `RETRY`, `OVERLOADED` and `FENCED` are reported only where every attempt was refused. Where nothing was sent and time is up it is
+ * A2. An attempt ends in at most one answer. An answer that says "not done here" (`moved`, `RETRY`, `FENCED`, `OVERLOADED`, `TIMEOUT`,
+ *     `NOT_FOUND`, no responders) refuses one attempt; an attempt without an answer is not refused, whatever time has passed.
+ * A3. `RETRY`, `OVERLOADED`, `FENCED` and `NOT_FOUND` are reported only where every attempt was refused. Where nothing was sent and time is up it is
  *     `TIMEOUT`. Else a command or tell is `UNKNOWN` with its id, and a query, which changes nothing, is `RETRY`. A repetition of an
  *     `UNKNOWN` command counts that call's attempts, too, also where nothing is sent of it; of an id of the caller's own making nobody knows here whether it is one, so
  *     what is reported then is about this call alone.
+ * A4. `NOT_FOUND` is a refusal, too, of one node: another may host what this one does not, and have done it. It is said without a look at what
+ *     was done before.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -180,8 +182,8 @@ export class Pending implements Request, Waiter {
   }
 
   /**
-   * What an owner's error means: `final` is the answer, `again` is no answer yet. An overloaded owner is reported at once, if nothing
-   * can have happened; else only asking again can tell (A3).
+   * What an owner's error means: `final` is the answer, `again` is no answer yet. An owner that is overloaded, or does not know the name, is
+   * reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
    */
   judge(error: WireError): 'final' | 'again' {
     switch (error.code) {
@@ -192,6 +194,11 @@ export class Pending implements Request, Waiter {
         this.refusal = error
         return 'again'
       case 'OVERLOADED':
+        this.refusals++
+        this.refusal = error
+        return this.refusedThroughout ? 'final' : 'again'
+      case 'NOT_FOUND':
+        if (this.kind === 'query') return 'final'
         this.refusals++
         this.refusal = error
         return this.refusedThroughout ? 'final' : 'again'

@@ -336,6 +336,9 @@ describe('outcomes (R2, A3)', () => {
     ['overload after a refusal', 'command', ['RETRY', 'OVERLOADED'], 'OVERLOADED'],
     ['overload of a query', 'query', ['OVERLOADED'], 'OVERLOADED'],
     ['no such command', 'command', ['NOT_FOUND'], 'NOT_FOUND'],
+    ['no such command after a refusal', 'command', ['RETRY', 'NOT_FOUND'], 'NOT_FOUND'],
+    ['the first attempt unanswered, then no such command', 'command', ['silence', 'NOT_FOUND'], 'UNKNOWN'],
+    ['the first attempt unanswered, then no such query', 'query', ['silence', 'NOT_FOUND'], 'NOT_FOUND'],
   ]
   it.each(table)('%s (%s): %s', async (_name, kind, answers, code) => {
     let attempt = 0
@@ -348,6 +351,12 @@ describe('outcomes (R2, A3)', () => {
     const { code: reported, id } = await clock.settle(error, 3_100)
     expect(reported).toBe(code)
     expect(id).toBe(code === 'UNKNOWN' ? `${session.id}:1` : undefined)
+  })
+
+  it('are those of a node that has the command, where one that has it not took over in between (A4)', async () => {
+    const answers = [null, failure('NOT_FOUND'), failure('NOT_FOUND'), value('done by the first')]
+    const { session, clock } = await start(() => answers.shift()!)
+    expect(await clock.settle(call(session, 'k'), 3_000)).toBe('done by the first')
   })
 
   it('are told with the reason of the last refusal where a query is not answered any more', async () => {
@@ -431,14 +440,16 @@ describe('repeating an id', () => {
     expect(await codeOf(call(session, 'k', { id: parseCommandId(id!) }))).toBe('INVALID')
   })
 
-  it('is never RETRY: the first call may have done it (A3)', async () => {
+  it.each(['RETRY', 'NOT_FOUND'] as const)('is never %s: the first call may have done it (A3)', async (refusal) => {
     let deaf = true
-    const { session, clock } = await start(() => (deaf ? null : failure('RETRY')))
+    const { session, clock, node } = await start(() => (deaf ? null : failure(refusal)))
     const { id } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
     deaf = false
-    const again = () => errorOf(call(session, 'k', { id: parseCommandId(id!), timeoutMs: 500 }))
-    expect(await clock.settle(again(), 600)).toMatchObject({ code: 'UNKNOWN', id })
-    expect(await clock.settle(again(), 600)).toMatchObject({ code: 'UNKNOWN', id })
+    const again = () => call(session, 'k', { id: parseCommandId(id!), timeoutMs: 500 })
+    expect(await clock.settle(errorOf(again()), 600)).toMatchObject({ code: 'UNKNOWN', id })
+    expect(await clock.settle(errorOf(again()), 600)).toMatchObject({ code: 'UNKNOWN', id })
+    node.behave = () => value('done')
+    expect(await clock.settle(again(), 600)).toBe('done')
   })
 
   it('is UNKNOWN where nothing can be sent of it: that says nothing of the first call (A3)', async () => {
