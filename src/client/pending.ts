@@ -10,6 +10,10 @@
  *     what is reported then is about this call alone.
  * A4. `NOT_FOUND` is a refusal, too, of one node: another may host what this one does not, and have done it. It is said without a look at what
  *     was done before.
+ * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: another attempt that is on its
+ *     way runs the handler again, and may do it. So it is reported once every attempt of this call has its answer; till then those are
+ *     waited for. Where one of them was answered with `UNKNOWN` it takes one more, made after it, to be sure. What an earlier call left
+ *     on its way was sent before all of this call's, and does not count. A query ends with the first error.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -104,6 +108,14 @@ export class Pending implements Request, Waiter {
   repeated = false
   attempts = 0
   refusals = 0
+  /** Answers that refused nothing: `UNKNOWN`, and errors that are yet to be reported (A5). */
+  told = 0
+  /** One of them was `UNKNOWN`. */
+  unsure = false
+  /** Its last attempt was made when all others had their answers. */
+  alone = false
+  /** The last error that is yet to be reported. */
+  verdict: WireError | undefined = undefined
   /** The last refusal by an owner. */
   refusal: WireError | undefined = undefined
   /** Where its last attempt went. */
@@ -150,7 +162,13 @@ export class Pending implements Request, Waiter {
     this.timeoutMs = this.deadlineMs - nowMs
     if (this.firstSentMs < 0) this.firstSentMs = nowMs
     this.dueMs = Math.min(this.deadlineMs, nowMs + Math.ceil(attemptTimeoutMs * 2 ** Math.min(this.attempts, 10)))
+    this.alone = this.#unanswered === 0
     this.attempts++
+  }
+
+  /** Attempts. */
+  get #unanswered(): number {
+    return this.attempts - this.refusals - this.told
   }
 
   /** Whether the next attempt may go to a standby. */
@@ -182,10 +200,10 @@ export class Pending implements Request, Waiter {
   }
 
   /**
-   * What an owner's error means: `final` is the answer, `again` is no answer yet. An owner that is overloaded, or does not know the name, is
+   * What an owner's error means: `final` is the answer; `again` and `wait` are no answer yet, but one of another attempt may be. An owner that is overloaded, or does not know the name, is
    * reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
    */
-  judge(error: WireError): 'final' | 'again' {
+  judge(error: WireError): 'final' | 'again' | 'wait' {
     switch (error.code) {
       case 'RETRY':
       case 'FENCED':
@@ -203,9 +221,15 @@ export class Pending implements Request, Waiter {
         this.refusal = error
         return this.refusedThroughout ? 'final' : 'again'
       case 'UNKNOWN':
+        this.told++
+        this.unsure = true
         return 'again'
       default:
-        return 'final'
+        if (this.kind === 'query') return 'final'
+        this.told++
+        this.verdict = error
+        if (this.#unanswered > 0) return 'wait'
+        return this.alone || !this.unsure ? 'final' : 'again'
     }
   }
 
@@ -234,7 +258,9 @@ export class Pending implements Request, Waiter {
       const reason = this.refusal === undefined ? '' : ` (the one before was refused: ${this.refusal.message})`
       return new HoldfastError('RETRY', `no answer came to the ${what}, ask again: ${why}${reason}`, details)
     }
-    return inDoubt(what, this, why, details)
+    const { verdict } = this
+    const but = verdict === undefined ? '' : `, and one attempt ended ${verdict.code}: ${verdict.message}`
+    return inDoubt(what, this, `${why}${but}`, details)
   }
 }
 

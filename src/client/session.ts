@@ -322,9 +322,9 @@ export class Session {
     if (reply.kind === 'value') return this.#succeed(pending, reply.value, reply.at)
     if (reply.kind === 'error') {
       const { error } = reply
-      if (pending.judge(error) === 'final') {
-        return this.#fail(pending, new HoldfastError(error.code, error.message, error))
-      }
+      const meaning = pending.judge(error)
+      if (meaning === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
+      if (meaning === 'wait') return
       if (pending.atStandby) return this.#askOwner(pending)
       if (error.code === 'FENCED') this.#placement.ask()
       return this.#later(pending, error.retryAfterMs)

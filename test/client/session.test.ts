@@ -5,7 +5,16 @@ import type { RequestOptions } from '../../src/client/session-options.ts'
 import { isHoldfastError, type ErrorCode, type HoldfastError } from '../../src/protocol/errors.ts'
 import type { RequestKind } from '../../src/protocol/frames.ts'
 import type { Value } from '../../src/protocol/values.ts'
-import { failure, FakeCluster, moved, subjects, value, type Behave, type FakeClient } from './fake-cluster.ts'
+import {
+  failure,
+  FakeCluster,
+  moved,
+  subjects,
+  value,
+  type Answer,
+  type Behave,
+  type FakeClient,
+} from './fake-cluster.ts'
 
 let clients: FakeClient[] = []
 afterEach(() => {
@@ -338,6 +347,10 @@ describe('outcomes (R2, A3)', () => {
     ['no such command', 'command', ['NOT_FOUND'], 'NOT_FOUND'],
     ['no such command after a refusal', 'command', ['RETRY', 'NOT_FOUND'], 'NOT_FOUND'],
     ['the first attempt unanswered, then no such command', 'command', ['silence', 'NOT_FOUND'], 'UNKNOWN'],
+    ['the first attempt unanswered, then a failure', 'command', ['silence', 'FAILED'], 'UNKNOWN'],
+    ['a failure after a refusal', 'command', ['RETRY', 'FAILED'], 'FAILED'],
+    ['a failure after an owner that does not know itself', 'command', ['UNKNOWN', 'FAILED'], 'FAILED'],
+    ['the first attempt of a query unanswered, then a failure', 'query', ['silence', 'FAILED'], 'FAILED'],
     ['the first attempt unanswered, then no such query', 'query', ['silence', 'NOT_FOUND'], 'NOT_FOUND'],
   ]
   it.each(table)('%s (%s): %s', async (_name, kind, answers, code) => {
@@ -357,6 +370,45 @@ describe('outcomes (R2, A3)', () => {
     const answers = [null, failure('NOT_FOUND'), failure('NOT_FOUND'), value('done by the first')]
     const { session, clock } = await start(() => answers.shift()!)
     expect(await clock.settle(call(session, 'k'), 3_000)).toBe('done by the first')
+  })
+
+  it('are those of an attempt that was on its way when another one failed (A5)', async () => {
+    const replies: ((answer: Answer) => void)[] = []
+    const { session, clock, node } = await start((_request, _frame, reply) => void replies.push(reply))
+    const result = call(session, 'k')
+    await clock.advance(1_100)
+    expect(replies.length).toBe(2)
+    replies[0]!(failure('FAILED'))
+    await clock.advance(100)
+    replies[1]!(value('done by the second'))
+    expect(await clock.settle(result, 100)).toBe('done by the second')
+    expect(node.received.length).toBe(2)
+  })
+
+  it('are FAILED once every attempt has failed, without another one, also in a repetition (A5)', async () => {
+    const replies: ((answer: Answer) => void)[] = []
+    const { session, clock, node } = await start((_request, _frame, reply) => void replies.push(reply))
+    const { id } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
+    const failed = errorOf(call(session, 'k', { id: parseCommandId(id!) }))
+    await clock.advance(1_100)
+    expect(replies.length).toBe(3)
+    for (const reply of replies.slice(1)) reply(failure('FAILED'))
+    expect(await clock.settle(failed, 100)).toMatchObject({ code: 'FAILED', reason: 'told to say FAILED' })
+    expect(node.received.length).toBe(3)
+  })
+
+  it('are made sure of where an owner that does not know itself was asked beside one that failed (A5)', async () => {
+    const replies: ((answer: Answer) => void)[] = []
+    const { session, clock } = await start((_request, _frame, reply) => void replies.push(reply))
+    const result = call(session, 'k')
+    await clock.advance(1_100)
+    replies[1]!(failure('UNKNOWN'))
+    await clock.advance(0.5)
+    replies[0]!(failure('FAILED'))
+    await clock.advance(500)
+    expect(replies.length).toBe(3)
+    replies[2]!(value('done by the second'))
+    expect(await clock.settle(result, 100)).toBe('done by the second')
   })
 
   it('are told with the reason of the last refusal where a query is not answered any more', async () => {
