@@ -203,7 +203,11 @@ export class Pending implements Request, Waiter {
    * What an owner's error means: `final` is the answer; `again` and `wait` are no answer yet, but one of another attempt may be. An owner that is overloaded, or does not know the name, is
    * reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
    */
-  judge(error: WireError): 'final' | 'again' | 'wait' {
+  judge(error: WireError, at?: ReplyPosition): 'final' | 'again' | 'wait' {
+    if (error.code === 'INVALID' && this.#outlived(at)) {
+      this.refusals++
+      return 'again'
+    }
     switch (error.code) {
       case 'RETRY':
       case 'FENCED':
@@ -231,6 +235,12 @@ export class Pending implements Request, Waiter {
         if (this.#unanswered > 0) return 'wait'
         return this.alone || !this.unsure ? 'final' : 'again'
     }
+  }
+
+  /** Whether it was to be answered after what the session had seen of a log that is no more (C3 of positions.ts). */
+  #outlived(at: ReplyPosition | undefined): boolean {
+    const after = this.reading?.after === undefined ? this.bounds?.after : undefined
+    return after !== undefined && at !== undefined && at.generation !== after.generation
   }
 
   /** Its end without an answer (A3). `why` completes "…: <why>". */

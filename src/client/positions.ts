@@ -4,7 +4,8 @@
  * C1. Every reply counts, of commands and queries, of owners and standbys.
  * C2. A read that may be stale asks to be answered after all that the session has seen of its partition. A strong one does where a standby
  *     said it, since the owner may hear of its own record's commit a little later than a standby reads it.
- * C3. A position of another generation replaces what was seen: there is no order between the two.
+ * C3. A position of another generation replaces what was seen: there is no order between the two. A read that was to be answered after the
+ *     old one, which its caller did not give, is asked again: the refusal has told where the new log is.
  */
 import { endOfRecord, formatCursor, parseCursor, type Cursor } from '../protocol/cursor.ts'
 import { HoldfastError } from '../protocol/errors.ts'

@@ -322,7 +322,7 @@ export class Session {
     if (reply.kind === 'value') return this.#succeed(pending, reply.value, reply.at)
     if (reply.kind === 'error') {
       const { error } = reply
-      const meaning = pending.judge(error)
+      const meaning = pending.judge(error, reply.at)
       if (meaning === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
       if (meaning === 'wait') return
       if (pending.atStandby) return this.#askOwner(pending)

@@ -44,7 +44,7 @@ const positionOf = (seq: number, ageMs?: number): ReplyPosition => ({
 })
 
 export const failure = (
-  code: 'RETRY' | 'FENCED' | 'OVERLOADED' | 'UNKNOWN' | 'FAILED' | 'TIMEOUT' | 'NOT_FOUND',
+  code: 'RETRY' | 'FENCED' | 'OVERLOADED' | 'UNKNOWN' | 'FAILED' | 'TIMEOUT' | 'NOT_FOUND' | 'INVALID',
   retryAfterMs?: number,
 ): Answer => ({
   kind: 'error',

@@ -162,6 +162,23 @@ describe('what a session has seen (C1, C2)', () => {
     expect(after(bench.owner)).toEqual([undefined, 4])
   })
 
+  it('is forgotten where its log is no more, unless a caller gave it (C3)', async () => {
+    let log = generation('g1')
+    const owner: Behave = ({ bounds }) => {
+      const known = bounds?.after === undefined || bounds.after.generation === log
+      const answer = known ? value(log) : failure('INVALID')
+      return { ...answer, at: at({ generation: log, seq: seq(3) }) } as Answer
+    }
+    const bench = await new Bench({}, {}, owner).placed()
+    expect(await bench.settle(bench.read())).toBe('g1')
+    const { cursor } = bench.client.session
+    log = generation('g2')
+    expect(await bench.settle(bench.read())).toBe('g2')
+    expect(bench.owner.requests.map(({ bounds }) => bounds?.after?.generation)).toEqual([undefined, 'g1', 'g2'])
+    const given = bench.read({ ...stale, after: parseAfter(cursor!) })
+    await expect(bench.settle(given)).rejects.toMatchObject({ code: 'INVALID' })
+  })
+
   it('is given to another client by its cursor', async () => {
     const bench = await new Bench({ s: () => value('s', 9, 5) }).placed()
     expect(bench.client.session.cursor).toBeDefined()
