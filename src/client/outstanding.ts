@@ -7,7 +7,7 @@
  * N3. An `UNKNOWN` number is kept until its repeat term is over; the oldest go earlier when there are too many or when they alone
  *     would hold `low` too far back. From then on repeating it is refused here, since the owners may have forgotten it.
  * N4. Requests outstanding are at most `limit`, and their inputs have at most `byteLimit` bytes; the span of numbers that owners must
- *     remember is at most `spanLimit`. At each bound there is no room for another.
+ *     remember is at most `spanLimit`. At each bound there is no room for another. Nobody holds the input of one that is settled.
  */
 import { NumberMap } from '../core/number-map.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'

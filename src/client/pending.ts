@@ -59,6 +59,8 @@ export interface Reading {
 /** The bounds of a read have at most so many bytes in a frame. */
 export const boundsBytes = 96
 
+const nothing = new Uint8Array()
+
 /** At most so many bytes of a frame are a request's: three for each UTF-16 unit, and the heads of its eight fields. */
 export const frameBytes = (
   { type, key }: { readonly type: string; readonly key: string },
@@ -74,7 +76,8 @@ export class Pending implements Request, Waiter {
   readonly type: string
   readonly key: string
   readonly name: string
-  readonly input: Uint8Array
+  /** Encoded; empty once it is settled, since a frame that nobody has answered may hold the request for long after (sent-frames.ts). */
+  input: Uint8Array
   readonly idempotencyKey: string | undefined
   readonly hash: number
   readonly resolve: Waiter['resolve']
@@ -169,6 +172,13 @@ export class Pending implements Request, Waiter {
   /** Attempts. */
   get #unanswered(): number {
     return this.attempts - this.refusals - this.told
+  }
+
+  /** It has its end: nothing of it is sent any more. */
+  settle(): void {
+    this.state = 'settled'
+    this.input = nothing
+    this.release?.()
   }
 
   /** Whether the next attempt may go to a standby. */

@@ -471,9 +471,8 @@ export class Session {
   }
 
   #settle(pending: Pending): void {
-    pending.state = 'settled'
     if (pending.session === this.id) this.#outstanding.remove(pending)
     else this.#outstanding.removeForeign(formatCommandId(pending), pending)
-    pending.release?.()
+    pending.settle()
   }
 }

@@ -3,6 +3,8 @@ import { actor } from '../../src/behaviour/actor.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
 import { SentFrames } from '../../src/client/sent-frames.ts'
 import type { Pending } from '../../src/client/pending.ts'
+import { addressOf, Session } from '../../src/client/session.ts'
+import type { Traced } from '../../src/ports/tracer.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { FakeCluster, subjects, value } from './fake-cluster.ts'
 
@@ -54,6 +56,25 @@ describe('a client', () => {
 })
 
 describe('frames that were sent', () => {
+  it('hold no input of a request that has ended without an answer to its frame (N4)', async () => {
+    const cluster = new FakeCluster({ seed: 'inputs' })
+    cluster.node('frozen', () => null)
+    const traced: Traced[] = []
+    const tracer = { call: (what: Traced) => void traced.push(what), turn: () => undefined }
+    const { transport, clock, random } = cluster.world.start('client')
+    const session = new Session({ transport, clock, random, tracer, observer: { emit() {} } }, { cluster: 'test' })
+    await cluster.clock.settle(session.whenPlaced(), 1_000)
+    const call = (input: unknown, timeoutMs: number) =>
+      session.request('command', addressOf('t', 'k'), 'do', input, { timeoutMs }).catch(() => {})
+    await cluster.clock.settle(call('x'.repeat(400_000), 2_500), 3_000)
+    const waits = call('short', 60_000)
+    const sent = session.metrics().find(({ name }) => name === 'holdfast_client_sent_requests')
+    expect(sent).toMatchObject({ value: 2 })
+    expect((traced as Pending[]).map(({ input }) => input.length)).toEqual([0, 6])
+    session.close()
+    await waits
+  })
+
   it('are remembered up to a bound of requests, the latest of them', () => {
     const frames = new SentFrames()
     const requests = Array.from({ length: 1_000 }, () => ({}) as Pending)
