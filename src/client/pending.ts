@@ -119,6 +119,8 @@ export class Pending implements Request, Waiter {
   alone = false
   /** The last error that is yet to be reported. */
   verdict: WireError | undefined = undefined
+  /** The attempt that the server did not let through: there is word of each frame, and all of them say the same of it. */
+  denied = 0
   /** The last refusal by an owner. */
   refusal: WireError | undefined = undefined
   /** Where its last attempt went. */

@@ -5,7 +5,8 @@
  * of its own, and never gives up a command without saying what may have happened to it.
  *
  * S1. Requests of one tick to one node leave in one frame (outbox.ts).
- * S2. Every outcome follows pending.ts (A1–A3). Each call settles once, at the latest at its deadline or at `close`.
+ * S2. Every outcome follows pending.ts (A1–A5). Each call settles once, at the latest at its deadline or at `close`; one that joined
+ *     another, at the later deadline of both.
  * S3. While there is no connection or no placement nothing is sent, and nothing counts as sent. Once there is, everything outstanding
  *     is sent, again where it was sent before.
  * S4. An attempt is repeated with the same number: at once when it was moved or the owner of its key has changed; by way of the
@@ -361,7 +362,9 @@ export class Session {
   /** The server did not let what was published there through: what was never sent elsewhere did nothing, and never will. */
   denied(subject: string, reason: string): void {
     for (const pending of this.#outstanding.all()) {
-      if (pending.state !== 'sent' || pending.subject !== subject) continue
+      const { state, attempts } = pending
+      if (state !== 'sent' || pending.subject !== subject || pending.denied === attempts) continue
+      pending.denied = attempts
       pending.refusals++
       if (pending.refusedThroughout) this.#fail(pending, new HoldfastError('INVALID', reason))
     }

@@ -411,6 +411,19 @@ describe('outcomes (R2, A3)', () => {
     expect(await clock.settle(result, 100)).toBe('done by the second')
   })
 
+  it('are INVALID where the server lets nothing through, and no word of other frames makes them so (A2)', async () => {
+    const { session, clock, cluster } = await start(silent)
+    const [key, subject] = [cluster.keyOf(0), 'test.p.0']
+    const unanswered = errorOf(call(session, key, { timeoutMs: 3_000 }))
+    await clock.advance(1_100)
+    for (let frame = 0; frame < 3; frame++) session.denied(subject, 'not allowed')
+    const refused = errorOf(call(session, key))
+    await clock.advance(1)
+    session.denied('test.node.n1.frame', 'not allowed')
+    expect(await refused).toMatchObject({ code: 'INVALID', reason: 'not allowed' })
+    expect(await clock.settle(unanswered, 3_000)).toMatchObject({ code: 'UNKNOWN' })
+  })
+
   it('are told with the reason of the last refusal where a query is not answered any more', async () => {
     let attempt = 0
     const { session, clock } = await start(() => (attempt++ === 0 ? failure('RETRY') : null))
