@@ -43,7 +43,7 @@ export function checkMethodName(text: string, type: string): void {
   if (!fits(text)) {
     throw new HoldfastError(
       'INVALID',
-      `actor "${type}": "${text.slice(0, 40)}" cannot name a command or query, use up to ${maxTokenBytes} of A-Z a-z 0-9 _ -`,
+      `actor "${type}": "${text.slice(0, 40)}" cannot name a command or query, use up to ${maxTokenBytes} of A-Z a-z 0-9 _ $ -, each $ counting three`,
     )
   }
 }
