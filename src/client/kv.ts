@@ -75,7 +75,7 @@ export interface KvHost {
   watch(type: string, key: string | undefined, options: TypeWatchOptions): Watch<unknown>
 }
 
-/** Calls of one `getAll`, `putAll` or `deleteAll` that are on their way at a time. */
+/** Calls of one `getAll`, `putAll` or `deleteAll` that are on their way at a time, if the client has room for so many when it begins. */
 const mostInFlight = 1_024
 
 const defaultPageSize = 256
@@ -143,7 +143,7 @@ export class Kv<V> implements KvStore<V> {
   async getAll(keys: Iterable<string>): Promise<Map<string, V>> {
     const wanted = new Set(keys)
     const found = new Map<string, V>()
-    await inFlight(wanted, mostInFlight, async (key) => {
+    await this.#each(wanted, async (key) => {
       const entry = await this.entry(key)
       if (entry !== undefined) found.set(key, entry.value)
     })
@@ -157,13 +157,13 @@ export class Kv<V> implements KvStore<V> {
    * and none is on its way any more.
    */
   async putAll(entries: Iterable<readonly [key: string, value: V]>, options: KvPutOptions = {}): Promise<void> {
-    await inFlight(new Map(entries), mostInFlight, async ([key, value]) => void (await this.put(key, value, options)))
+    await this.#each(new Map(entries), async ([key, value]) => void (await this.put(key, value, options)))
   }
 
   /** Deletes entries, each by itself as in `putAll`, and resolves to how many there were. */
   async deleteAll(keys: Iterable<string>): Promise<number> {
     let deleted = 0
-    await inFlight(new Set(keys), mostInFlight, async (key) => void ((await this.delete(key)) && deleted++))
+    await this.#each(new Set(keys), async (key) => void ((await this.delete(key)) && deleted++))
     return deleted
   }
 
@@ -208,6 +208,10 @@ export class Kv<V> implements KvStore<V> {
   #request(kind: 'command' | 'query', key: string, name: string, input: unknown): Promise<Value | undefined> {
     checkKey(key)
     return this.#host.session.request(kind, addressOf(this.#definition.type, key), name, input, this.#options)
+  }
+
+  #each<T>(items: Iterable<T>, call: (item: T) => Promise<void>): Promise<void> {
+    return inFlight(items, Math.max(1, Math.min(mostInFlight, this.#host.session.room)), call)
   }
 
   #rows(options: RowsOptions): AsyncIterable<KvEntry<V>> {

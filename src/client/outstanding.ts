@@ -61,6 +61,11 @@ export class Outstanding {
     )
   }
 
+  /** How many more may begin, as far as their number goes (N4). */
+  get room(): number {
+    return this.#limit - this.size
+  }
+
   /** A number that nobody had (N1). */
   number(): number {
     return this.#next++

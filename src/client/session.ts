@@ -116,6 +116,11 @@ export class Session {
     return this.#outstanding.size
   }
 
+  /** Requests that may begin beside them. */
+  get room(): number {
+    return this.#outstanding.room
+  }
+
   /** The count of partitions; 0 until the placement is known. */
   get partitions(): number {
     return this.#routing.partitions

@@ -4,6 +4,7 @@ import { Holdfast } from '../../src/client/holdfast.ts'
 import { SentFrames } from '../../src/client/sent-frames.ts'
 import type { Pending } from '../../src/client/pending.ts'
 import { addressOf, Session } from '../../src/client/session.ts'
+import type { SessionOptions } from '../../src/client/session-options.ts'
 import type { Traced } from '../../src/ports/tracer.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { FakeCluster, subjects, value } from './fake-cluster.ts'
@@ -16,10 +17,10 @@ afterEach(async () => {
   handles = []
 })
 
-async function start(seed: string) {
+async function start(seed: string, options: Partial<SessionOptions> = {}) {
   const cluster = new FakeCluster({ seed, partitions: 4 })
   cluster.node('placement', () => value(null))
-  const { process, session } = cluster.client()
+  const { process, session } = cluster.client(options)
   await cluster.clock.settle(session.whenPlaced(), 1_000)
   const { transport, clock, random } = process
   const hf = new Holdfast({ transport, clock, random, observer: { emit() {} }, session, subjects })
@@ -43,6 +44,15 @@ describe('a client', () => {
     watches[0]!.close()
     hf.watch(Cart)
     expect(gauge('holdfast_client_watches')).toMatchObject({ value: 1_024 })
+  })
+
+  it('begins no more of many writes and reads of a store at once than it has room for', async () => {
+    const { cluster, hf } = await start('many', { maxOutstanding: 500 })
+    const users = hf.kv('users')
+    const keys = Array.from({ length: 1_200 }, (_, i) => `k${i}`)
+    await cluster.clock.settle(users.putAll(keys.map((key) => [key, 1])), 10_000)
+    expect((await cluster.clock.settle(users.getAll(keys), 10_000)).size).toBe(0)
+    await cluster.clock.settle(users.deleteAll(keys), 10_000)
   })
 
   it('lets a bounded number of calls with one id wait for its answer', async () => {
