@@ -4,7 +4,8 @@
  * R1. One reading at a time, from behind the lowest position of its lanes on. Each message goes to the lane of its key's partition, if that
  *     is here; a lane passes over what it has been offered before.
  * R2. A lane that comes ends the reading; the next one begins low enough for it. Before each reading the stream is looked at, and every lane
- *     judges whether it is still its stream (lane.ts, L6).
+ *     judges whether it is still its stream (lane.ts, L6). How far the stream was read is said of the lanes of a reading alone, from its
+ *     beginning to its end: another one may be far behind.
  * R3. A lane that is full makes the reading wait. One that fails at a message would make it wait for long: it is set aside, the reading goes
  *     on without it, and when it has recovered another one begins where it stopped.
  * R4. Whatever interrupts a reading is told, once for each reason, and after a growing pause another one begins.
@@ -108,13 +109,12 @@ export class StreamSource implements Source {
     const { inputs, stream, filter, from } = this.#options
     const info = await inputs.info(stream)
     if (info === null) throw new HoldfastError('NOT_FOUND', `there is no stream ${stream}: create it`)
-    for (const lane of [...this.#lanes.values()]) {
-      if (!this.#aside.has(lane) && lane.meet(stream, info, from)) this.#active.add(lane)
-    }
-    if (this.#active.size === 0 || this.#stale) return
-    this.#at = Math.min(...[...this.#active].map(({ taken }) => taken))
+    const lanes = [...this.#lanes.values()].filter((lane) => !this.#aside.has(lane) && lane.meet(stream, info, from))
+    if (lanes.length === 0 || this.#stale) return
+    this.#at = Math.min(...lanes.map(({ taken }) => taken))
     const reading = inputs.read({ stream, from: this.#at + 1, ...(filter === undefined ? {} : { filter }) })
     this.#reading = reading
+    for (const lane of lanes) this.#active.add(lane)
     try {
       for (let message = await reading.next(); message !== undefined; message = await reading.next()) {
         this.#failures = 0

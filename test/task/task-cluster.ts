@@ -6,6 +6,7 @@ import type { TaskDefinition } from '../../src/behaviour/task.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
 import { Session } from '../../src/client/session.ts'
 import type { PartitionSettings } from '../../src/partition/settings.ts'
+import type { Inputs } from '../../src/ports/inputs.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { isNodeId, partitionId, type NodeId } from '../../src/protocol/ids.ts'
@@ -37,6 +38,8 @@ export interface TaskClusterOptions {
   readonly partitions?: number
   readonly settings?: Partial<Omit<PartitionSettings, 'leaseMs'>>
   readonly streams?: boolean
+  /** What stands between nodes and the streams. Default: nothing. */
+  readonly between?: (inputs: Inputs) => Inputs
 }
 
 const limitMs = 120_000
@@ -82,9 +85,9 @@ export class TaskCluster {
     if (!isNodeId(name)) throw new Error(`${name} is no node id`)
     const observer = { emit: (event: HoldfastEvent) => void this.events.push({ node: name, event }) }
     const process = this.world.start(name, observer)
-    const { tasks, partitions = 4, settings, streams = true } = this.#options
+    const { tasks, partitions = 4, settings, streams = true, between = (inputs) => inputs } = this.#options
     const { transport, changelog, registry, objects, compression, stores, clock, random, links } = process
-    const inputs = streams ? { inputs: this.streams.connect({ link: links.hub, clock }) } : {}
+    const inputs = streams ? { inputs: between(this.streams.connect({ link: links.hub, clock })) } : {}
     const node = createNodeActor(
       { transport, changelog, registry, objects, compression, stores, clock, random, observer, ...inputs },
       {
