@@ -14,14 +14,14 @@ import { HoldfastError } from '../protocol/errors.ts'
 import { kvType, ttlOf } from './kv.ts'
 import type { KvStore } from './kv-store.ts'
 
-/** A message of the input. */
+/** A message of the input. Each attempt at it gets one of its own, as it came. */
 export interface Envelope<V = unknown> {
   readonly subject: string
   /** What the message's partition was found by. */
   readonly key: string
   /** The data in the task's format. Decoded when it is first asked for: what is not of the format throws `INVALID`. */
   readonly value: V
-  /** As it came. */
+  /** The bytes of this attempt: a copy. */
   readonly data: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   /** Sequence in the stream; `null` for a message of a plain subject. */

@@ -77,7 +77,7 @@ export class Instance {
       },
     }
     const coordinator: Coordinator = { commit: () => ask('commit'), shutdown: () => ask('shutdown') }
-    await this.#within(unit, () => this.#task.process(envelope, collector, coordinator))
+    await this.#within(unit, () => this.#task.process(envelope(), collector, coordinator))
     return wishes
   }
 

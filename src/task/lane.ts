@@ -146,14 +146,14 @@ export class Lane {
 
   /** Takes a message; call it only while it is not `full`. */
   offer(message: TaskMessage): void {
-    const { seq, data } = message.envelope
+    const { seq, bytes } = message
     if (seq !== null) {
       if (seq <= this.#taken) return
       this.#taken = seq
     }
     if (this.#state !== 'living') return
     this.#waiting.push(message)
-    this.#waitingBytes += data.length
+    this.#waitingBytes += bytes
     this.#signal.change()
   }
 
@@ -267,7 +267,7 @@ export class Lane {
     while (this.#open.full && !this.#ended) await this.#signal.next()
     const message = this.#waiting.shift()
     if (message === undefined) return undefined
-    this.#waitingBytes -= message.envelope.data.length
+    this.#waitingBytes -= message.bytes
     this.#signal.change()
     return message
   }
@@ -288,7 +288,7 @@ export class Lane {
   /** Whether the message is done with. */
   async #attempt(instance: Instance, message: TaskMessage, attempt: number): Promise<boolean> {
     const { definition, owned } = this.#options
-    const { seq } = message.envelope
+    const { seq } = message
     const unit = owned.unit()
     try {
       const position = await this.#move(unit, seq)

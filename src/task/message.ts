@@ -1,4 +1,8 @@
-/** A message of a task's input, with the partition that it belongs to. */
+/**
+ * A message of a task's input, with the partition that it belongs to.
+ *
+ * E1. Each attempt has an envelope of its own, with a value and bytes of its own: what an attempt changes in them no other one sees.
+ */
 import type { Envelope, TaskDefinition, TaskFormat } from '../behaviour/task.ts'
 import type { InputMessage } from '../ports/inputs.ts'
 import { HoldfastError, messageOf } from '../protocol/errors.ts'
@@ -13,7 +17,11 @@ export type Arrival = Omit<InputMessage, 'seq' | 'at'> & { readonly seq: number 
 
 export interface TaskMessage {
   readonly partition: PartitionId
-  readonly envelope: Envelope
+  readonly seq: number | null
+  /** Of its data. */
+  readonly bytes: number
+  /** For one attempt (E1). */
+  readonly envelope: () => Envelope
   /** Why it has no key; it then belongs to the partition of its subject, whose instance fails at it. */
   readonly failure: Error | undefined
 }
@@ -23,15 +31,24 @@ export function taskMessage(
   arrival: Arrival,
   partitions: number,
 ): TaskMessage {
-  const envelope = new ArrivedEnvelope(arrival, format)
-  try {
-    if (keyOf !== undefined) {
-      const key: unknown = keyOf(envelope)
-      if (typeof key !== 'string') throw new HoldfastError('INVALID', `its key is not a text but ${typeof key}`)
-      envelope.key = key
+  const { subject, seq, data } = arrival
+  const message = (key: string, read: ArrivedEnvelope, failure: Error | undefined): TaskMessage => {
+    // The key's function has decoded the value, so the first attempt goes on with it.
+    let first: ArrivedEnvelope | undefined = read
+    const envelope = () => {
+      const fresh = first ?? new ArrivedEnvelope(arrival, format)
+      first = undefined
+      fresh.key = key
+      return fresh
     }
-    checkName(envelope.key, 'key')
-    return { partition: partitionOf(envelope.key, partitions), envelope, failure: undefined }
+    return { partition: partitionOf(key, partitions), seq, bytes: data.length, envelope, failure }
+  }
+  const read = new ArrivedEnvelope(arrival, format)
+  try {
+    const key: unknown = keyOf === undefined ? subject : keyOf(read)
+    if (typeof key !== 'string') throw new HoldfastError('INVALID', `its key is not a text but ${typeof key}`)
+    checkName(key, 'key')
+    return message(key, read, undefined)
   } catch (cause) {
     const failure = new HoldfastError(
       'INVALID',
@@ -40,7 +57,7 @@ export function taskMessage(
         cause,
       },
     )
-    return { partition: partitionOf(arrival.subject, partitions), envelope, failure }
+    return message(subject, read, failure)
   }
 }
 
@@ -48,6 +65,7 @@ class ArrivedEnvelope implements Envelope {
   key: string
   readonly #arrival: Arrival
   readonly #format: TaskFormat
+  #data: Uint8Array | undefined
   #decoded: { readonly value: unknown } | undefined
 
   constructor(arrival: Arrival, format: TaskFormat) {
@@ -61,7 +79,7 @@ class ArrivedEnvelope implements Envelope {
   }
 
   get data(): Uint8Array {
-    return this.#arrival.data
+    return (this.#data ??= new Uint8Array(this.#arrival.data))
   }
 
   get headers(): Readonly<Record<string, string>> {
@@ -77,15 +95,14 @@ class ArrivedEnvelope implements Envelope {
   }
 
   get value(): unknown {
-    this.#decoded ??= { value: decoded(this.data, this.#format) }
+    this.#decoded ??= { value: this.#format === 'bytes' ? this.data : decoded(this.#arrival.data, this.#format) }
     return this.#decoded.value
   }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-function decoded(data: Uint8Array, format: TaskFormat): unknown {
-  if (format === 'bytes') return data
+function decoded(data: Uint8Array, format: 'json' | 'text'): unknown {
   try {
     if (format === 'text') return utf8.decode(data)
     return fromJson(parseJsonText(data))

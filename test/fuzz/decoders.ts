@@ -69,7 +69,7 @@ export const decoders: Readonly<Record<Form, Decode>> = {
   'call-reply': inputOf,
   'list-request': inputOf,
   change: decodePageMessage,
-  'task-input': (data) => taskMessage(task, { subject: 'in.x', data, headers: {}, seq: 1, at: 1 }, 4).envelope.value,
+  'task-input': (data) => taskMessage(task, { subject: 'in.x', data, headers: {}, seq: 1, at: 1 }, 4).envelope().value,
   lease: decodeLease,
   table: decodeTable,
   record: (bytes) => [judge(log, seq(1), bytes), decodeRecord(bytes)],

@@ -192,6 +192,26 @@ describe('a message whose processing throws (L3)', () => {
     expect(entry).toEqual({ key: 'k', value: 12, rev: 2 })
   })
 
+  it('is tried again as it came, whatever the attempt before has changed in it (message.ts, E1)', async () => {
+    const seen: unknown[] = []
+    open('changed', () => [
+      task<{ cents: number }>('changed', {
+        input: { stream: input },
+        key: ({ value }) => `${value.cents}`,
+        process: ({ key, value, data }) => {
+          seen.push([key, value.cents, Buffer.from(data).toString()])
+          value.cents *= 100
+          data.fill(0)
+          if (seen.length < 3) throw new Error('a request failed')
+        },
+      }),
+    ])
+    cluster.send('k', { cents: 5 })
+    cluster.start('n1')
+    await cluster.until(() => seen.length === 3)
+    expect(seen).toEqual(Array.from({ length: 3 }, () => ['5', 5, '{"cents":5}']))
+  })
+
   it('does not keep the messages of other partitions, however many come behind it (R3)', async () => {
     let poisoned = true
     open('poison', () => [
