@@ -59,7 +59,7 @@ export interface Coordinator {
  *
  * What a message has written, its later reads see at once; all of it is one change of each key that it wrote, so an entry's rev grows by one
  * for a message, however often that put it. Ranges, counts and snapshots wait until all earlier messages of the partition are committed; a
- * snapshot ends with its message. All of it rejects with `INVALID` where no message is being processed, with `RETRY` where the partition has
+ * snapshot ends with its message. All of it rejects with `INVALID` where its message is over or no message is being processed, with `RETRY` where the partition has
  * been lost meanwhile. A message may write and send what fits into one record; more is `INVALID`.
  */
 export type TaskStore<V = unknown> = KvStore<V>
@@ -69,11 +69,15 @@ export interface TaskContext {
   readonly task: string
   readonly partition: number
   /**
-   * A store that the definition names. It can be used while a message is being processed and in `init`, and reads what this partition has.
-   * Throws `INVALID` for any other name.
+   * A store that the definition names, which reads what this partition has. Throws `INVALID` for any other name. One that `process` was given
+   * is for that message. One of `init` can be kept in a field: it is for `init`, and later for the message whose `process` calls it; in a
+   * callback that is not awaited, such as a listener that was registered before, it refuses: use the one that `process` was given.
    */
   readonly store: <V = unknown>(name: string) => TaskStore<V>
-  /** Partition time, ms since 1970: never goes back, also across owners. Stands still for the length of a message. */
+  /**
+   * Partition time, ms since 1970: never goes back, also across owners. Stands still for the length of a message. Throws `INVALID` where the
+   * stores refuse: outside of `init` and of messages.
+   */
   readonly now: () => number
   /** Aborts when this node's ownership of the partition has ended, so that nothing of the present message can be committed any more. */
   readonly signal: AbortSignal
@@ -86,7 +90,7 @@ export interface StreamTask<V = unknown> {
   /** Before the first message of an ownership. What it writes is committed by itself. Where it throws it is tried again. */
   init?(context: TaskContext): unknown
   /** One message. When it has returned, or what it returned has resolved, all that it wrote and sent is committed at once, or nothing. */
-  process(envelope: Envelope<V>, collector: Collector, coordinator: Coordinator): unknown
+  process(envelope: Envelope<V>, collector: Collector, coordinator: Coordinator, context: TaskContext): unknown
   /** At the end of the ownership, unless the process dies. */
   close?(): unknown
 }
@@ -258,27 +262,12 @@ function runOf<V>(options: TaskOptions<V>, wrong: Wrong): TaskDefinition['run'] 
 /** The functional form as an instance. */
 class FunctionTask implements StreamTask {
   readonly handle: (envelope: Envelope, context: ProcessContext) => unknown
-  #context!: TaskContext
 
   constructor(handle: FunctionTask['handle']) {
     this.handle = handle
   }
 
-  init(context: TaskContext): void {
-    this.#context = context
-  }
-
-  process(envelope: Envelope, collector: Collector, coordinator: Coordinator): unknown {
-    const context = this.#context
-    return this.handle(envelope, {
-      task: context.task,
-      partition: context.partition,
-      signal: context.signal,
-      store: (name) => context.store(name),
-      now: () => context.now(),
-      send: (output) => collector.send(output),
-      commit: () => coordinator.commit(),
-      shutdown: () => coordinator.shutdown(),
-    })
+  process(envelope: Envelope, collector: Collector, coordinator: Coordinator, context: TaskContext): unknown {
+    return this.handle(envelope, { ...context, ...collector, ...coordinator })
   }
 }

@@ -3,9 +3,13 @@
  *
  * I1. All that a message does, its writes, its outputs and its position, is one unit: committed together, or dropped together. What throws
  *     leaves no trace.
- * I2. What a message was given works for that message alone: stores, collector and coordinator refuse whatever comes after its end.
+ * I2. What a message was given works for that message alone: context, stores, collector and coordinator refuse whatever comes after its end,
+ *     also while it is tried again or the next one is processed. What `init` was given serves the message whose processing calls it, which
+ *     the async context tells: of a call that comes from none, or from one that is over, nobody knows what it belongs to. Following
+ *     contexts slows every promise of the process, so it is done for tasks with an `init` alone.
  * I3. The outputs of a message are numbered in the order in which it sends them (outputs.ts, O2).
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type {
   Collector,
   Coordinator,
@@ -14,14 +18,14 @@ import type {
   TaskContext,
   TaskDefinition,
   TaskStore,
+  TaskStoreDefinition,
 } from '../behaviour/task.ts'
 import type { OwnedPartition } from '../partition/tenant.ts'
 import type { Unit } from '../partition/unit.ts'
 import { HoldfastError } from '../protocol/errors.ts'
-import type { ScanRequest } from '../protocol/scan.ts'
 import type { TaskMessage } from './message.ts'
 import { outputRecord, type OutputRules } from './outputs.ts'
-import { UnitStore } from './store.ts'
+import { UnitStore, type StoreHost } from './store.ts'
 
 export interface InstanceOptions {
   readonly definition: TaskDefinition
@@ -37,10 +41,12 @@ export interface Wishes {
   readonly shutdown: boolean
 }
 
+/** Whose processing is calling (I2). */
+const calling = new AsyncLocalStorage<Unit>()
+
 export class Instance {
   readonly #options: InstanceOptions
   readonly #task: StreamTask
-  readonly #stores: ReadonlyMap<string, UnitStore<unknown>>
   #unit: Unit | undefined
   #closers: (() => Promise<void>)[] = []
 
@@ -48,36 +54,29 @@ export class Instance {
   constructor(options: InstanceOptions) {
     this.#options = options
     this.#task = options.definition.run()
-    const host = {
-      unit: () => this.#present(),
-      settled: () => options.settled(),
-      scan: (request: ScanRequest) => options.owned.scan(request),
-      atEnd: (close: () => Promise<void>) => void this.#closers.push(close),
-    }
-    this.#stores = new Map(options.definition.stores.map((store) => [store.name, new UnitStore(store, host)]))
   }
 
   /** What `init` writes goes into the unit. */
   init(unit: Unit): Promise<void> {
-    return this.#within(unit, () => this.#task.init?.(this.#context()))
+    return this.#within(unit, () => this.#task.init?.(this.#context(() => this.#present(calling.getStore()))))
   }
 
   /** Runs a message in its unit. Throws what its processing throws; the unit is the caller's to commit or to drop. */
   async process({ envelope, failure }: TaskMessage, unit: Unit, outputId: string): Promise<Wishes> {
     if (failure !== undefined) throw failure
     const wishes = { commit: false, shutdown: false }
+    const present = () => this.#present(unit)
     const ask = (what: keyof Wishes) => {
-      if (this.#unit !== unit) throw over()
+      present()
       wishes[what] = true
     }
     const collector: Collector = {
       send: (output: Output) => {
-        if (this.#unit !== unit) throw over()
-        unit.send(outputRecord(output, `${outputId}.${unit.outputs}`, this.#options.outputRules()))
+        present().send(outputRecord(output, `${outputId}.${unit.outputs}`, this.#options.outputRules()))
       },
     }
     const coordinator: Coordinator = { commit: () => ask('commit'), shutdown: () => ask('shutdown') }
-    await this.#within(unit, () => this.#task.process(envelope(), collector, coordinator))
+    await this.#within(unit, () => this.#task.process(envelope(), collector, coordinator, this.#context(present)))
     return wishes
   }
 
@@ -88,7 +87,7 @@ export class Instance {
   async #within(unit: Unit, run: () => unknown): Promise<void> {
     this.#unit = unit
     try {
-      await run()
+      await (this.#task.init === undefined ? run() : calling.run(unit, run))
     } finally {
       this.#unit = undefined
       const closers = this.#closers
@@ -98,36 +97,45 @@ export class Instance {
     }
   }
 
-  #context(): TaskContext {
-    const { definition, owned } = this.#options
+  #context(unit: () => Unit): TaskContext {
+    const { definition, owned, settled } = this.#options
+    const host: StoreHost = {
+      unit,
+      settled,
+      scan: (request) => owned.scan(request),
+      atEnd: (close) => {
+        unit()
+        this.#closers.push(close)
+      },
+    }
     return {
       task: definition.name,
       partition: owned.partition,
       signal: owned.signal,
-      store: <V>(name: string) => this.#store(name) as TaskStore<V>,
-      now: () => this.#present().nowMs,
+      store: <V>(name: string) => new UnitStore(this.#storeNamed(name), host) as TaskStore<V>,
+      now: () => unit().nowMs,
     }
   }
 
-  #store(name: string): TaskStore {
-    const store = this.#stores.get(name)
-    if (store !== undefined) return store
-    const names = [...this.#stores.keys()].map((known) => `"${known}"`).join(', ') || 'none'
+  #storeNamed(name: string): TaskStoreDefinition {
     const { definition } = this.#options
+    const store = definition.stores.find((known) => known.name === name)
+    if (store !== undefined) return store
+    const names = definition.stores.map((known) => `"${known.name}"`).join(', ') || 'none'
     throw new HoldfastError(
       'INVALID',
       `task "${definition.name}" has no store "${name}" (it has ${names}): name it in its \`stores\``,
     )
   }
 
-  #present(): Unit {
-    if (this.#unit === undefined) throw over()
-    return this.#unit
+  #present(unit: Unit | undefined): Unit {
+    if (unit === undefined || unit !== this.#unit) throw over()
+    return unit
   }
 }
 
 const over = () =>
   new HoldfastError(
     'INVALID',
-    'stores, send, commit and shutdown are for the time in which a message is processed: await all that process begins',
+    'stores, now, send, commit and shutdown are for one message, while it is processed: await all that process begins',
   )

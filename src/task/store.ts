@@ -4,7 +4,8 @@
  * S1. Writes go into the unit, so they are committed with the position of the message, or not at all.
  * S2. Single entries are read from the outcome of all earlier messages, committed or not. Ranges, counts and snapshots are read from the
  *     store by scans, which know what is committed: they wait until all earlier messages are, and lay the unit's writes over.
- * S3. It is of use while a message is processed, and for no other message than that.
+ * S3. It is of use while a message is processed, and for no other message than that. Each call asks for the message that it belongs to; who
+ *     answers is the instance (instance.ts, I2).
  */
 import { ttlOf } from '../behaviour/kv.ts'
 import { bound, checkedRev, checkKey, checkLimit, requireRev } from '../behaviour/kv-checks.ts'
@@ -27,12 +28,12 @@ import { decodeValue, encodeValue } from '../protocol/values.ts'
 
 /** What a store needs of the instance that it belongs to. */
 export interface StoreHost {
-  /** Of the message that is being processed. Throws `INVALID` where none is. */
+  /** Of the message that the call belongs to. Throws `INVALID` where that is not, or no longer, processed. */
   unit(): Unit
   /** Resolves when all units of earlier messages are committed. Rejects with `RETRY` when the ownership has ended. */
   settled(): Promise<void>
   scan(request: ScanRequest): Promise<ScanPage>
-  /** Calls it at the end of the message. */
+  /** Calls it at the end of the message. Throws as `unit` does. */
   atEnd(close: () => Promise<void>): void
 }
 
@@ -160,7 +161,13 @@ export class UnitStore<V> implements TaskStore<V> {
           // One that cannot be closed ends by itself.
           () => {},
         ))
-    this.#host.atEnd(close)
+    try {
+      this.#host.atEnd(close)
+    } catch (error) {
+      // The message was over before it was there.
+      void close()
+      throw error
+    }
     return { entries: () => iterable(() => entriesOf<V>(this.#merged(all, own, name), unlimited)), close }
   }
 

@@ -87,10 +87,10 @@ describe('the functional form', () => {
     const asked: unknown[] = []
     const { signal } = new AbortController()
     const store = (name: string) => name as unknown as TaskStore<never>
-    instance.init!({ task: 't', partition: 3, signal, now: () => 7, store })
+    const place = { task: 't', partition: 3, signal, now: () => 7, store }
     const collector = { send: (output: unknown) => asked.push(output) }
     const coordinator = { commit: () => asked.push('commit'), shutdown: () => asked.push('shutdown') }
-    expect(instance.process({ value: 5 } as Envelope, collector, coordinator)).toBe('done')
+    expect(instance.process({ value: 5 } as Envelope, collector, coordinator, place)).toBe('done')
     expect(asked).toEqual([{ subject: 'out', value: 5 }, 'commit', 'shutdown'])
     expect(seen).toEqual(['t', 3, 7, 'a', signal])
   })

@@ -312,6 +312,18 @@ describe('ranges', () => {
 })
 
 describe('a snapshot', () => {
+  it('that is there only when its message is over is refused (S3)', async () => {
+    open('late snapshot')
+    let late: Promise<unknown> | undefined
+    await bench.message(async (store) => {
+      late = store.snapshot().catch((error: unknown) => error)
+      // It is asked for by then.
+      for (let i = 0; i < 10; i++) await Promise.resolve()
+    })
+    expect(await bench.cluster.settle(late!)).toMatchObject({ code: 'INVALID' })
+    expect(await bench.message(async (store) => all((await store.snapshot()).entries()))).toEqual([])
+  })
+
   it('stays as it was, may be read several times, and ends with its message', async () => {
     open('snapshot')
     await bench.message((store) => store.putAll([0, 1].map((n) => [`k${n}`, n])))

@@ -5,6 +5,7 @@ import {
   type ProcessContext,
   type TaskDefinition,
   type TaskOptions,
+  type TaskStore,
 } from '../../src/behaviour/task.ts'
 import { cluster as clusterName, input, output, TaskCluster, type TaskClusterOptions } from './task-cluster.ts'
 
@@ -499,6 +500,74 @@ describe('an instance', () => {
     await cluster.pass(100)
     expect(late).toEqual(Array.from({ length: 3 }, () => expect.objectContaining({ code: 'INVALID' })))
     expect(() => store('other')).toThrow('task "sums" has no store "other" (it has "sums")')
+  })
+})
+
+describe('what a message has begun and not awaited (instance.ts, I2)', () => {
+  const forms: readonly [
+    form: string,
+    define: (work: (store: TaskStore<number>) => Promise<void>) => TaskDefinition,
+  ][] = [
+    ['that `process` was given', (work) => sums((_, { store }) => work(store('sums')))],
+    [
+      'that `init` has kept',
+      (work) =>
+        task('sums', {
+          input: { stream: input },
+          stores: ['sums'],
+          run: () => {
+            let kept: TaskStore<number>
+            return {
+              init: ({ store }) => void (kept = store('sums')),
+              process: () => work(kept),
+            }
+          },
+        }),
+    ],
+  ]
+  const count = async (store: TaskStore<number>) => {
+    await store.put('n', ((await store.get('n')) ?? 0) + 1)
+  }
+  const failed = () => Promise.reject(new Error('a request failed'))
+
+  it.each(forms)('counts neither for its retry nor for the next message, by a store %s', async (_, define) => {
+    const opens: (() => void)[] = []
+    const opened = () => new Promise<void>((resolve) => opens.push(resolve))
+    const refused: unknown[] = []
+    const later = (store: TaskStore<number>) =>
+      opened()
+        .then(() => count(store))
+        .catch((error: unknown) => void refused.push(error))
+    let begun = 0
+    open(
+      'not awaited',
+      () => [
+        define(async (store) => {
+          begun++
+          if (begun === 1) await Promise.all([later(store), failed()])
+          if (begun === 2) void later(store)
+          if (begun >= 2) await opened()
+          await count(store)
+        }),
+      ],
+      { partitions: 1 },
+    )
+    cluster.send('k', 1)
+    cluster.send('k', 2)
+    cluster.start('n1')
+    // The first message is tried again.
+    await cluster.until(() => opens.length === 3)
+    opens[0]!()
+    await cluster.until(() => refused.length === 1)
+    opens[2]!()
+    // The second one is processed.
+    await cluster.until(() => opens.length === 4)
+    opens[1]!()
+    await cluster.until(() => refused.length === 2)
+    opens[3]!()
+    await cluster.pass(1_000)
+    expect(refused).toEqual(Array.from({ length: 2 }, () => expect.objectContaining({ code: 'INVALID' })))
+    expect(await cluster.settle(cluster.client.kv('sums').entry('n'))).toEqual({ key: 'n', value: 2, rev: 2 })
   })
 })
 
