@@ -103,6 +103,7 @@ export class Instance {
       unit,
       settled,
       scan: (request) => owned.scan(request),
+      pause: (ms) => new Promise((resolve) => void owned.clock.setTimeout(resolve, ms)),
       atEnd: (close) => {
         unit()
         this.#closers.push(close)

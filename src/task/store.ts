@@ -6,6 +6,8 @@
  *     store by scans, which know what is committed: they wait until all earlier messages are, and lay the unit's writes over.
  * S3. It is of use while a message is processed, and for no other message than that. Each call asks for the message that it belongs to; who
  *     answers is the instance (instance.ts, I2).
+ * S4. Where the owner answers or keeps as many scans as it can, for others, it is asked again for as long as the message lasts: that is no
+ *     fault of the message, which would be left out for it.
  */
 import { ttlOf } from '../behaviour/kv.ts'
 import { bound, checkedRev, checkKey, checkLimit, requireRev } from '../behaviour/kv-checks.ts'
@@ -21,7 +23,7 @@ import type {
 } from '../behaviour/kv-store.ts'
 import type { TaskStore, TaskStoreDefinition } from '../behaviour/task.ts'
 import type { Seen, Unit, Written } from '../partition/unit.ts'
-import { HoldfastError } from '../protocol/errors.ts'
+import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
 import { compareKeys } from '../protocol/key-order.ts'
 import { maxScanRows, type KeyRange, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
@@ -33,6 +35,7 @@ export interface StoreHost {
   /** Resolves when all units of earlier messages are committed. Rejects with `RETRY` when the ownership has ended. */
   settled(): Promise<void>
   scan(request: ScanRequest): Promise<ScanPage>
+  pause(ms: number): Promise<void>
   /** Calls it at the end of the message. Throws as `unit` does. */
   atEnd(close: () => Promise<void>): void
 }
@@ -212,9 +215,16 @@ export class UnitStore<V> implements TaskStore<V> {
     }
   }
 
-  #scan(request: Omit<ScanRequest, 'type'>): Promise<ScanPage> {
-    this.#host.unit()
-    return this.#host.scan({ ...request, type: this.#definition.type })
+  async #scan(request: Omit<ScanRequest, 'type'>): Promise<ScanPage> {
+    for (;;) {
+      this.#host.unit()
+      try {
+        return await this.#host.scan({ ...request, type: this.#definition.type })
+      } catch (error) {
+        if (!isHoldfastError(error, 'OVERLOADED')) throw error
+        await this.#host.pause(error.retryAfterMs)
+      }
+    }
   }
 
   /** The message's own writes in a range, in its direction. */

@@ -349,6 +349,19 @@ describe('a snapshot', () => {
     await expect(all(kept[0]!)).rejects.toMatchObject({ code: 'INVALID' })
   })
 
+  it('is asked for again while others have as many as the owner keeps: no message is left out for that (S4)', async () => {
+    open('crowded')
+    const { cluster } = bench
+    await bench.message((store) => store.put('a', 1))
+    const taking = Array.from({ length: 16 }, () => cluster.client.kv('plain').snapshot())
+    const outside = await cluster.settle(Promise.all(taking))
+    cluster.world.clock.setTimeout(() => {
+      for (const snapshot of outside) void snapshot.close()
+    }, 1_000)
+    expect(await bench.message(async (store) => all((await store.snapshot()).entries()))).toEqual([['a', 1, 1]])
+    expect(cluster.eventsOf('task.failed')).toEqual([])
+  })
+
   it('is let go of by close, and by the end of each message: there may be any number over time', async () => {
     open('many snapshots')
     await bench.message((store) => store.put('a', 1))
