@@ -87,11 +87,11 @@ export interface TaskContext {
 export interface ProcessContext extends TaskContext, Collector, Coordinator {}
 
 export interface StreamTask<V = unknown> {
-  /** Before the first message of an ownership. What it writes is committed by itself. Where it throws it is tried again. */
+  /** Before the first message of an ownership. What it writes is committed by itself. Where it throws, another instance tries again. */
   init?(context: TaskContext): unknown
   /** One message. When it has returned, or what it returned has resolved, all that it wrote and sent is committed at once, or nothing. */
   process(envelope: Envelope<V>, collector: Collector, coordinator: Coordinator, context: TaskContext): unknown
-  /** At the end of the ownership, unless the process dies. */
+  /** At the end of the ownership, and after an `init` that failed, of which it gives back what it got; unless the process dies. */
   close?(): unknown
 }
 

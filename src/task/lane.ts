@@ -11,8 +11,8 @@
  * L5. A partition that gets no messages commits now and then how far the stream has been read, so that nobody has to read it again.
  * L6. Another stream than the one that the position is of, or one that has lost what was processed, stops it with an event: it never goes on
  *     as though nothing had happened.
- * L7. After `end` nothing of it counts; after `rest` has resolved it makes no unit any more. The instance is closed once, unless the
- *     process dies.
+ * L7. After `end` nothing of it counts; after `rest` has resolved it makes no unit any more. Each instance is closed once, also one whose
+ *     `init` failed, before the next one is made; unless the process dies.
  */
 import type { TaskDefinition } from '../behaviour/task.ts'
 import type { OwnedPartition } from '../partition/tenant.ts'
@@ -228,7 +228,7 @@ export class Lane {
       this.#options.source.detach(this)
       this.#options.owned.clock.clearTimeout(this.#advancing)
       this.#beQuiet()
-      if (instance !== undefined && !this.#crashed) await this.#close(instance)
+      if (instance !== undefined) await this.#close(instance)
     }
   }
 
@@ -247,13 +247,15 @@ export class Lane {
   async #begin(): Promise<Instance | undefined> {
     for (let attempt = 1; this.#state === 'living'; attempt++) {
       const unit = this.#options.owned.unit()
+      let instance: Instance | undefined
       try {
-        const instance = new Instance(this.#instanceOptions)
+        instance = new Instance(this.#instanceOptions)
         await this.#watched(instance.init(unit), 'init')
         if (!this.#ended) this.#commit(unit)
         return instance
       } catch (error) {
         this.#failed(null, attempt, false, error)
+        if (instance !== undefined) await this.#close(instance)
         await this.#pause(attempt)
       } finally {
         unit.drop()
@@ -438,6 +440,7 @@ export class Lane {
   }
 
   async #close(instance: Instance): Promise<void> {
+    if (this.#crashed) return
     try {
       await instance.close()
     } catch (error) {

@@ -398,6 +398,36 @@ describe('an instance', () => {
     expect(said.sort()).toEqual(['0', '1', 'closed 0', 'closed 1'])
   })
 
+  it('whose start fails is closed before the next one is made (L7)', async () => {
+    const said: string[] = []
+    let made = 0
+    open(
+      'failed start',
+      () => [
+        task('life', {
+          input: { stream: input },
+          run: () => {
+            const name = ++made
+            return {
+              init() {
+                said.push(`init ${name}`)
+                if (name < 3) throw new Error('not yet')
+              },
+              process() {},
+              close: () => void said.push(`close ${name}`),
+            }
+          },
+        }),
+      ],
+      { partitions: 1 },
+    )
+    cluster.start('n1')
+    await cluster.serving()
+    expect(said).toEqual(['init 1', 'close 1', 'init 2', 'close 2', 'init 3'])
+    await cluster.stop('n1')
+    expect(said.slice(5)).toEqual(['close 3'])
+  })
+
   it('is not closed where the process dies, and one that throws at its end hurts nobody', async () => {
     const said: string[] = []
     open(
