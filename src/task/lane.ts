@@ -66,6 +66,7 @@ export class Lane {
   #met = false
   #busy = false
   #failing = false
+  #slow = false
   #plainMessages = 0
   #state: 'living' | 'resting' | 'ended' = 'living'
   #crashed = false
@@ -95,9 +96,9 @@ export class Lane {
     return this.#taken
   }
 
-  /** A message is being tried again: what waits behind it may wait for long. */
-  get failing(): boolean {
-    return this.#failing
+  /** A message is being tried again, or takes long: what waits behind it may wait for long. */
+  get stuck(): boolean {
+    return this.#failing || this.#slow
   }
 
   get full(): boolean {
@@ -162,14 +163,14 @@ export class Lane {
     if (seq > this.#taken) this.#taken = seq
   }
 
-  /** Resolves once it is not full, fails, or has ended. */
+  /** Resolves once it is not full, is stuck, or has ended. */
   async room(): Promise<void> {
-    while (this.#state === 'living' && this.full && !this.#failing) await this.#signal.next()
+    while (this.#state === 'living' && this.full && !this.stuck) await this.#signal.next()
   }
 
-  /** Resolves once it no longer fails and the half of what waited is gone, or it has ended. */
+  /** Resolves once it is no longer stuck and the half of what waited is gone, or it has ended. */
   async recovered(): Promise<void> {
-    const waits = () => this.#failing || 2 * this.#waiting.length > mostWaiting
+    const waits = () => this.stuck || 2 * this.#waiting.length > mostWaiting
     while (this.#state === 'living' && waits()) await this.#signal.next()
   }
 
@@ -384,6 +385,8 @@ export class Lane {
     const look = () => {
       const reason = `${what} in partition ${this.partition} takes longer than ${slowAfterMs} ms`
       observer.emit({ type: 'task.trouble', task: definition.name, reason })
+      this.#slow = true
+      this.#signal.change()
       timer = clock.setTimeout(look, slowAfterMs)
     }
     timer = clock.setTimeout(look, slowAfterMs)
@@ -394,6 +397,9 @@ export class Lane {
     }).finally(() => {
       clock.clearTimeout(timer)
       this.#abandon = undefined
+      if (!this.#slow) return
+      this.#slow = false
+      this.#signal.change()
     })
   }
 

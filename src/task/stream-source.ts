@@ -6,8 +6,8 @@
  * R2. A lane that comes ends the reading; the next one begins low enough for it. Before each reading the stream is looked at, and every lane
  *     judges whether it is still its stream (lane.ts, L6). How far the stream was read is said of the lanes of a reading alone, from its
  *     beginning to its end: another one may be far behind.
- * R3. A lane that is full makes the reading wait. One that fails at a message would make it wait for long: it is set aside, the reading goes
- *     on without it, and when it has recovered another one begins where it stopped.
+ * R3. A lane that is full makes the reading wait. One that fails at a message, or has one that takes long, would make it wait for long, or
+ *     for ever: it is set aside, the reading goes on without it, and when it has recovered another one begins where it stopped.
  * R4. Whatever interrupts a reading is told, once for each reason, and after a growing pause another one begins.
  */
 import type { TaskDefinition } from '../behaviour/task.ts'
@@ -137,7 +137,7 @@ export class StreamSource implements Source {
     const lane = this.#lanes.get(arrived.partition)
     if (lane === undefined) return
     while (lane.full && this.#active.has(lane)) {
-      if (lane.failing) this.#setAside(lane)
+      if (lane.stuck) this.#setAside(lane)
       else await lane.room()
     }
     if (this.#active.has(lane)) lane.offer(arrived)

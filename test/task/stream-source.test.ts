@@ -71,3 +71,27 @@ describe('a lane that comes while the stream is looked at for another one', () =
     expect(processed).toEqual([100, ...Array.from({ length: 100 }, (_, i) => i)])
   })
 })
+
+describe('a lane with a message that takes long', () => {
+  it('does not keep the messages of other partitions, however many come behind it, and loses none of its own (R3)', async () => {
+    const end = gate()
+    const processed: string[] = []
+    const definition = task<number>('slow', {
+      input: { stream: input },
+      process: async ({ key, value }) => {
+        if (value === 0) await end.opened
+        processed.push(`${key} ${value}`)
+      },
+    })
+    cluster = new TaskCluster('slow', { partitions, tasks: () => [definition] })
+    const [slow, other] = [keyIn(1), keyIn(2)]
+    for (let i = 0; i < 1_000; i++) cluster.send(slow, i)
+    cluster.send(other, 1)
+    cluster.start('n1')
+    await cluster.until(() => processed.length === 1)
+    expect(processed).toEqual([`${other} 1`])
+    end.open()
+    await cluster.until(() => processed.length === 1_001)
+    expect(processed.slice(1)).toEqual(Array.from({ length: 1_000 }, (_, i) => `${slow} ${i}`))
+  })
+})
