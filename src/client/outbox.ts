@@ -75,9 +75,19 @@ export class Outbox {
     this.#ports.clock.defer(this.#flush)
   }
 
-  /** The requests of the frame that a message answers, if they are still remembered: the first answer takes them. */
-  answeredBy(message: Message): readonly Pending[] {
-    return this.#frames.take(Number(message.subject.slice(this.#options.inbox.length + 1)))
+  /** The frame whose reply subject a message came to: the last one that its sender had heard, of this session. */
+  numberOf(message: Message): number {
+    return Number(message.subject.slice(this.#options.inbox.length + 1))
+  }
+
+  /** The requests of that frame, if they are still remembered: the first answer takes them. */
+  answered(number: number): readonly Pending[] {
+    return this.#frames.take(number)
+  }
+
+  /** Whether what came to the reply subject of that frame was said behind the last attempt, where that went (A5 of pending.ts). */
+  isBehind({ frame, subject }: Pending, number: number): boolean {
+    return number >= frame && this.#frames.subjectOf(number) === subject
   }
 
   #sendAll(): void {
@@ -154,7 +164,9 @@ export class Outbox {
       for (const pending of requests) this.#sendFrame(subject, [pending], nowMs)
       return
     }
-    const reply = `${inbox}.${this.#frames.add(requests)}`
+    const number = this.#frames.add(requests, subject)
+    for (const pending of requests) pending.frame = number
+    const reply = `${inbox}.${number}`
     const { transport, tracer } = this.#ports
     if (tracer === undefined) return transport.publish(subject, frame, { reply })
     const traces = encodeTraces(requests.map(({ span }) => span?.traceparent))

@@ -10,10 +10,10 @@
  *     what is reported then is about this call alone.
  * A4. `NOT_FOUND` is a refusal, too, of one node: another may host what this one does not, and have done it. It is said without a look at what
  *     was done before.
- * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: another attempt that is on its
- *     way runs the handler again, and may do it. So it is reported once every attempt of this call has its answer; till then those are
- *     waited for. Where one of them was answered with `UNKNOWN` it takes one more, made after it, to be sure. What an earlier call left
- *     on its way was sent before all of this call's, and does not count. A query ends with the first error.
+ * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: an attempt that comes after it
+ *     runs the handler again, and may do it. So it is reported where it is the word on the last attempt, or came behind that from the node that
+ *     the last attempt went to (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits nothing any more.
+ *     Else the last attempt is waited for. A query ends with the first error.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -111,20 +111,15 @@ export class Pending implements Request, Waiter {
   repeated = false
   attempts = 0
   refusals = 0
-  /** Answers that refused nothing: `UNKNOWN`, and errors that are yet to be reported (A5). */
-  told = 0
-  /** One of them was `UNKNOWN`. */
-  unsure = false
-  /** Its last attempt was made when all others had their answers. */
-  alone = false
-  /** The last error that is yet to be reported. */
+  /** The last error that was not the word on the last attempt (A5). */
   verdict: WireError | undefined = undefined
   /** The attempt that the server did not let through: there is word of each frame, and all of them say the same of it. */
   denied = 0
   /** The last refusal by an owner. */
   refusal: WireError | undefined = undefined
-  /** Where its last attempt went. */
+  /** Where its last attempt went, and in which frame. */
   subject = ''
+  frame = 0
   /** Its next attempt goes to the partition's subject, whatever the placement says. */
   viaPartition = false
   /** Moves that it followed since it last waited. */
@@ -167,13 +162,7 @@ export class Pending implements Request, Waiter {
     this.timeoutMs = this.deadlineMs - nowMs
     if (this.firstSentMs < 0) this.firstSentMs = nowMs
     this.dueMs = Math.min(this.deadlineMs, nowMs + Math.ceil(attemptTimeoutMs * 2 ** Math.min(this.attempts, 10)))
-    this.alone = this.#unanswered === 0
     this.attempts++
-  }
-
-  /** Attempts. */
-  get #unanswered(): number {
-    return this.attempts - this.refusals - this.told
   }
 
   /** It has its end: nothing of it is sent any more. */
@@ -212,10 +201,11 @@ export class Pending implements Request, Waiter {
   }
 
   /**
-   * What an owner's error means: `final` is the answer; `again` and `wait` are no answer yet, but one of another attempt may be. An owner that is overloaded, or does not know the name, is
-   * reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
+   * What an owner's error means: `final` is the answer; `again` and `wait` are no answer yet, but one of another attempt may be. An owner that is
+   * overloaded, or does not know the name, is reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
+   * `onLast`: it came behind the last attempt from where that went (A5).
    */
-  judge(error: WireError, at?: ReplyPosition): 'final' | 'again' | 'wait' {
+  judge(error: WireError, onLast: boolean, at?: ReplyPosition): 'final' | 'again' | 'wait' {
     if (error.code === 'INVALID' && this.#outlived(at)) {
       this.refusals++
       return 'again'
@@ -237,15 +227,11 @@ export class Pending implements Request, Waiter {
         this.refusal = error
         return this.refusedThroughout ? 'final' : 'again'
       case 'UNKNOWN':
-        this.told++
-        this.unsure = true
         return 'again'
       default:
-        if (this.kind === 'query') return 'final'
-        this.told++
+        if (this.kind === 'query' || onLast) return 'final'
         this.verdict = error
-        if (this.#unanswered > 0) return 'wait'
-        return this.alone || !this.unsure ? 'final' : 'again'
+        return 'wait'
     }
   }
 

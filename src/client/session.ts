@@ -302,7 +302,8 @@ export class Session {
 
   #onMessage(message: Message): void {
     if (message.subject === this.#viewInbox) return this.#placement.onMessage(message)
-    const requests = this.#outbox.answeredBy(message)
+    const sent = this.#outbox.numberOf(message)
+    const requests = this.#outbox.answered(sent)
     if (message.noResponders) return this.#onNobody(requests)
     const { observer } = this.#ports
     let frame: ReplyFrame
@@ -319,16 +320,17 @@ export class Session {
         this.#positions.saw((seen = reply.at))
       }
       const pending = session === this.id ? this.#outstanding.get(number) : this.#find({ session, number })
-      if (pending !== undefined) this.#onAnswer(pending, reply)
+      if (pending !== undefined) this.#onAnswer(pending, reply, sent)
       else observer.emit({ type: 'message.dropped', subject: message.subject, reason: 'settled' })
     }
   }
 
-  #onAnswer(pending: Pending, reply: Reply): void {
+  /** `sent`: the frame that whoever answers had heard last. */
+  #onAnswer(pending: Pending, reply: Reply, sent: number): void {
     if (reply.kind === 'value') return this.#succeed(pending, reply.value, reply.at)
     if (reply.kind === 'error') {
       const { error } = reply
-      const meaning = pending.judge(error, reply.at)
+      const meaning = pending.judge(error, this.#outbox.isBehind(pending, sent), reply.at)
       if (meaning === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
       if (meaning === 'wait') return
       if (pending.atStandby) return this.#askOwner(pending)

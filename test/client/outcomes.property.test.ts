@@ -16,6 +16,7 @@ async function run(seed: string) {
   const { clock } = cluster
   const applied = new Map<string, number>()
   let applications = 0
+  const running = new Set<string>()
   const lows = new Map<string, number>()
   const violations: string[] = []
   const refusing = random.chance(0.4)
@@ -36,6 +37,7 @@ async function run(seed: string) {
     if (dice < 0.45) return null
     if (dice < 0.5) return failure('UNKNOWN')
     if (dice < 0.6) {
+      running.add(id)
       clock.setTimeout(() => reply(execute()), random.between(0, 800))
       return undefined
     }
@@ -43,8 +45,8 @@ async function run(seed: string) {
     if (dice < 0.7) return failure('RETRY')
     if (dice < 0.75) return failure('FENCED')
     if (dice < 0.76) return failure('OVERLOADED', 20)
-    // The handler threw, which nobody remembers.
-    if (dice < 0.78) return applied.has(id) ? execute() : failure('FAILED')
+    // The handler threw, which nobody remembers: only where it had not run, and does not run.
+    if (dice < 0.78) return applied.has(id) ? execute() : running.has(id) ? null : failure('FAILED')
     // It does not look at what was done.
     if (dice < 0.8) return failure('NOT_FOUND')
     if (dice < 0.9) return moved(random.pick(['a', 'b', null] as const), 1)

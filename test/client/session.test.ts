@@ -347,7 +347,7 @@ describe('outcomes (R2, A3)', () => {
     ['no such command', 'command', ['NOT_FOUND'], 'NOT_FOUND'],
     ['no such command after a refusal', 'command', ['RETRY', 'NOT_FOUND'], 'NOT_FOUND'],
     ['the first attempt unanswered, then no such command', 'command', ['silence', 'NOT_FOUND'], 'UNKNOWN'],
-    ['the first attempt unanswered, then a failure', 'command', ['silence', 'FAILED'], 'UNKNOWN'],
+    ['the first attempt unanswered, then a failure', 'command', ['silence', 'FAILED'], 'FAILED'],
     ['a failure after a refusal', 'command', ['RETRY', 'FAILED'], 'FAILED'],
     ['a failure after an owner that does not know itself', 'command', ['UNKNOWN', 'FAILED'], 'FAILED'],
     ['the first attempt of a query unanswered, then a failure', 'query', ['silence', 'FAILED'], 'FAILED'],
@@ -385,7 +385,7 @@ describe('outcomes (R2, A3)', () => {
     expect(node.received.length).toBe(2)
   })
 
-  it('are FAILED once every attempt has failed, without another one, also in a repetition (A5)', async () => {
+  it('are FAILED once the last attempt has failed, without another one, also in a repetition (A5)', async () => {
     const replies: ((answer: Answer) => void)[] = []
     const { session, clock, node } = await start((_request, _frame, reply) => void replies.push(reply))
     const { id } = await clock.settle(errorOf(call(session, 'k', { timeoutMs: 500 })), 600)
