@@ -366,6 +366,7 @@ describe('doctor', () => {
       'jetstream',
       'registry',
       'logs',
+      'snapshots',
       'nodes',
       'partitions',
       'clocks',

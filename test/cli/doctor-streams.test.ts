@@ -1,6 +1,13 @@
 /** What `doctor` says of streams, by what JetStream answers for them (DS1). */
 import { describe, expect, it } from 'vitest'
-import { logConfig, logStream, registryBucket, registryConfig } from '../../src/adapters/nats/stream-settings.ts'
+import {
+  logConfig,
+  logStream,
+  objectBucket,
+  objectsConfig,
+  registryBucket,
+  registryConfig,
+} from '../../src/adapters/nats/stream-settings.ts'
 import type { Reply } from '../../src/cli/doctor/server-link.ts'
 import { checkStreams } from '../../src/cli/doctor/server.ts'
 import { partitionId, type Generation } from '../../src/protocol/ids.ts'
@@ -11,6 +18,7 @@ const generation = '0123456789abcdef' as Generation
 const log = partitionId(0)
 const registryInfo = '$JS.API.STREAM.INFO.KV_shop_registry'
 const logInfo = '$JS.API.STREAM.INFO.shop_P0'
+const snapshotsInfo = '$JS.API.STREAM.INFO.OBJ_shop_snapshots'
 
 const answer = (body: Readonly<Record<string, unknown>>): Reply => ({ kind: 'answer', body })
 const refusal = (code: number, number: number | undefined, description: string): Reply =>
@@ -21,6 +29,7 @@ async function found(replies: Readonly<Record<string, Reply>>) {
   const well: Readonly<Record<string, Reply>> = {
     [registryInfo]: answer({ config: registryConfig(registryBucket('shop'), 3) }),
     [logInfo]: answer({ config: logConfig(logStream('shop', log), subjects.log(log), generation, 3) }),
+    [snapshotsInfo]: answer({ config: objectsConfig(objectBucket('shop'), 3) }),
   }
   const link = { info: undefined, ask: async (subject: string) => ({ ...well, ...replies })[subject]! }
   return checkStreams(link, subjects, 1)
@@ -35,7 +44,29 @@ const unclear: readonly (readonly [string, Reply, RegExp])[] = [
 
 describe('the streams of a cluster', () => {
   it('are fine where they are as they have to be', async () => {
-    expect((await found({})).map(({ mark }) => mark)).toEqual(['ok', 'ok', 'ok'])
+    expect((await found({})).map(({ mark }) => mark)).toEqual(['ok', 'ok', 'ok', 'ok'])
+  })
+
+  it.each([
+    ['fail', 'is gone', refusal(404, 10_059, 'stream not found'), /is gone/],
+    ['warn', 'cannot be looked at', { kind: 'nobody' }, /nobody answers/],
+    ['skip', 'may not be looked at', { kind: 'denied' }, /may not look/],
+    [
+      'fail',
+      'is set up otherwise',
+      answer({ config: { ...objectsConfig(objectBucket('shop'), 3), max_age: 1 } }),
+      /max_age/,
+    ],
+  ] as const)('say %s of the snapshots where their stream %s', async (mark, _, reply, says) => {
+    const ofSnapshots = (await found({ [snapshotsInfo]: reply })).filter(({ check }) => check === 'snapshots')
+    expect(ofSnapshots).toEqual([expect.objectContaining({ mark, says: expect.stringMatching(says) })])
+  })
+
+  it('have one copy where one of them has, that of the snapshots too', async () => {
+    const one = answer({ config: objectsConfig(objectBucket('shop'), 1) })
+    expect(await found({ [snapshotsInfo]: one })).toContainEqual(
+      expect.objectContaining({ mark: 'warn', check: 'replicas', says: expect.stringContaining('one copy') }),
+    )
   })
 
   it('are gone where JetStream says that there is none', async () => {

@@ -10,6 +10,9 @@ import {
   checkStream,
   logConfig,
   logStream,
+  objectBucket,
+  objectsConfig,
+  objectStream,
   registryBucket,
   registryConfig,
   registryStream,
@@ -88,7 +91,7 @@ const descriptionOf = (error: Json | undefined): string => {
   return typeof said === 'string' ? said : 'nobody answers for it'
 }
 
-/** The registry's stream, and each partition's, against what is required of them (L7). */
+/** The registry's stream, each partition's, and that of the snapshots, against what is required of them (L7). */
 export async function checkStreams(
   link: Pick<ServerLink, 'ask' | 'info'>,
   subjects: Subjects,
@@ -123,9 +126,12 @@ export async function checkStreams(
   }
   if (wrong.length === 0)
     findings.push(ok('logs', `the streams of all ${partitions} partitions are set up as they have to be`))
+  const snapshots = await lookAt(link, objectStream(cluster))
+  if (snapshots.kind === 'there') replicas.add(snapshots.replicas)
   return [
     ...findings,
     ...wrong,
+    ...snapshotFindings(objectStream(cluster), objectsConfig(objectBucket(cluster), 1), snapshots),
     replicasFinding(
       [...replicas].toSorted((a, b) => a - b),
       link,
@@ -148,6 +154,30 @@ function missingLog(partition: number, stream: string, look: Exclude<Look, { kin
   }
 }
 
+/** Logs are trimmed behind snapshots: what is lost of these is lost of the state. */
+function snapshotFindings(stream: string, asked: Json, look: Look): readonly Finding[] {
+  switch (look.kind) {
+    case 'gone':
+      return [
+        fail(
+          'snapshots',
+          `the stream ${stream} is gone: a store that is empty can be made of a log that was never trimmed, and of no other`,
+          'create it again by `holdfast provision`, then run `holdfast snapshot --all` while the nodes have their stores',
+        ),
+      ]
+    case 'denied':
+      return [skip('snapshots', `this login may not look at the stream ${stream}`)]
+    case 'unseen':
+      return [unseen('snapshots', stream, look.reason)]
+    case 'there': {
+      const trouble = troubleOf(look.config, asked)
+      if (trouble !== undefined) return [fail('snapshots', trouble, 'nodes that start refuse it')]
+      if (look.late.length === 0) return [ok('snapshots', 'their stream is set up as it has to be')]
+      return [warn('snapshots', `replicas of ${stream} lag or are away: ${some(look.late)}`, 'look at these servers')]
+    }
+  }
+}
+
 const unseen = (check: string, stream: string, reason: string): Finding =>
   warn(
     check,
@@ -163,9 +193,9 @@ function registryFinding(config: Json, asked: Json, cluster: string): Finding {
 
 function replicasFinding(replicas: readonly number[], { info }: Pick<ServerLink, 'info'>): Finding {
   const least = replicas[0] ?? 1
-  if (least > 1) return ok('replicas', `each log has ${least} copies or more`)
+  if (least > 1) return ok('replicas', `each stream has ${least} copies or more`)
   const clustered = info?.cluster !== undefined
-  const says = 'each log, or some, has one copy'
+  const says = 'each stream, or some, has one copy'
   const advice = clustered
     ? 'scale the streams with `nats stream edit --replicas 3`'
     : 'for production run three servers and create the cluster with --replicas 3'
