@@ -302,6 +302,25 @@ describe('a link that is cut', () => {
     expect(statuses).toEqual(['disconnected', 'connected'])
   })
 
+  it('forgets what a node does not listen to any more, whenever that was while it comes back', async () => {
+    for (let atMs = 0; atMs < 4; atMs += 0.1) {
+      const world = worldOf(`closed at ${atMs}`)
+      const [a, b, c] = [world.start('a'), world.start('b'), world.start('c')]
+      const heard: string[] = []
+      const closing = a.transport.subscribe('x', () => {}, { queue: 'q' })
+      b.transport.subscribe('x', ({ data }) => heard.push(text(data)!), { queue: 'q' })
+      await world.clock.advance(5)
+      a.cut()
+      await world.clock.advance(5)
+      a.heal()
+      world.clock.setTimeout(() => closing.close(), atMs)
+      await world.clock.advance(20)
+      for (let i = 0; i < 20; i++) c.transport.publish('x', bytes(String(i)))
+      await world.clock.advance(5)
+      expect(heard.length, `closed after ${atMs} ms`).toBe(20)
+    }
+  })
+
   it('can be cut again while it comes back', async () => {
     const world = worldOf('flapping')
     const a = world.start('a')

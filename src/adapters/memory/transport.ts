@@ -166,9 +166,12 @@ export class MemoryTransport implements Transport {
 
   #nodeSide(up: boolean): void {
     if (up) {
-      // Those that were asked for while the connection was coming back.
+      // Those that were asked for, and those that were closed, while the connection was coming back.
       const listeners = [...this.#listeners]
-      this.#options.link.toServer(() => this.#enter(listeners))
+      this.#options.link.toServer(() => {
+        this.#leave([...this.#atHub].filter(({ handler }) => handler === null))
+        this.#enter(listeners)
+      })
     } else this.#failFlushes(disconnected())
     const status = up ? 'connected' : 'disconnected'
     this.#options.observer.emit({ type: `transport.${status}` })
