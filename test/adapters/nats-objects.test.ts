@@ -16,12 +16,14 @@ let server: TestServer
 let plain: NatsConnection
 beforeAll(async () => {
   server = await startNatsServer()
-  plain = await connectNats({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
+  plain = await connectPlain()
 })
 afterAll(async () => {
   await plain.close()
   await server.stop()
 })
+
+const connectPlain = () => connectNats({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
 
 let clusters = 0
 const newCluster = () => `o${++clusters}`
@@ -64,7 +66,10 @@ objectsConformance(
       },
       async restart() {
         await closeAll()
+        // What it asks while it is away is lost.
+        await plain.close()
         await server.restart()
+        plain = await connectPlain()
       },
       async close() {
         await closeAll()

@@ -105,7 +105,7 @@ describe('deploy/compose.yaml, as processes', () => {
       expect(jsonOf(answer)).toBe(5)
     }
     const { stdout } = await run(['doctor'], { env: envOf(services['node-1']!, 'client') })
-    expect(stdout).toMatch(/^ok +replicas +each log has 3 copies/m)
+    expect(stdout).toMatch(/^ok +replicas +each stream has 3 copies/m)
     const { members } = jsonOf(await ask('status', '--json')) as { members: { id: string; host: string }[] }
     expect(members.map(({ id, host }) => ({ id, host }))).toEqual(nodeServices.map((id) => ({ id, host: id })))
   })
