@@ -13,7 +13,6 @@ import type { HealthFacts } from '../src/core/health.ts'
 import type { MemberDetails } from '../src/core/membership.ts'
 import { retentionOf } from '../src/core/trim.ts'
 import { viewOf, type PlacementEntry, type PlacementTable } from '../src/core/table.ts'
-import { HoldfastError } from '../src/protocol/errors.ts'
 import type { SeenMember } from '../src/membership/gossiper.ts'
 import type { NodeLease } from '../src/membership/lease.ts'
 import { Dispatcher } from '../src/partition/dispatcher.ts'
@@ -51,12 +50,9 @@ import { createLister, type Lister } from './lister.ts'
 import { createMembership, type Membership } from './membership.ts'
 import type { NodeOptions, NodePorts, NodeSettings } from './node.ts'
 import { createPartition, type Partition, type PartitionStatus, type Wanted } from './partition.ts'
+import { movedAway } from './moved-away.ts'
 import { createPlacement, type Placement } from './placement.ts'
 
-/** So many terms without a renewal of its own lease end a drain, counted in looks: a process that was stopped meanwhile has looked once. */
-const registryAwayTerms = 2
-/** Between two looks whether everything has moved away. */
-const drainPollMs = 50
 const loadWindowMs = 1_000
 /** How long an orderly end waits for what is on its way. */
 const partingMs = 2_000
@@ -253,21 +249,7 @@ export class Incarnation {
     const { clock } = this.#ports
     const others = () => this.#membership?.alive().some(({ id, draining }) => id !== this.self.id && !draining) ?? false
     const owns = () => this.#table?.entries.some(({ owner }) => sameNode(owner, this.self)) ?? false
-    let [renewedAtMs, looks] = [Number.NEGATIVE_INFINITY, 0]
-    while (!this.#ended && owns() && others()) {
-      const { renewedMsAgo = 0, termMs = 0 } = this.#membership?.own() ?? {}
-      const atMs = clock.monotonic() - renewedMsAgo
-      // Of one renewal it is the same but for rounding.
-      if (atMs > renewedAtMs + 1) [renewedAtMs, looks] = [atMs, 0]
-      else looks++
-      if (looks * drainPollMs > registryAwayTerms * termMs) {
-        throw new HoldfastError(
-          'RETRY',
-          'the registry does not answer, so nothing can be moved away now: drain again later, or close the node, whose keys then wait for another one',
-        )
-      }
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, drainPollMs))
-    }
+    await movedAway({ clock, goesOn: () => !this.#ended && owns() && others(), own: () => this.#membership?.own() })
   }
 
   /** As `Membership.drain`. */

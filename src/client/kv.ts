@@ -20,7 +20,7 @@ import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
-import { requestOptionsOf } from './call-options.ts'
+import { requestOptionsOf, type CallOptions } from './call-options.ts'
 import { inFlight } from './in-flight.ts'
 import type { ScanAsks } from './scan-asks.ts'
 import type { ScanSnapshot } from './scan-snapshot.ts'
@@ -34,20 +34,14 @@ export interface KvWatchOptions extends TypeWatchOptions {
   readonly key?: string | undefined
 }
 
-export interface KvCallOptions {
+export interface KvCallOptions extends CallOptions {
   /** How long to wait for each reply, or each page of a range, attempts included. Default: the client's. */
   readonly timeout?: Duration | undefined
-  /** Ends calls and readings. */
-  readonly signal?: AbortSignal | undefined
-  /** Makes a write take effect once however often it is called with this key, for 24 h. 1 to 256 bytes of UTF-8. */
-  readonly idempotencyKey?: string | undefined
   /**
    * How old the entry may be that `get`, `entry` and `getAll` read: then a standby may answer, too, with nothing missing that this client has
    * seen. Default: they read strongly. Ranges, counts and snapshots are read from the owners.
    */
   readonly maxStaleness?: Duration | undefined
-  /** Has these see at least what stands behind this cursor, e.g. `hf.cursor` of another client. */
-  readonly after?: string | undefined
   /**
    * Repeats one write, as it was called: the id of its `UNKNOWN` error, within 90 s. It takes effect once and gives the first reply. Or an id
    * of your own. One id is one write of one entry: for `putAll` and `deleteAll` take an idempotency key.

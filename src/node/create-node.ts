@@ -52,7 +52,8 @@ export interface HoldfastNode {
 /**
  * Starts a node and joins it to its cluster; the first one provisions what the cluster needs. What the options leave out the variables
  * `HOLDFAST_…` may say (docs/security.md). Rejects with `INVALID` for options that cannot be and permissions that are missing, `CONFLICT` where another node has the directory or something else the port of `http`, `RETRY` where no NATS server answers, or its JetStream does not for half a minute. A node with the id of one that
- * runs takes its place: the former is fenced (O1). One that lost its lease and cannot begin again says why (`node.failed`), and closes itself: `close` releases it.
+ * runs takes its place: the former is fenced (O1). One that lost its lease and cannot begin again says why (`node.failed`), and closes itself:
+ * `close` releases it.
  */
 export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode> {
   const options: CreateNodeOptions = withEnvironment(given, process.env, given.observer ?? silent)

@@ -121,7 +121,7 @@ export async function checkStreams(
     const trouble = troubleOf(stream.config, logConfig(name, subjects.log(id), generationOf(stream.config), 1))
     if (trouble !== undefined) wrong.push(fail('log', trouble, 'until then the partition stops at its next look'))
     if (stream.late.length > 0) {
-      wrong.push(warn('log', `replicas of ${name} lag or are away: ${some(stream.late)}`, 'look at these servers'))
+      wrong.push(lagging('log', name, stream.late))
     }
   }
   if (wrong.length === 0)
@@ -173,10 +173,13 @@ function snapshotFindings(stream: string, asked: Json, look: Look): readonly Fin
       const trouble = troubleOf(look.config, asked)
       if (trouble !== undefined) return [fail('snapshots', trouble, 'nodes that start refuse it')]
       if (look.late.length === 0) return [ok('snapshots', 'their stream is set up as it has to be')]
-      return [warn('snapshots', `replicas of ${stream} lag or are away: ${some(look.late)}`, 'look at these servers')]
+      return [lagging('snapshots', stream, look.late)]
     }
   }
 }
+
+const lagging = (check: string, stream: string, late: readonly string[]): Finding =>
+  warn(check, `replicas of ${stream} lag or are away: ${some(late)}`, 'look at these servers')
 
 const unseen = (check: string, stream: string, reason: string): Finding =>
   warn(
