@@ -8,7 +8,8 @@
  *     at once.
  * Z2. It speaks only to subjects under the inbox prefixes. A request with another reply subject, or none, is dropped and told to the observer
  *     before anything is done for it: this node's permissions are not the asker's.
- * Z3. At most `maxInFlight` requests are on their way at a time, and as many bytes as its session has room for; one more is `OVERLOADED`.
+ * Z3. At most `maxInFlight` requests are on their way at a time, and as many bytes as its session has room for; one more is `OVERLOADED`,
+ *     or stays `UNKNOWN` where it repeats what is.
  * Z4. It keeps nothing of a request once it is answered. Its session is the session of those who have none (R3); a request with `Hf-Id` is
  *     command 1 of a session of its own, so that repeating it by any node takes effect once.
  * Z5. Draining takes no new requests, and ends when those on their way are answered. After `close` nothing is sent.
@@ -16,6 +17,7 @@
  */
 import { createActor, setup, waitFor } from 'xstate'
 import { parseCommandId } from '../src/client/command-id.ts'
+import { unsent, whatOf } from '../src/client/pending.ts'
 import { parseAfter } from '../src/client/positions.ts'
 import { addressOf, type Session } from '../src/client/session.ts'
 import type { Measured, RequestOptions } from '../src/client/session-options.ts'
@@ -153,13 +155,7 @@ class Calls {
     if (!this.#mayAnswer(reply, subject)) return
     if (this.inFlight >= this.#maxInFlight) {
       this.#refusals.count('requests')
-      const sentence =
-        'this node has as many requests on their way as it may; nothing happened, try again a little later'
-      return this.#publish(
-        reply,
-        failure(new HoldfastError('OVERLOADED', sentence, { retryAfterMs: overloadedForMs })),
-        subject,
-      )
+      return this.#publish(reply, failure(this.#full(message)), subject)
     }
     this.inFlight++
     void this.#respond(message, reply)
@@ -179,6 +175,19 @@ class Calls {
     if (this.#ended) return
     this.#publish(reply, data, message.subject, headers)
     if (this.inFlight === 0 && this.#subscriptions.length === 0) this.#onIdle()
+  }
+
+  /** Z3 */
+  #full({ subject, headers }: Message): unknown {
+    try {
+      const { kind, type, key, name }: CallTarget = this.#subjects.parseCall(subject, headers)
+      const id = kind === 'query' ? undefined : optionsOf(headers)?.id
+      const why = 'this node has as many requests on their way as it may, try again a little later'
+      const what = whatOf(requestKinds[kind], name, { type, key })
+      return unsent('OVERLOADED', what, id, why, { retryAfterMs: overloadedForMs })
+    } catch (error) {
+      return error
+    }
   }
 
   /** Async, so that what is wrong with the message rejects like what is wrong with the call. */

@@ -4,8 +4,9 @@ import { openTracer } from './adapters/opentelemetry/tracer.ts'
 import type { NatsSettings } from './adapters/nats/settings.ts'
 import { SystemClock } from './adapters/system/clock.ts'
 import { SystemRandom } from './adapters/system/random.ts'
-import { connectOver, type ClientOptions, type Denial } from './client/connect.ts'
+import { connectOver, type ClientOptions } from './client/connect.ts'
 import type { Holdfast } from './client/holdfast.ts'
+import type { DenialListener } from './client/ports.ts'
 import { withEnvironment } from './node/environment.ts'
 import { silent, type Observer } from './ports/observer.ts'
 import { HoldfastError } from './protocol/errors.ts'
@@ -52,11 +53,12 @@ export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
   if (servers === undefined) {
     throw new HoldfastError('INVALID', 'give `servers`, or set the variable HOLDFAST_SERVERS')
   }
-  let onDenied: ((denial: Denial, reason: string) => void) | undefined
+  const onDenied: DenialListener[] = []
   const listening: Observer = {
     emit(event) {
       observer.emit(event)
-      if (event.type === 'transport.error' && event.denied !== undefined) onDenied?.(event.denied, event.reason)
+      if (event.type !== 'transport.error' || event.denied === undefined) return
+      for (const listener of onDenied) listener(event.denied, event.reason)
     },
   }
   const transport = await openNatsTransport({ ...options, servers }, { ...parts, observer: listening })
@@ -64,7 +66,7 @@ export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
     {
       ...parts,
       transport,
-      onDenied: (listener) => (onDenied = listener),
+      onDenied: (listener) => void onDenied.push(listener),
       metrics: () => transport.metrics(),
       release: () => transport.close(),
     },

@@ -4,13 +4,23 @@
 import { HoldfastError } from '../protocol/errors.ts'
 import { maxTokenBytes } from '../protocol/subjects.ts'
 
-/** Names that would break a reference: promises, JSON and classes look for them, or a reference has them itself. */
+/** Names that would break a reference: promises, JSON and classes look for them, every object has them, or a reference has them itself. */
 export const reservedNames = [
   'then',
   'catch',
   'finally',
   'constructor',
   'toJSON',
+  'toString',
+  'toLocaleString',
+  'valueOf',
+  'hasOwnProperty',
+  'isPrototypeOf',
+  'propertyIsEnumerable',
+  '__defineGetter__',
+  '__defineSetter__',
+  '__lookupGetter__',
+  '__lookupSetter__',
   '__proto__',
   'key',
   'type',

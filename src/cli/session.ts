@@ -11,6 +11,7 @@ import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
 import { connectOver } from '../client/connect.ts'
 import type { Holdfast } from '../client/holdfast.ts'
+import type { ClientPorts, DenialListener } from '../client/ports.ts'
 import { Session } from '../client/session.ts'
 import { decodeClusterReport, type ClusterReport } from '../placement/status-report.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -59,8 +60,7 @@ export class CliSession {
   async client(): Promise<Holdfast> {
     await this.#findNode()
     const { cluster, timeoutMs } = this.settings
-    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: silent }
-    const holdfast = await connectOver(ports, { cluster, timeout: timeoutMs, connectTimeout: timeoutMs })
+    const holdfast = await connectOver(this.#ports, { cluster, timeout: timeoutMs, connectTimeout: timeoutMs })
     this.#ends.unshift(() => holdfast.close())
     return holdfast
   }
@@ -69,9 +69,9 @@ export class CliSession {
   async requests(): Promise<Session> {
     await this.#findNode()
     const { cluster, timeoutMs } = this.settings
-    const ports = { transport: this.transport, clock: this.clock, random: this.random, observer: silent }
-    const session = new Session(ports, { cluster, timeoutMs })
+    const session = new Session(this.#ports, { cluster, timeoutMs })
     this.#ends.unshift(() => Promise.resolve(session.close()))
+    this.#refusals.listen(({ subject }, reason) => session.denied(subject, reason))
     await session.whenPlaced()
     return session
   }
@@ -164,10 +164,16 @@ export class CliSession {
       })
       const timer = clock.setTimeout(() => settle({ kind: 'silence' }), timeoutMs)
       const refusals = this.#refusals.listen((denied, reason) => {
-        if (denied === subject || denied === inbox) settle({ kind: 'refused', reason })
+        if (denied.subject === subject || denied.subject === inbox) settle({ kind: 'refused', reason })
       })
       transport.publish(subject, data, { reply: inbox })
     })
+  }
+
+  get #ports(): ClientPorts {
+    const { transport, clock, random } = this
+    const onDenied = (listener: DenialListener) => void this.#refusals.listen(listener)
+    return { transport, clock, random, observer: silent, onDenied }
   }
 
   get #where(): string {
@@ -230,15 +236,15 @@ type Answer =
 
 /** Hears what the server refuses; all else about the connection is of no interest to a short run. */
 class Refusals implements Observer {
-  readonly #listeners = new Set<(subject: string, reason: string) => void>()
+  readonly #listeners = new Set<DenialListener>()
 
-  listen(listener: (subject: string, reason: string) => void): Subscription {
+  listen(listener: DenialListener): Subscription {
     this.#listeners.add(listener)
     return { close: () => void this.#listeners.delete(listener) }
   }
 
   emit(event: HoldfastEvent): void {
     if (event.type !== 'transport.error' || event.denied === undefined) return
-    for (const listener of [...this.#listeners]) listener(event.denied.subject, event.reason)
+    for (const listener of [...this.#listeners]) listener(event.denied, event.reason)
   }
 }

@@ -1,13 +1,10 @@
-/**
- * Connects a client over given ports. Which adapters those are is for the composition root to say.
- */
+/** Connects a client over given ports. */
 import { HoldfastError } from '../protocol/errors.ts'
-import type { Metric } from '../ports/metrics.ts'
 import { subjectsOf } from '../protocol/subjects.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { Holdfast } from './holdfast.ts'
+import type { ClientPorts } from './ports.ts'
 import { Session } from './session.ts'
-import type { SessionPorts } from './session-options.ts'
 
 export interface ClientOptions {
   /** Name of the cluster. */
@@ -20,20 +17,6 @@ export interface ClientOptions {
   readonly maxOutstanding?: number
   /** Most bytes of their inputs, likewise. Default 256 MiB. */
   readonly maxOutstandingBytes?: number
-}
-
-export interface Denial {
-  readonly operation: 'publish' | 'subscribe'
-  readonly subject: string
-}
-
-export interface ClientPorts extends SessionPorts {
-  /** What the adapters of these ports have to say of how full they are. Default: nothing. */
-  readonly metrics?: () => readonly Metric[]
-  /** Called at `close`, and when connecting fails: closes what was opened for this client. Default: nothing. */
-  readonly release?: () => Promise<void>
-  /** Has the listener called with each thing that the server does not let this user do, and why. Default: nobody can tell. */
-  readonly onDenied?: (listener: (denial: Denial, reason: string) => void) => void
 }
 
 /**
@@ -64,11 +47,8 @@ async function connected(ports: ClientPorts, options: ClientOptions): Promise<Ho
     ...(maxOutstandingBytes === undefined ? {} : { maxOutstandingBytes }),
   })
   const refused = new Promise<HoldfastError>((resolve) => {
-    ports.onDenied?.(({ operation, subject }, reason) => {
-      // What it needs at its start it needs for good.
-      resolve(new HoldfastError('INVALID', reason))
-      if (operation === 'publish') session.denied(subject, reason)
-    })
+    // What it needs at its start it needs for good.
+    ports.onDenied?.((_, reason) => resolve(new HoldfastError('INVALID', reason)))
   })
   const { clock } = ports
   const timer = clock.setTimeout(() => session.close(), connectTimeoutMs)

@@ -9,19 +9,15 @@ import { HoldfastError } from '../protocol/errors.ts'
 import { checkName, type Subjects } from '../protocol/subjects.ts'
 import { Kv, type KvHost } from './kv.ts'
 import { mostPages, mostUnheeded } from './page-places.ts'
+import type { ClientPorts } from './ports.ts'
 import { namedReference, referenceTo, type Reference, type ReferenceHost } from './reference.ts'
 import { ScanAsks } from './scan-asks.ts'
 import { addressOf, type Session } from './session.ts'
-import type { SessionPorts } from './session-options.ts'
 import { ChangeWatch, type TypeWatchOptions, type Watch, type WatchLoad } from './watch.ts'
 
-export interface HoldfastParts extends SessionPorts {
+export interface HoldfastParts extends ClientPorts {
   readonly session: Session
   readonly subjects: Subjects
-  /** What the adapters of these ports have to say of how full they are. Default: nothing. */
-  readonly metrics?: () => readonly Metric[]
-  /** What else ends with the client, e.g. its own transport. Default: nothing. */
-  readonly release?: () => Promise<void>
 }
 
 /** Each has a subscription, and a timer for each partition. */
@@ -49,6 +45,12 @@ export class Holdfast {
       partitions: () => this.#partitions(),
       watch: (type, key, options) => this.#watch(type, key, options),
     }
+    parts.onDenied?.(({ operation, subject }, reason) => {
+      if (operation !== 'publish') return
+      parts.session.denied(subject, reason)
+      this.#kvHost.asks.denied(subject, reason)
+      for (const watch of this.#watches) watch.denied(subject, reason)
+    })
   }
 
   /**

@@ -6,7 +6,7 @@
  * V2. A reference by name has a method for every name that a command or query can have. It does not know which is which: a method sends a
  *     `call`, and the owner finds out. Only the type checker knows the names, by the definition's type.
  * V3. Neither has anything that makes it a promise, gives it a JSON form of its own, or is looked for by a symbol: awaiting, logging,
- *     comparing or serialising a reference sends nothing. By name it has no method either where every object has one (`toString`).
+ *     comparing or serialising a reference sends nothing.
  */
 import type { ActorDefinition } from '../behaviour/definition.ts'
 import type { CommandsOf, InputsOf, QueriesOf, StateOf } from '../behaviour/actor.ts'

@@ -6,6 +6,7 @@
  * Q2. Each question has an inbox of its own, the same for all its attempts: the first answer to any of them counts, and no other.
  * Q3. It ends at its deadline, when its signal aborts, or at `close`, with `RETRY` or what the owner said last: nothing happened.
  * Q4. At most `maxAsks` questions wait at a time; one more is `OVERLOADED`.
+ * Q5. What the server does not let this user ask is `INVALID` at once: asking again changes nothing.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import { gauge, Refusals, type Metric } from '../ports/metrics.ts'
@@ -101,6 +102,13 @@ export class ScanAsks {
       signal?.addEventListener('abort', abort, { once: true })
       this.#send(ask)
     })
+  }
+
+  /** The server did not let a question to this subject through (Q5). */
+  denied(subject: string, reason: string): void {
+    for (const ask of this.#asks.values()) {
+      if (ask.subject === subject) ask.settle(new HoldfastError('INVALID', reason))
+    }
   }
 
   /** Ends every question with `RETRY`. Idempotent. */

@@ -17,7 +17,8 @@
  *     commits behind them is delivered.
  * W5. A slow consumer keeps at most one page for each partition, the one that it works on included, and `mostPages` in all: a partition is
  *     asked again when its page is delivered and a place is free (page-places.ts). Live messages are never kept.
- * W6. Owners that are away are asked again without end, over every connection and every owner that comes (G6).
+ * W6. Owners that are away are asked again without end, over every connection and every owner that comes (G6). Where the server does not let
+ *     this user ask, the watch ends with `INVALID`.
  * W7. Where a partition's log does not go back to the cursor any more, what is there of that partition is delivered instead, marked as a
  *     reset, and the changes right behind it (G7). Until the last of it is delivered the partition's part of a cursor stays where it was,
  *     so that who comes back with such a cursor gets the whole reset.
@@ -220,6 +221,13 @@ export class ChangeWatch<State> implements Watch<State> {
     }
   }
 
+  /** The server did not let a question to this subject through (W6). */
+  denied(subject: string, reason: string): void {
+    for (const p of this.#pullers.keys()) {
+      if (this.#ports.subjects.watch(partitionId(p)) === subject) this.#fail(new HoldfastError('INVALID', reason))
+    }
+  }
+
   close(): void {
     if (this.#isClosed) return
     this.#state = 'closed'
@@ -417,7 +425,9 @@ export class ChangeWatch<State> implements Watch<State> {
   }
 }
 
-function check({ from, prefix, onExpired, onReset, onResetEnd }: TypeWatchOptions, key: string | undefined): void {
+function check(options: TypeWatchOptions, key: string | undefined): void {
+  if (typeof options !== 'object' || options === null) throw invalid('a watch takes an object of options')
+  const { from, prefix, onExpired, onReset, onResetEnd } = options
   if (from !== undefined && typeof from !== 'string') throw invalid("`from` is 'start', 'now' or a cursor")
   if (onExpired !== undefined && onExpired !== 'reset' && onExpired !== 'fail') {
     throw invalid("`onExpired` is 'reset' or 'fail'")

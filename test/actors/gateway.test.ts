@@ -271,6 +271,12 @@ describe('bounds', () => {
     expect(await ask('test.call.cart.d.add', '', undefined, 10)).toMatchObject({
       error: { code: 'OVERLOADED', retryAfterMs: 100 },
     })
+    const repeated = { 'Hf-Id': 'aSession:7' }
+    expect(await ask('test.call.cart.d.add', '', repeated, 10)).toMatchObject({
+      error: { code: 'UNKNOWN', id: 'aSession:7', retryAfterMs: 100 },
+    })
+    expect(await ask('test.query.cart.d.total', '', repeated, 10)).toMatchObject({ error: { code: 'OVERLOADED' } })
+    expect(await ask('test.call.cart.d.add', '', { 'Hf-Id': 'a b' }, 10)).toMatchObject({ error: { code: 'INVALID' } })
     expect(node.requests.length).toBe(3)
     for (const reply of replies) reply()
     await clock.advance(10)

@@ -288,6 +288,8 @@ describe('the types of a definition', () => {
     // @ts-expect-error reserved
     expect(() => actor('x', { ...part, commands: { toJSON() {} } })).toThrow()
     // @ts-expect-error reserved
+    expect(() => actor('x', { ...part, commands: { valueOf() {} } })).toThrow()
+    // @ts-expect-error reserved
     expect(() => actor('x', { ...part, commands: { type() {} } })).toThrow()
     // @ts-expect-error reserved
     expect(() => actor('x', { ...part, commands: { watch() {} } })).toThrow()

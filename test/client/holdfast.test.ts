@@ -35,7 +35,6 @@ const Cart = actor('cart', {
     clear(ctx) {
       ctx.state.items = []
     },
-    toString: () => 'a command like any other',
   },
   queries: {
     total: (state) => state.items.length,
@@ -88,16 +87,11 @@ describe('a reference', () => {
     expect(await clock.settle(cart.clear() as Promise<unknown>, 100)).toMatchObject({ name: 'clear', input: null })
     expect(await clock.settle(cart.total() as Promise<unknown>, 100)).toMatchObject({ kind: 'query', name: 'total' })
     expect(await clock.settle(cart.tell.add(item), 100)).toBeUndefined()
-    expect(await clock.settle(cart.toString() as Promise<unknown>, 100)).toMatchObject({
-      kind: 'command',
-      name: 'toString',
-    })
     expect(node.requests.map(({ kind, name }) => [kind, name])).toEqual([
       ['command', 'add'],
       ['command', 'clear'],
       ['query', 'total'],
       ['tell', 'add'],
-      ['command', 'toString'],
     ])
   })
 

@@ -1,8 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { actor } from '../../src/behaviour/actor.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
+import type { Denial, DenialListener } from '../../src/client/ports.ts'
 import type { Change, Watch } from '../../src/client/watch.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
+import { partitionId } from '../../src/protocol/ids.ts'
+import { partitionOf } from '../../src/protocol/partitioning.ts'
 import { SeededRandom } from '../../src/testing/seeded-random.ts'
 import { FakeCluster, subjects, value } from './fake-cluster.ts'
 import { FakeLog, FakeWatchOwner, tooLarge, type Committed, type Logged } from './fake-log.ts'
@@ -26,6 +29,8 @@ async function start(seed = 'watch', partitions = 4) {
     await clock.settle(client.session.whenPlaced(), 1_000)
     const { process, session } = client
     const observer = { emit() {} }
+    const listeners: DenialListener[] = []
+    const deny = (denial: Denial, reason: string) => listeners.forEach((listener) => listener(denial, reason))
     const hf = new Holdfast({
       transport: process.transport,
       clock: process.clock,
@@ -33,18 +38,19 @@ async function start(seed = 'watch', partitions = 4) {
       observer,
       session,
       subjects,
+      onDenied: (listener) => void listeners.push(listener),
     })
     handles.push(hf)
-    return { hf, process }
+    return { hf, process, deny }
   }
-  const { hf, process } = await connect()
+  const { hf, process, deny } = await connect()
   /** Commits and publishes. */
   const change = (...changes: readonly Committed[]) => {
     const logged = log.commit(...changes)
     owner.publish(...logged)
     return logged
   }
-  return { cluster, clock, log, owner, hf, process, connect, change }
+  return { cluster, clock, log, owner, hf, process, deny, connect, change }
 }
 
 /** Collects what a watch delivers. */
@@ -244,6 +250,22 @@ describe('a watch of one keyed actor', () => {
     process.heal()
     await clock.advance(20)
     expect(short(got.changes)).toEqual(['a:1', 'a:2', 'a:3'])
+  })
+
+  it('ends where the server does not let it ask, and only then (W6)', async () => {
+    const { hf, clock, deny } = await start()
+    const [watch, another] = [hf.actor(Cart, 'a').watch(), hf.actor(Cart, 'b').watch()]
+    const got = [collect(watch), collect(another)]
+    await clock.advance(100)
+    const subject = subjects.watch(partitionId(partitionOf('a', 4)))
+    deny({ operation: 'subscribe', subject }, 'it may not hear')
+    await clock.advance(1)
+    expect(got.map(({ error }) => error)).toEqual([undefined, undefined])
+    deny({ operation: 'publish', subject }, 'it may not ask')
+    await clock.advance(1)
+    expect(got[0]!.error).toMatchObject({ code: 'INVALID', reason: 'it may not ask' })
+    expect(got[1]!.error).toBeUndefined()
+    another.close()
   })
 
   it('ends with an error that asking again cannot mend', async () => {
@@ -508,6 +530,10 @@ describe('what cannot be watched', () => {
 
   it('is refused: prefixes that no key has, and other bad options', async () => {
     const { hf, owner } = await start()
+    for (const options of [null, 'start', 5]) {
+      bad(() => hf.watch(Cart, options as never))
+      bad(() => hf.actor(Cart, 'a').watch(options as never))
+    }
     for (const prefix of ['x'.repeat(513), '\uD800', 5, null, {}]) {
       bad(() => hf.watch(Cart, { prefix: prefix as string }))
       bad(() => hf.kv('users').watch({ prefix: prefix as string }))

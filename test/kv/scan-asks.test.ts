@@ -69,6 +69,16 @@ describe('a question to an owner', () => {
     expect(silent.asked[1]!.atMs - silent.asked[0]!.atMs).toBeGreaterThan(1_900)
   })
 
+  it('is INVALID at once where the server does not let it through (Q5)', async () => {
+    const { asks, ask, settled, clock } = start()
+    const [asking, sinceMs] = [ask(), clock.monotonic()]
+    asks.denied(subjects.scan(partitionId(2)), 'not there')
+    asks.denied(subjects.scan(partitionId(3)), 'not here')
+    expect(await settled(asking)).toMatchObject({ code: 'INVALID', reason: 'not here' })
+    expect(clock.monotonic()).toBe(sinceMs)
+    expect(asks.metrics()[0]).toMatchObject({ value: 0 })
+  })
+
   it('is asked again at once over a new connection (Q1)', async () => {
     const { world, clock, client, ask, settled, asked } = start((n) => (n < 2 ? undefined : page))
     const asking = ask()

@@ -168,7 +168,21 @@ describe('a cluster with a role for each', () => {
     }
     await expect(watcher.actor(Counter, 'a').add(1)).rejects.toMatchObject(refused)
     await expect(watcher.actor(Counter, 'b').value()).rejects.toMatchObject(refused)
+    await expect(watcher.kv('users').count()).rejects.toMatchObject({
+      code: 'INVALID',
+      message: expect.stringMatching(/^the NATS server does not let this user publish to "shop\.scan\./),
+    })
     await watcher.close()
+  })
+
+  it('tells a watch at once that it may not ask for changes', { timeout }, async () => {
+    // A node asks nobody for changes.
+    const client = await connect(as('node'))
+    await expect(client.watch(Counter).ready()).rejects.toMatchObject({
+      code: 'INVALID',
+      message: expect.stringMatching(/^the NATS server does not let this user publish to "shop\.watch\./),
+    })
+    await client.close()
   })
 
   it('tells a client at once that its inbox is not its own', { timeout }, async () => {
