@@ -9,7 +9,7 @@ export function projectFiles(name: string, version: string): readonly ProjectFil
   return [
     { path: 'package.json', text: packageJson(name, version) },
     { path: 'tsconfig.json', text: tsconfig },
-    { path: '.gitignore', text: 'node_modules\n.holdfast\ndata\n' },
+    { path: '.gitignore', text: 'node_modules\ndist\n.holdfast\ndata\n' },
     { path: 'actors/counter.ts', text: counter },
     { path: 'README.md', text: readme(name) },
   ]
@@ -22,7 +22,7 @@ const packageJson = (name: string, version: string) =>
       version: '0.0.0',
       private: true,
       type: 'module',
-      scripts: { dev: 'holdfast dev', types: 'tsc --noEmit' },
+      scripts: { dev: 'holdfast dev', types: 'tsc --noEmit', build: 'tsc' },
       dependencies: { holdfast: `^${version}` },
       devDependencies: { '@types/node': '^20', tsx: '^4', typescript: '>=5.9' },
       engines: { node: '>=20.19' },
@@ -40,9 +40,10 @@ const tsconfig = `{
     "noUncheckedIndexedAccess": true,
     "verbatimModuleSyntax": true,
     "erasableSyntaxOnly": true,
-    "allowImportingTsExtensions": true,
+    "rewriteRelativeImportExtensions": true,
     "skipLibCheck": true,
-    "noEmit": true
+    "rootDir": ".",
+    "outDir": "dist"
   },
   "include": ["actors"]
 }
@@ -90,5 +91,12 @@ npx holdfast query counter c1 value
 npx holdfast watch counter --from start
 npx holdfast kv put users ada '{"name":"Ada"}'
 npx holdfast status
+\`\`\`
+
+In production nodes run against a NATS server, with the actors as JavaScript:
+
+\`\`\`sh
+npm run build
+npx holdfast node --servers nats://127.0.0.1:4222 --actors dist/actors --data data/node-1
 \`\`\`
 `

@@ -2,7 +2,7 @@
  * The variables `HOLDFAST_…`: what an operator can say without touching the program.
  *
  * V1. They stand for options that are left out; an option that is given wins. A login is taken as a whole: where the options name a way to
- *     log in, variables of another way count for nothing. So it is with `tls`.
+ *     log in, variables of another way count for nothing. So it is with `tls`; parts of `retention` are options of their own.
  * V2. An empty variable is none.
  * V3. A variable that means nothing is told to the observer with the known one that is most like it, and ignored: platforms set
  *     variables of their own (Kubernetes: `HOLDFAST_PORT` for a service of that name), so it is no error.
@@ -10,6 +10,7 @@
  */
 import type { LoginSettings, NatsSettings } from '../adapters/nats/settings.ts'
 import type { Observer } from '../ports/observer.ts'
+import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -29,6 +30,8 @@ export interface EnvironmentSettings extends Partial<
   readonly standbys?: number
   readonly partitions?: number
   readonly replicas?: number
+  readonly storeMemory?: number
+  readonly retention?: { readonly age?: Duration; readonly bytes?: number }
 }
 
 const texts = {
@@ -55,14 +58,18 @@ const numbers = {
   HOLDFAST_STANDBYS: 'standbys',
   HOLDFAST_PARTITIONS: 'partitions',
   HOLDFAST_REPLICAS: 'replicas',
+  HOLDFAST_STORE_MEMORY: 'storeMemory',
 } as const
+
+const ages = { HOLDFAST_RETENTION_AGE: 'age' } as const
+const sizes = { HOLDFAST_RETENTION_BYTES: 'bytes' } as const
 
 /** Each a PEM text or the name of a file. */
 const tlsParts = { HOLDFAST_TLS_CA: 'ca', HOLDFAST_TLS_CERT: 'cert', HOLDFAST_TLS_KEY: 'key' } as const
 
-const known = [...Object.keys(texts), ...Object.keys(tlsParts), ...Object.keys(numbers)]
+const known = [texts, tlsParts, numbers, ages, sizes].flatMap((names) => Object.keys(names))
 
-/** Throws `INVALID` for a number that is none. */
+/** Throws `INVALID` for a number or duration that is none. */
 export function settingsFromEnvironment(env: Environment): EnvironmentSettings {
   const numberOf = (variable: string, text: string) => {
     const value = Number(text)
@@ -70,11 +77,14 @@ export function settingsFromEnvironment(env: Environment): EnvironmentSettings {
     throw new HoldfastError('INVALID', `the variable ${variable} is "${text}": give a number`)
   }
   const asIs = (_: string, text: string) => text
+  const durationOf = (variable: string, text: string) => durationMs(text as Duration, `the variable ${variable}`)
   const tls = picked(env, tlsParts, asIs)
+  const retention = { ...picked(env, ages, durationOf), ...picked(env, sizes, numberOf) }
   return {
     ...picked(env, texts, asIs),
     ...picked(env, numbers, numberOf),
     ...(Object.keys(tls).length === 0 ? {} : { tls }),
+    ...(Object.keys(retention).length === 0 ? {} : { retention }),
   }
 }
 
@@ -110,6 +120,9 @@ export function withEnvironment<Options extends object>(
     // A user in the program and its password in the environment are one login.
     if (user !== undefined && password === undefined) given['password'] = said['password']
     for (const name of loginNames) delete said[name]
+  }
+  if (said['retention'] !== undefined && given['retention'] !== undefined) {
+    given['retention'] = { ...said['retention'], ...given['retention'] }
   }
   if (given['embedded'] !== undefined) for (const name of natsNames) delete said[name]
   return { ...said, ...given } as Options & EnvironmentSettings

@@ -1,15 +1,18 @@
 /** The first day: `init` writes a project, `dev` runs it without any server, what it says to try works, and a changed file is taken up. */
+import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { jsonOf, run, start, stopAll, type Started } from './program.ts'
+import { builtIndex, jsonOf, run, start, stopAll, type Started } from './program.ts'
 import { build } from '../support/build.ts'
 
 const timeout = 90_000
-const index = new URL('../../src/index.ts', import.meta.url).href
+const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
 
 let folder: string
 let project: string
@@ -40,8 +43,8 @@ const portThatIsFree = () =>
 async function install(): Promise<void> {
   const at = join(project, 'node_modules', 'holdfast')
   await mkdir(at, { recursive: true })
-  await writeFile(join(at, 'package.json'), '{ "name": "holdfast", "type": "module", "exports": "./index.ts" }')
-  await writeFile(join(at, 'index.ts'), `export * from ${JSON.stringify(index)}\n`)
+  await writeFile(join(at, 'package.json'), '{ "name": "holdfast", "type": "module", "exports": "./index.js" }')
+  await writeFile(join(at, 'index.js'), `export * from ${JSON.stringify(pathToFileURL(builtIndex).href)}\n`)
 }
 
 describe('init', () => {
@@ -159,6 +162,19 @@ describe('dev', () => {
       dev.kill('SIGTERM')
       expect(await dev.ended).toBe(0)
     }
+  })
+
+  it('may be left for a node with the actors as they are built', { timeout }, async () => {
+    // Imports name files as they are written.
+    await writeFile(join(project, 'actors', 'twin.ts'), "export { Counter as Twin } from './counter.ts'\n")
+    // What the types are is found where the package is installed.
+    await promisify(execFile)(process.execPath, [tsc, '--noCheck', '--types', ''], { cwd: project })
+    expect((await readdir(join(project, 'dist', 'actors'))).toSorted()).toEqual(['counter.js', 'twin.js'])
+    const words = ['--embedded', '--port', '0', '--store-memory', '67108864', '--retention-age', '2h']
+    const node = start(['node', ...words, '--actors', 'dist/actors', '--data', 'data/node-1'], { cwd: project })
+    await node.printed(/^node .* hosts counter$/)
+    node.kill('SIGTERM')
+    expect(await node.ended).toBe(0)
   })
 
   it('names a folder that is not there, and one without actors', { timeout }, async () => {

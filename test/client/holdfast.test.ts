@@ -317,7 +317,7 @@ describe('a reference by name', () => {
     }
     expect([cart.type, cart.key]).toEqual(['cart', 'c1'])
     expect(JSON.stringify(cart)).toBe('{"type":"cart","key":"c1"}')
-    expect(String(cart)).toBe('[object Object]')
+    expect(Reflect.apply(String, undefined, [cart])).toBe('[object Object]')
     expect(inspect(hf.actor(Cart, 'c1'), { depth: 9, showHidden: true })).not.toContain('session')
     await clock.advance(100)
     expect(node.requests).toEqual([])

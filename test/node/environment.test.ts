@@ -34,6 +34,9 @@ describe('the environment', () => {
       HOLDFAST_STANDBYS: '2',
       HOLDFAST_PARTITIONS: '32',
       HOLDFAST_REPLICAS: '3',
+      HOLDFAST_STORE_MEMORY: '67108864',
+      HOLDFAST_RETENTION_AGE: '36h',
+      HOLDFAST_RETENTION_BYTES: '0',
       PATH: '/bin',
     })
     expect(said).toEqual({
@@ -58,6 +61,8 @@ describe('the environment', () => {
       standbys: 2,
       partitions: 32,
       replicas: 3,
+      storeMemory: 67_108_864,
+      retention: { age: 129_600_000, bytes: 0 },
     })
   })
 
@@ -70,6 +75,12 @@ describe('the environment', () => {
     expect(wrong).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(wrong).toThrow(/HOLDFAST_REPLICAS/)
   })
+
+  it.each(['a day', '5', '-1h', ' '])('is INVALID where a duration is %o', (text) => {
+    const wrong = () => settingsFromEnvironment({ HOLDFAST_RETENTION_AGE: text })
+    expect(wrong).toThrow(expect.objectContaining({ code: 'INVALID' }))
+    expect(wrong).toThrow(/HOLDFAST_RETENTION_AGE is not a duration/)
+  })
 })
 
 describe('options, completed by the environment (V1)', () => {
@@ -77,6 +88,13 @@ describe('options, completed by the environment (V1)', () => {
     const env = { HOLDFAST_SERVERS: 'env', HOLDFAST_CLUSTER: 'env', HOLDFAST_ZONE: 'env' }
     const { settings } = completed({ servers: 'own', cluster: undefined, actors: [] }, env)
     expect(settings).toEqual({ servers: 'own', cluster: 'env', zone: 'env', actors: [] })
+  })
+
+  it('take each part of a retention by itself', () => {
+    const env = { HOLDFAST_RETENTION_AGE: '1h', HOLDFAST_RETENTION_BYTES: '5' }
+    expect(completed({ retention: { age: '2h' } }, env).settings).toEqual({ retention: { age: '2h', bytes: 5 } })
+    expect(completed({}, env).settings).toEqual({ retention: { age: 3_600_000, bytes: 5 } })
+    expect(completed({ retention: { bytes: 6 } }, {}).settings).toEqual({ retention: { bytes: 6 } })
   })
 
   it.each<[string, object, object]>([

@@ -28,6 +28,14 @@ it('takes so many standbys as there may be, and names the number that there may 
   for (const wrong of [-1, 9, 0.5, Number.NaN]) expect(standbys(wrong)).toThrow(/standbys: a whole number from 0 to 8/)
 })
 
+it('takes a memory for its stores that is one', () => {
+  const memory = (storeMemory: number) => () => checkNodeOptions({ ...options, storeMemory })
+  expect(memory(1)).not.toThrow()
+  for (const wrong of [0, -1, 0.5, Number.NaN, '64 MiB']) {
+    expect(memory(wrong as number)).toThrow(/storeMemory: a whole number of bytes from 1/)
+  }
+})
+
 it('takes a retention in parts, each within reason', () => {
   const retention = (wanted: CreateNodeOptions['retention']) => () =>
     checkNodeOptions({ ...options, ...(wanted === undefined ? {} : { retention: wanted }) })

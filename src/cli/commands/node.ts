@@ -20,7 +20,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { openNatsDoor, type NatsDoor } from '../nats-door.ts'
 import { parseCount, parsePort, parseWhole } from '../parse.ts'
 import { define, type Run, type Surroundings } from '../run.ts'
-import { addressesOf } from '../settings.ts'
+import { addressesOf, parseDuration } from '../settings.ts'
 import { endSignal } from '../signals.ts'
 
 interface NodeCommandOptions {
@@ -33,6 +33,9 @@ interface NodeCommandOptions {
   readonly standbys?: number
   readonly partitions?: number
   readonly replicas?: number
+  readonly retentionAge?: number
+  readonly retentionBytes?: number
+  readonly storeMemory?: number
   readonly embedded?: true
   readonly port: number
   readonly http?: string
@@ -82,6 +85,17 @@ export function addNode(program: Command, surroundings: Surroundings): void {
     .option('--standbys <n>', 'nodes that stand by for each partition; all nodes the same (default 1)', parseWhole)
     .option('--partitions <n>', 'of a new cluster: a power of two (default 16)', parseCount)
     .option('--replicas <n>', 'of a new cluster: copies that NATS keeps of each log, 1, 3 or 5 (default 1)', parseCount)
+    .option(
+      '--retention-age <duration>',
+      'how long changes are kept for watchers that come back; all nodes the same (default 24h)',
+      parseDuration,
+    )
+    .option(
+      '--retention-bytes <n>',
+      'and how many bytes of logs at most, of the whole cluster (default 1 GiB)',
+      parseWhole,
+    )
+    .option('--store-memory <bytes>', 'for write buffers and block caches of RocksDB (default 256 MiB)', parseCount)
     .option('--embedded', 'without a NATS server: a whole cluster in this process, for one machine')
     .option('--port <n>', 'embedded: where NATS clients of this machine reach it; 0 for any', parsePort, 4222)
     .option(
@@ -172,10 +186,15 @@ function tellingOfEnds(observer: Observer, fail: (error: unknown) => void, look:
 
 function nodeOptions(
   run: Run,
-  { data, nodeId, host, zone, weight, standbys, partitions, replicas, embedded, http }: NodeCommandOptions,
+  options: NodeCommandOptions,
   { actors, tasks }: Hosted,
   observer: Observer,
 ): CreateNodeOptions {
+  const { data, nodeId, host, zone, weight, standbys, partitions, replicas, storeMemory, embedded, http } = options
+  const retention = {
+    ...(options.retentionAge === undefined ? {} : { age: options.retentionAge }),
+    ...(options.retentionBytes === undefined ? {} : { bytes: options.retentionBytes }),
+  }
   const { dataDir = './data' } = settingsFromEnvironment(run.surroundings.env)
   const settings = run.settings()
   const base = {
@@ -190,6 +209,8 @@ function nodeOptions(
     ...(weight === undefined ? {} : { weight }),
     ...(standbys === undefined ? {} : { standbys }),
     ...(partitions === undefined ? {} : { partitions }),
+    ...(storeMemory === undefined ? {} : { storeMemory }),
+    ...(Object.keys(retention).length === 0 ? {} : { retention }),
     ...(http === undefined ? {} : { http }),
   }
   if (embedded === true) return { ...base, embedded: true }
