@@ -2,8 +2,10 @@
  * One request on its way: its attempts, and what may be said of it when it ends without an answer (R2).
  *
  * A1. A request keeps its number over all its attempts, so the owner does it once.
- * A2. An attempt ends in at most one answer. An answer that says "not done here" (`moved`, `RETRY`, `FENCED`, `OVERLOADED`, `TIMEOUT`,
- *     `NOT_FOUND`, no responders) refuses one attempt; an attempt without an answer is not refused, whatever time has passed.
+ * A2. An answer that says "not done here" (`moved`, `RETRY`, `FENCED`, `OVERLOADED`, `TIMEOUT`, `NOT_FOUND`, no responders) refuses one
+ *     attempt; an attempt without an answer is not refused, whatever time has passed. Which attempt it is about an answer does not say, and
+ *     one may be heard twice, or be about an attempt of an earlier call with the same id. So one that was said before the last attempt came
+ *     counts for an earlier one, and no more count than there are.
  * A3. `RETRY`, `OVERLOADED`, `FENCED` and `NOT_FOUND` are reported only where every attempt was refused. Where nothing was sent and time is up it is
  *     `TIMEOUT`. Else a command or tell is `UNKNOWN` with its id, and a query, which changes nothing, is `RETRY`. A repetition of an
  *     `UNKNOWN` command counts that call's attempts, too, also where nothing is sent of it; of an id of the caller's own making nobody knows here whether it is one, so
@@ -11,9 +13,9 @@
  * A4. `NOT_FOUND` is a refusal, too, of one node: another may host what this one does not, and have done it. It is said without a look at what
  *     was done before.
  * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: an attempt that comes after it
- *     runs the handler again, and may do it. So it is reported where it is the word on the last attempt, or came behind that from the node that
- *     the last attempt went to (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits nothing any more.
- *     Else the last attempt is waited for. A query ends with the first error.
+ *     runs the handler again, and may do it. So it is reported where there is a word on every attempt of the call; or where it came behind the last attempt from
+ *     where this went (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits nothing any more. Else
+ *     the last attempt is waited for. A query ends with the first error.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -110,7 +112,9 @@ export class Pending implements Request, Waiter {
   /** It repeats a command whose attempts in an earlier call were not all refused. */
   repeated = false
   attempts = 0
-  refusals = 0
+  /** Attempts before the last one that did nothing, by the word of whoever had them; and whether the last one did (A2). */
+  #endedBefore = 0
+  #lastEnded = false
   /** The last error that was not the word on the last attempt (A5). */
   verdict: WireError | undefined = undefined
   /** The attempt that the server did not let through: there is word of each frame, and all of them say the same of it. */
@@ -159,6 +163,8 @@ export class Pending implements Request, Waiter {
   sentAt(nowMs: number, subject: string, attemptTimeoutMs: number): void {
     this.state = 'sent'
     this.subject = subject
+    if (this.#lastEnded) this.#endedBefore++
+    this.#lastEnded = false
     this.timeoutMs = this.deadlineMs - nowMs
     if (this.firstSentMs < 0) this.firstSentMs = nowMs
     this.dueMs = Math.min(this.deadlineMs, nowMs + Math.ceil(attemptTimeoutMs * 2 ** Math.min(this.attempts, 10)))
@@ -187,8 +193,20 @@ export class Pending implements Request, Waiter {
     return this.firstSentMs >= 0 && nowMs - this.firstSentMs > repeatTermMs
   }
 
+  /** An attempt did nothing (A2). `sent`: the frame that whoever says so had heard last. */
+  ended(sent: number): void {
+    if (this.attempts === 0) return
+    if (sent >= this.frame && !this.#lastEnded) this.#lastEnded = true
+    else this.#endedBefore = Math.min(this.#endedBefore + 1, this.attempts - 1)
+  }
+
+  /** Of this call's attempts. */
+  get #endedThroughout(): boolean {
+    return this.#endedBefore + Number(this.#lastEnded) === this.attempts
+  }
+
   get refusedThroughout(): boolean {
-    return !this.repeated && this.refusals === this.attempts
+    return !this.repeated && this.verdict === undefined && this.#endedThroughout
   }
 
   /** Waits before the next attempt, a little longer each time. `chance` in [0, 1) spreads those who wait together. */
@@ -203,33 +221,27 @@ export class Pending implements Request, Waiter {
   /**
    * What an owner's error means: `final` is the answer; `again` and `wait` are no answer yet, but one of another attempt may be. An owner that is
    * overloaded, or does not know the name, is reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
-   * `onLast`: it came behind the last attempt from where that went (A5).
+   * `sent`: the frame that its sender had heard last; `onLast`: and it came behind the last attempt from where that went (A5).
    */
-  judge(error: WireError, onLast: boolean, at?: ReplyPosition): 'final' | 'again' | 'wait' {
-    if (error.code === 'INVALID' && this.#outlived(at)) {
-      this.refusals++
-      return 'again'
-    }
+  judge(error: WireError, sent: number, onLast: boolean, at?: ReplyPosition): 'final' | 'again' | 'wait' {
+    if (error.code === 'UNKNOWN') return 'again'
+    this.ended(sent)
+    if (error.code === 'INVALID' && this.#outlived(at)) return 'again'
     switch (error.code) {
       case 'RETRY':
       case 'FENCED':
       case 'TIMEOUT':
-        this.refusals++
         this.refusal = error
         return 'again'
       case 'OVERLOADED':
-        this.refusals++
         this.refusal = error
         return this.refusedThroughout ? 'final' : 'again'
       case 'NOT_FOUND':
         if (this.kind === 'query') return 'final'
-        this.refusals++
         this.refusal = error
         return this.refusedThroughout ? 'final' : 'again'
-      case 'UNKNOWN':
-        return 'again'
       default:
-        if (this.kind === 'query' || onLast) return 'final'
+        if (this.kind === 'query' || onLast || this.#endedThroughout) return 'final'
         this.verdict = error
         return 'wait'
     }

@@ -304,7 +304,7 @@ export class Session {
     if (message.subject === this.#viewInbox) return this.#placement.onMessage(message)
     const sent = this.#outbox.numberOf(message)
     const requests = this.#outbox.answered(sent)
-    if (message.noResponders) return this.#onNobody(requests)
+    if (message.noResponders) return this.#onNobody(requests, sent)
     const { observer } = this.#ports
     let frame: ReplyFrame
     try {
@@ -330,14 +330,14 @@ export class Session {
     if (reply.kind === 'value') return this.#succeed(pending, reply.value, reply.at)
     if (reply.kind === 'error') {
       const { error } = reply
-      const meaning = pending.judge(error, this.#outbox.isBehind(pending, sent), reply.at)
+      const meaning = pending.judge(error, sent, this.#outbox.isBehind(pending, sent), reply.at)
       if (meaning === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
       if (meaning === 'wait') return
       if (pending.atStandby) return this.#askOwner(pending)
       if (error.code === 'FENCED') this.#placement.ask()
       return this.#later(pending, error.retryAfterMs)
     }
-    pending.refusals++
+    pending.ended(sent)
     if (pending.atStandby) return this.#askOwner(pending)
     if (reply.owner === null) {
       this.#placement.ask()
@@ -350,10 +350,10 @@ export class Session {
   }
 
   /** Nobody listened where this frame went: none of its requests was received. */
-  #onNobody(requests: readonly Pending[]): void {
+  #onNobody(requests: readonly Pending[], sent: number): void {
     for (const pending of requests) {
       if (pending.state === 'settled') continue
-      pending.refusals++
+      pending.ended(sent)
       if (pending.atStandby) {
         this.#routing.readers.silent(pending.subject, this.#nowMs())
         this.#askOwner(pending)
@@ -372,7 +372,7 @@ export class Session {
       const { state, attempts } = pending
       if (state !== 'sent' || pending.subject !== subject || pending.denied === attempts) continue
       pending.denied = attempts
-      pending.refusals++
+      pending.ended(pending.frame)
       if (pending.refusedThroughout) this.#fail(pending, new HoldfastError('INVALID', reason))
     }
   }

@@ -2,7 +2,8 @@
  * Replies on their way out: all that one session is owed at the end of what runs now travels in one frame.
  *
  * Q1. A client gives each frame a reply subject of its own under its inbox, `<inbox>.<n>`, and takes replies on any of them: so what is
- *     owed to one session at one inbox goes out together, to the subject that was heard of last.
+ *     owed to one session at one inbox goes out together, to the subject that was heard of last. A refusal or failure that is owed already when
+ *     another frame is heard of leaves before that: its subject tells what had been heard when it was said.
  * Q2. Replies go only to subjects under the cluster's inbox prefixes; whoever puts another subject into `reply` would have this node
  *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
  * Q3. A reply that does not fit into a message, as its server takes fewer bytes than when the node began, is `INVALID`, and says that a command
@@ -22,6 +23,8 @@ export interface ReplyBatch {
   subject: string
   replies: Reply[]
   bytes: number
+  /** One of them is no value. */
+  refuses: boolean
 }
 
 /** Inboxes that are remembered; beyond it the oldest are forgotten, and later frames of theirs begin a batch of their own. */
@@ -69,10 +72,11 @@ export class ReplyBatches {
     const name = `${subject.slice(0, subject.lastIndexOf('.'))} ${session}`
     let batch = this.#batches.get(name)
     if (batch === undefined) {
-      batch = { session, subject, replies: [], bytes: 0 }
+      batch = { session, subject, replies: [], bytes: 0, refuses: false }
       this.#batches.set(name, batch)
       if (this.#batches.size > maxInboxes) this.#batches.delete(this.#batches.keys().next().value!)
     }
+    if (batch.refuses) this.#send(batch)
     batch.subject = subject
     return batch
   }
@@ -88,6 +92,7 @@ export class ReplyBatches {
     }
     batch.replies.push(reply)
     batch.bytes += bytes
+    batch.refuses ||= reply.kind !== 'value'
     if (this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => this.flush())
@@ -114,6 +119,7 @@ export class ReplyBatches {
     if (this.#closed || replies.length === 0) return
     batch.replies = []
     batch.bytes = 0
+    batch.refuses = false
     const { maxPayload } = this.#transport
     const frame = encodeReplyFrame({ session, replies })
     if (frame.length <= maxPayload) return this.#transport.publish(subject, frame)

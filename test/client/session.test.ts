@@ -385,6 +385,50 @@ describe('outcomes (R2, A3)', () => {
     expect(node.received.length).toBe(2)
   })
 
+  it('are FAILED once every attempt has failed, wherever their node says so (A5)', async () => {
+    const { session, clock, cluster, node } = await start(({ name }, _frame, reply) => {
+      if (name === 'do') return undefined
+      // To the subject of the frame that was heard last, for all that is owed.
+      for (let n = 0; n < 2; n++) reply({ ...failure('FAILED'), ...{ number: 1 } } as Answer)
+      return value('another')
+    })
+    const failed = errorOf(call(session, cluster.keyOf(0)))
+    await clock.advance(1_100)
+    const another = session.request('command', addressOf('t', cluster.keyOf(1)), 'another', null)
+    expect(await clock.settle(another, 100)).toBe('another')
+    expect(await clock.settle(failed, 10)).toMatchObject({ code: 'FAILED' })
+    expect(node.requests.map(({ name }) => name)).toEqual(['do', 'do', 'another'])
+  })
+
+  it.each(['at once', 'while another one is on its way'])(
+    'are UNKNOWN where the refusal of one attempt was heard twice, %s (A2)',
+    async (when) => {
+      const replies: ((answer: Answer) => void)[] = []
+      const { session, clock } = await start((_request, _frame, reply) => void replies.push(reply))
+      const unknown = codeOf(call(session, 'k', { timeoutMs: 900 }))
+      await clock.advance(10)
+      replies[0]!(failure('RETRY'))
+      if (when === 'at once') replies[0]!(failure('RETRY'))
+      await clock.advance(100)
+      expect(replies.length).toBe(2)
+      if (when !== 'at once') replies[0]!(failure('OVERLOADED'))
+      expect(await clock.settle(unknown, 1_000)).toBe('UNKNOWN')
+    },
+  )
+
+  it('are not told by what an earlier call with the same id was refused (A2)', async () => {
+    const replies: ((answer: Answer) => void)[] = []
+    const { session, clock } = await start((_request, _frame, reply) => void replies.push(reply))
+    const id = parseCommandId('pay-1')
+    expect(await clock.settle(codeOf(call(session, 'k', { id, timeoutMs: 500 })), 600)).toBe('UNKNOWN')
+    const result = call(session, 'k', { id })
+    await clock.advance(10)
+    replies[0]!(failure('OVERLOADED'))
+    await clock.advance(10)
+    replies[1]!(value('done'))
+    expect(await clock.settle(result, 1_000)).toBe('done')
+  })
+
   it('are FAILED once the last attempt has failed, without another one, also in a repetition (A5)', async () => {
     const replies: ((answer: Answer) => void)[] = []
     const { session, clock, node } = await start((_request, _frame, reply) => void replies.push(reply))

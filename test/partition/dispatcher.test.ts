@@ -263,6 +263,21 @@ describe('replies that go out', () => {
     expect(said[1]).toMatchObject({ error: { code: 'INVALID', message: expect.stringContaining('max_payload') } })
   })
 
+  it('that refuse say what had been heard when they were said (Q1)', async () => {
+    const bench = await open('refusals')
+    bench.send([request({ number: 1 }), request({ number: 2 })], { reply: '_INBOX.c.1' })
+    bench.submitted[0]!.incoming.respond({ kind: 'value', value: nil })
+    bench.submitted[1]!.incoming.respond({ kind: 'error', error: { code: 'FAILED', message: 'no' } })
+    bench.send([request({ number: 2 }), request({ number: 3 })], { reply: '_INBOX.c.2' })
+    bench.submitted[3]!.incoming.respond({ kind: 'value', value: nil })
+    bench.send([request({ number: 4 })], { reply: '_INBOX.c.3' })
+    await bench.pass()
+    expect(bench.frames.map(({ subject, replies }) => [subject, replies.map(({ number }) => number)])).toEqual([
+      ['_INBOX.c.1', [1, 2]],
+      ['_INBOX.c.3', [3]],
+    ])
+  })
+
   it('are sent at the end of it all where that is asked for, and none after', async () => {
     for (const flush of [true, false]) {
       const bench = await open(`close ${flush}`)
