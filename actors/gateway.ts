@@ -67,6 +67,8 @@ export interface Gateway {
 const queue = 'gateway'
 const overloadedForMs = 100
 const longestTimeoutMs = 3_600_000
+/** At most so many bytes of an answer are headers (Z6): a cursor, and an age. */
+const headerBytes = 256
 
 const requestKinds: Readonly<Record<CallKind, RequestKind>> = { call: 'command', tell: 'tell', query: 'query' }
 
@@ -178,8 +180,9 @@ class Calls {
   }
 
   /** Z3 */
-  #full({ subject, headers }: Message): unknown {
+  #full(message: Message): unknown {
     try {
+      const { subject, headers } = message
       const { kind, type, key, name }: CallTarget = this.#subjects.parseCall(subject, headers)
       const id = kind === 'query' ? undefined : optionsOf(headers)?.id
       const why = 'this node has as many requests on their way as it may, try again a little later'
@@ -204,11 +207,11 @@ class Calls {
 
   #success(value: Value | undefined): Uint8Array {
     const data = jsonBytes({ ok: true, value: toJson(value ?? null) })
-    const { maxPayload } = this.#options.transport
-    if (data.length <= maxPayload) return data
+    const most = this.#options.transport.maxPayload - headerBytes
+    if (data.length <= most) return data
     throw new HoldfastError(
       'INVALID',
-      `it was done, but its result has ${data.length} bytes of JSON and a message at most ${maxPayload}: return less`,
+      `it was done, but its result has ${data.length} bytes of JSON and a message room for ${most}: return less`,
     )
   }
 

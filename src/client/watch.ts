@@ -175,7 +175,7 @@ export class ChangeWatch<State> implements Watch<State> {
     }
     this.#inbox = ports.transport.inbox()
     if (signal?.aborted === true) this.close()
-    signal?.addEventListener('abort', this.#abort, { once: true })
+    else signal?.addEventListener('abort', this.#abort, { once: true })
     ports.partitions().then(
       (count) => this.#start(count),
       (error: unknown) => this.#fail(error as HoldfastError),

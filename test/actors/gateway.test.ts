@@ -247,6 +247,16 @@ describe('a plain client', () => {
     expect(error?.message).toContain('it was done')
   })
 
+  it('is told so, too, where its headers alone make it too large', async () => {
+    for (const beside of [300, 100]) {
+      // `{"ok":true,"value":"…"}`
+      const result = 'x'.repeat(8_192 - 22 - beside)
+      const { ask } = await start(() => value(result), {}, { maxPayload: 8_192 })
+      const { ok, error } = await ask('test.call.cart.c1.add')
+      expect([beside, ok, error?.code]).toEqual([beside, beside === 300, beside === 300 ? undefined : 'INVALID'])
+    }
+  })
+
   it('gets the placement', async () => {
     const { ask } = await start(echo)
     expect(await ask('test.placement.get')).toMatchObject({ version: 1, owners: ['n1', 'n1', 'n1', 'n1'] })

@@ -509,6 +509,16 @@ describe('a watch of a prefix', () => {
   })
 })
 
+it('that begins with a signal that has aborted does not stay on it', async () => {
+  const { hf } = await start()
+  const signal = AbortSignal.abort()
+  const heard: string[] = []
+  signal.addEventListener = (type: string) => void heard.push(type)
+  const watch = hf.watch(Cart, { signal })
+  expect(isHoldfastError(await watch.ready().catch((error: unknown) => error), 'INVALID')).toBe(true)
+  expect(heard).toEqual([])
+})
+
 describe('what cannot be watched', () => {
   const bad = (run: () => unknown) => expect(run).toThrow(expect.objectContaining({ code: 'INVALID' }))
 
