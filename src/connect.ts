@@ -5,8 +5,8 @@ import type { NatsSettings } from './adapters/nats/settings.ts'
 import { SystemClock } from './adapters/system/clock.ts'
 import { SystemRandom } from './adapters/system/random.ts'
 import { connectOver, type ClientOptions } from './client/connect.ts'
+import { Denials } from './client/denials.ts'
 import type { Holdfast } from './client/holdfast.ts'
-import type { DenialListener } from './client/ports.ts'
 import { withEnvironment } from './node/environment.ts'
 import { silent, type Observer } from './ports/observer.ts'
 import { HoldfastError } from './protocol/errors.ts'
@@ -53,20 +53,13 @@ export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
   if (servers === undefined) {
     throw new HoldfastError('INVALID', 'give `servers`, or set the variable HOLDFAST_SERVERS')
   }
-  const onDenied: DenialListener[] = []
-  const listening: Observer = {
-    emit(event) {
-      observer.emit(event)
-      if (event.type !== 'transport.error' || event.denied === undefined) return
-      for (const listener of onDenied) listener(event.denied, event.reason)
-    },
-  }
-  const transport = await openNatsTransport({ ...options, servers }, { ...parts, observer: listening })
+  const denials = new Denials(observer)
+  const transport = await openNatsTransport({ ...options, servers }, { ...parts, observer: denials })
   return connectOver(
     {
       ...parts,
       transport,
-      onDenied: (listener) => void onDenied.push(listener),
+      onDenied: (listener) => void denials.listen(listener),
       metrics: () => transport.metrics(),
       release: () => transport.close(),
     },

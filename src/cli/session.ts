@@ -10,13 +10,14 @@ import { openNats, openNatsTransport, type NatsPorts } from '../adapters/nats/op
 import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
 import { connectOver } from '../client/connect.ts'
+import { Denials, type DenialListener } from '../client/denials.ts'
 import type { Holdfast } from '../client/holdfast.ts'
-import type { ClientPorts, DenialListener } from '../client/ports.ts'
+import type { ClientPorts } from '../client/ports.ts'
 import { Session } from '../client/session.ts'
 import { decodeClusterReport, type ClusterReport } from '../placement/status-report.ts'
 import type { Clock } from '../ports/clock.ts'
-import { silent, type HoldfastEvent, type Observer } from '../ports/observer.ts'
-import type { Subscription, Transport } from '../ports/transport.ts'
+import { silent } from '../ports/observer.ts'
+import type { Transport } from '../ports/transport.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
 import { subjectsOf, type Subjects } from '../protocol/subjects.ts'
@@ -37,22 +38,22 @@ export class CliSession {
   readonly settings: Settings
   readonly transport: Transport
   readonly #ends: (() => Promise<void>)[]
-  readonly #refusals: Refusals
+  readonly #denials: Denials
 
   /** Connects, and asks nobody anything yet. Rejects like `connect`. */
   static async open(settings: Settings): Promise<CliSession> {
     const subjects = subjectsOf(settings.cluster)
-    const observer = new Refusals()
+    const observer = new Denials()
     const parts = { clock: new SystemClock(), random: new SystemRandom(), observer }
     const transport = await openNatsTransport({ name: 'holdfast-cli', ...settings.nats }, parts)
     return new CliSession(settings, subjects, transport, observer)
   }
 
-  private constructor(settings: Settings, subjects: Subjects, transport: Transport, refusals: Refusals) {
+  private constructor(settings: Settings, subjects: Subjects, transport: Transport, denials: Denials) {
     this.settings = settings
     this.subjects = subjects
     this.transport = transport
-    this.#refusals = refusals
+    this.#denials = denials
     this.#ends = [() => transport.close()]
   }
 
@@ -71,7 +72,7 @@ export class CliSession {
     const { cluster, timeoutMs } = this.settings
     const session = new Session(this.#ports, { cluster, timeoutMs })
     this.#ends.unshift(() => Promise.resolve(session.close()))
-    this.#refusals.listen(({ subject }, reason) => session.denied(subject, reason))
+    this.#denials.listen(({ subject }, reason) => session.denied(subject, reason))
     await session.whenPlaced()
     return session
   }
@@ -155,7 +156,7 @@ export class CliSession {
       const inbox = transport.inbox()
       const settle = (answer: Answer) => {
         clock.clearTimeout(timer)
-        refusals.close()
+        denials.close()
         subscription.close()
         resolve(answer)
       }
@@ -163,7 +164,7 @@ export class CliSession {
         settle(message.noResponders ? { kind: 'nobody' } : { kind: 'reply', data: message.data })
       })
       const timer = clock.setTimeout(() => settle({ kind: 'silence' }), timeoutMs)
-      const refusals = this.#refusals.listen((denied, reason) => {
+      const denials = this.#denials.listen((denied, reason) => {
         if (denied.subject === subject || denied.subject === inbox) settle({ kind: 'refused', reason })
       })
       transport.publish(subject, data, { reply: inbox })
@@ -172,7 +173,7 @@ export class CliSession {
 
   get #ports(): ClientPorts {
     const { transport, clock, random } = this
-    const onDenied = (listener: DenialListener) => void this.#refusals.listen(listener)
+    const onDenied = (listener: DenialListener) => void this.#denials.listen(listener)
     return { transport, clock, random, observer: silent, onDenied }
   }
 
@@ -233,18 +234,3 @@ type Answer =
   | { readonly kind: 'silence' }
   /** The server's word that this login may not ask, or may not hear the answer. */
   | { readonly kind: 'refused'; readonly reason: string }
-
-/** Hears what the server refuses; all else about the connection is of no interest to a short run. */
-class Refusals implements Observer {
-  readonly #listeners = new Set<DenialListener>()
-
-  listen(listener: DenialListener): Subscription {
-    this.#listeners.add(listener)
-    return { close: () => void this.#listeners.delete(listener) }
-  }
-
-  emit(event: HoldfastEvent): void {
-    if (event.type !== 'transport.error' || event.denied === undefined) return
-    for (const listener of [...this.#listeners]) listener(event.denied, event.reason)
-  }
-}

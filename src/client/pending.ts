@@ -13,9 +13,9 @@
  * A4. `NOT_FOUND` is a refusal, too, of one node: another may host what this one does not, and have done it. It is said without a look at what
  *     was done before.
  * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: an attempt that comes after it
- *     runs the handler again, and may do it. So it is reported where there is a word on every attempt of the call; or where it came behind the last attempt from
- *     where this went (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits nothing any more. Else
- *     the last attempt is waited for. A query ends with the first error.
+ *     runs the handler again, and may do it. So it is reported where there is a word on every attempt of the call; or where it came behind the
+ *     last attempt from where this went (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits
+ *     nothing any more. Else the last attempt is waited for. A query ends with the first error.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'

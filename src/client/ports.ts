@@ -1,5 +1,6 @@
 /** What a client is made over. Which adapters those are is for the composition root to say. */
 import type { Metric } from '../ports/metrics.ts'
+import type { DenialListener } from './denials.ts'
 import type { SessionPorts } from './session-options.ts'
 
 export interface ClientPorts extends SessionPorts {
@@ -10,11 +11,3 @@ export interface ClientPorts extends SessionPorts {
   /** Has the listener called, besides those before it, with each thing that the server does not let this user do. Default: nobody can tell. */
   readonly onDenied?: (listener: DenialListener) => void
 }
-
-export interface Denial {
-  readonly operation: 'publish' | 'subscribe'
-  readonly subject: string
-}
-
-/** `reason`: a sentence for whoever made the call. */
-export type DenialListener = (denial: Denial, reason: string) => void

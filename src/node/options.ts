@@ -44,7 +44,8 @@ export interface NodeBaseOptions {
   readonly lease?: Duration
   /**
    * Changes that are kept for watchers that come back, of the whole cluster: those of `age`, as far as they are among the last `bytes` of the
-   * logs; each partition has its share. Logs are trimmed behind them. Give all nodes the same. Or `HOLDFAST_RETENTION_AGE`, `…_BYTES`. Default `'24h'` and 1 GiB.
+   * logs; each partition has its share. Logs are trimmed behind them. Give all nodes the same. Or
+   * `HOLDFAST_RETENTION_AGE` and `HOLDFAST_RETENTION_BYTES`. Default `'24h'` and 1 GiB.
    */
   readonly retention?: RetentionOptions
   /** Memory for RocksDB's write buffers and block caches, of all partitions together, bytes. Or `HOLDFAST_STORE_MEMORY`. Default 256 MiB. */
@@ -89,10 +90,19 @@ export type CheckedNodeOptions =
 
 /** Throws `INVALID` with what to do about the first thing that is wrong. */
 export function checkNodeOptions(options: CreateNodeOptions): asserts options is CheckedNodeOptions {
-  const { actors, dataDir, cluster = defaultCluster, weight = 1, standbys = 1, servers, embedded, settings } = options
+  const {
+    actors,
+    dataDir,
+    cluster = defaultCluster,
+    weight = 1,
+    standbys = 1,
+    storeMemory,
+    servers,
+    embedded,
+    settings,
+  } = options
   checkClusterOptions(options)
   retentionFrom(options.retention ?? {})
-  const { storeMemory } = options
   if (storeMemory !== undefined && !(Number.isSafeInteger(storeMemory) && storeMemory >= 1)) {
     throw invalid(`storeMemory: a whole number of bytes from 1, not ${storeMemory}`)
   }

@@ -49,6 +49,15 @@ export interface Message {
   readonly noResponders: boolean
 }
 
+/** None where they cannot be read, which throws: what a message has as its headers is its sender's affair. */
+export function readableHeaders(message: Message): Headers {
+  try {
+    return message.headers ?? {}
+  } catch {
+    return {}
+  }
+}
+
 export interface Subscription {
   /** Ends it; idempotent. */
   close(): void

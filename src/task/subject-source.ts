@@ -6,7 +6,7 @@
  */
 import type { TaskDefinition } from '../behaviour/task.ts'
 import type { Observer } from '../ports/observer.ts'
-import type { Headers, Message, Subscription, Transport } from '../ports/transport.ts'
+import { readableHeaders, type Message, type Subscription, type Transport } from '../ports/transport.ts'
 import type { PartitionId } from '../protocol/ids.ts'
 import type { Lane, Source } from './lane.ts'
 import { taskMessage } from './message.ts'
@@ -54,21 +54,12 @@ export class SubjectSource implements Source {
     const { subject, data } = heard
     const message = taskMessage(
       definition,
-      { subject, data, headers: headersOf(heard), seq: null, at: null },
+      { subject, data, headers: readableHeaders(heard), seq: null, at: null },
       partitions,
     )
     const lane = this.#lanes.get(message.partition)
     if (lane === undefined) return
     if (lane.full) observer.emit({ type: 'message.dropped', subject, reason: 'overflow' })
     else lane.offer(message)
-  }
-}
-
-/** None where they cannot be read: what a message has as its headers is its sender's affair. */
-function headersOf(message: Message): Headers {
-  try {
-    return message.headers ?? {}
-  } catch {
-    return {}
   }
 }

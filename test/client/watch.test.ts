@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { actor } from '../../src/behaviour/actor.ts'
 import { Holdfast } from '../../src/client/holdfast.ts'
-import type { Denial, DenialListener } from '../../src/client/ports.ts'
+import type { Denial, DenialListener } from '../../src/client/denials.ts'
 import type { Change, Watch } from '../../src/client/watch.ts'
 import { isHoldfastError } from '../../src/protocol/errors.ts'
 import { partitionId } from '../../src/protocol/ids.ts'

@@ -10,7 +10,8 @@ import { connect, type Holdfast } from '../../src/index.ts'
 import { importOf, runChild, untilTold, type Child } from '../support/child.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 
-const forMs = 2_000
+/** There is room for 1,250 commands: a machine that does a tenth of that beside others still shows what is asked. */
+const forMs = 5_000
 /** A command computes for four milliseconds: that is many times what a node can do, also on a fast machine. */
 const rate = 5_000
 
@@ -68,8 +69,7 @@ describe('a node that is asked for several times what it can do', { timeout: 120
     const { acknowledged, overloaded, retryAfterMs, others } = flooded.outcomes()
     expect(others).toEqual({})
     expect(acknowledged.count + overloaded.count).toBe((rate * forMs) / 1_000)
-    // Two seconds have room for 500; how many it does beside others is the machine's affair, and bench/overload's.
-    expect(acknowledged.count).toBeGreaterThan(10)
+    expect(acknowledged.count).toBeGreaterThan(100)
     expect(overloaded.count).toBeGreaterThan(acknowledged.count)
     expect(retryAfterMs.least).toBeGreaterThan(0)
     expect(retryAfterMs.most).toBeLessThanOrEqual(5_000)

@@ -6,7 +6,7 @@
 import type { Msg } from '@nats-io/transport-node'
 import type { InputInfo, InputMessage, InputOptions, InputReading, Inputs } from '../../ports/inputs.ts'
 import type { Metric } from '../../ports/metrics.ts'
-import type { Headers } from '../../ports/transport.ts'
+import { readableHeaders } from '../../ports/transport.ts'
 import { HoldfastError } from '../../protocol/errors.ts'
 import { apiErrors, failed, JetStream, object, type Delivery } from './jetstream.ts'
 import type { Link } from './link.ts'
@@ -68,14 +68,6 @@ export class NatsInputs implements Inputs {
 
 function inputFrom(message: Msg, { seq, storedAtMs }: Delivery): InputMessage {
   const read = new NatsMessage(message)
-  return { seq, subject: read.subject, data: read.data, headers: headersOf(read), at: storedAtMs }
-}
-
-/** Servers store them unread: those that cannot be read would otherwise stop the reading for good, as the message stays. */
-function headersOf(message: NatsMessage): Headers {
-  try {
-    return message.headers ?? {}
-  } catch {
-    return {}
-  }
+  // Servers store headers unread: one that cannot be read would otherwise stop the reading for good, as its message stays.
+  return { seq, subject: read.subject, data: read.data, headers: readableHeaders(read), at: storedAtMs }
 }
