@@ -1,10 +1,9 @@
 /**
  * What goes to one subject in one frame.
  *
- * M1. A frame holds at most `maxRequestsInFrame` requests and `frameBytes` bytes; one request alone may always be a frame, since the
- *     session takes none that is larger.
- * M2. Between two flushes every batch is empty, unless the flush has thrown: requests are checked before they come here, and transports
- *     throw for what is malformed or too large, never for the state of the network (transport.ts, T1), so that is a bug.
+ * M1. A frame holds at most `maxRequestsInFrame` requests and `frameBytes` bytes; one request alone may always be a frame: the session
+ *     takes none that is larger, unless the server has come to take less since.
+ * M2. Between two flushes every batch is empty.
  */
 import { maxRequestsInFrame } from '../protocol/frames.ts'
 import type { Pending } from './pending.ts'

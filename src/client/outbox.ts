@@ -5,8 +5,8 @@
  * O2. While there is no connection or no placement a request is held: it is not sent, and does not count as sent.
  * O3. A request that is past its deadline, or whose id is too old to be repeated, is handed back instead of sent.
  * O4. What may go to standbys takes another way with each tick, and has less time for its attempt there: the owner is still to be asked.
- * O5. A request that cannot be written into a frame is handed back, and those beside it leave without it: a node refuses frames as a
- *     whole.
+ * O5. A request that cannot be written into a frame, or is larger than the server takes by now, is handed back, and those beside it leave
+ *     without it: a node refuses frames as a whole.
  */
 import type { Metric } from '../ports/metrics.ts'
 import type { Message } from '../ports/transport.ts'
@@ -42,7 +42,6 @@ export interface OutboxOptions {
 export class Outbox {
   readonly #ports: SessionPorts
   readonly #options: OutboxOptions
-  readonly #maxFrameBytes: number
   readonly #frames = new SentFrames()
   readonly #flush = () => this.#sendAll()
   #queue: Pending[] = []
@@ -53,7 +52,6 @@ export class Outbox {
   constructor(ports: SessionPorts, options: OutboxOptions) {
     this.#ports = ports
     this.#options = options
-    this.#maxFrameBytes = Math.floor(ports.transport.maxPayload / 2)
   }
 
   metrics(): readonly Metric[] {
@@ -63,6 +61,11 @@ export class Outbox {
   /** Bytes that one request may take in a frame. */
   get maxRequestBytes(): number {
     return this.#maxFrameBytes - frameHeadBytes
+  }
+
+  /** As the server has it now: another one, or the same with other settings, may take less than it did. */
+  get #maxFrameBytes(): number {
+    return Math.floor(this.#ports.transport.maxPayload / 2)
   }
 
   /** Sends it with all others of this tick. */
@@ -98,6 +101,7 @@ export class Outbox {
     const sendable = this.#ports.transport.connected && routing.partitions > 0
     const nowMs = Math.floor(this.#ports.clock.monotonic())
     const filled: Batch[] = []
+    const maxBytes = this.#maxFrameBytes
     this.#turn++
     for (const pending of queue) {
       if (pending.state !== 'queued') continue
@@ -107,19 +111,19 @@ export class Outbox {
         pending.state = 'held'
         alarm.set(pending.dueMs)
       } else if (pending.tooOld(nowMs)) onTooOld(pending)
-      else this.#put(pending, filled, nowMs)
+      else this.#put(pending, filled, maxBytes, nowMs)
     }
     for (const batch of filled) if (!batch.isEmpty) this.#send(batch, nowMs)
   }
 
-  #put(pending: Pending, filled: Batch[], nowMs: number): void {
+  #put(pending: Pending, filled: Batch[], maxBytes: number, nowMs: number): void {
     const batch = this.#batchFor(pending, nowMs)
     let bytes = frameBytes(pending, pending.name, pending.input, pending.idempotencyKey)
     if (pending.span !== undefined) bytes += traceBytes
     if (pending.bounds !== undefined) bytes += boundsBytes
     // A frame is one session's: a command of another one travels alone.
     const alone = pending.session !== this.#options.session
-    if (!batch.isEmpty && (alone || !batch.fits(bytes, this.#maxFrameBytes))) this.#send(batch, nowMs)
+    if (!batch.isEmpty && (alone || !batch.fits(bytes, maxBytes))) this.#send(batch, nowMs)
     if (batch.isEmpty) filled.push(batch)
     batch.push(pending, bytes)
     if (alone) this.#send(batch, nowMs)
@@ -150,20 +154,23 @@ export class Outbox {
     this.#sendFrame(batch.subject, requests, nowMs)
   }
 
+  /** O5 */
   #sendFrame(subject: string, requests: readonly Pending[], nowMs: number): void {
-    const { routing, outstanding, inbox, onUnsendable } = this.#options
-    const [first] = requests as readonly [Pending]
-    const { session } = first
+    try {
+      this.#publish(subject, requests, nowMs)
+    } catch (error) {
+      const [first] = requests as readonly [Pending]
+      if (requests.length === 1) return this.#options.onUnsendable(first, error)
+      for (const pending of requests) this.#sendFrame(subject, [pending], nowMs)
+    }
+  }
+
+  #publish(subject: string, requests: readonly Pending[], nowMs: number): void {
+    const { routing, outstanding, inbox } = this.#options
+    const { session } = requests[0]!
     // Of another session nobody here knows what it has settled.
     const low = session === this.#options.session ? outstanding.low(nowMs) : 0
-    let frame: Uint8Array
-    try {
-      frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
-    } catch (error) {
-      if (requests.length === 1) return onUnsendable(first, error)
-      for (const pending of requests) this.#sendFrame(subject, [pending], nowMs)
-      return
-    }
+    const frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
     const number = this.#frames.add(requests, subject)
     for (const pending of requests) pending.frame = number
     const reply = `${inbox}.${number}`

@@ -90,8 +90,7 @@ export class Session {
       attemptTimeoutMs,
       onOverdue: (pending) => this.#timeOut(pending),
       onTooOld: (pending) => this.#stopRepeating(pending),
-      // None of its attempts could be written, so it did nothing.
-      onUnsendable: (pending, error) => this.#fail(pending, error as HoldfastError),
+      onUnsendable: (pending, error) => this.#onUnsendable(pending, error as HoldfastError),
     })
     this.#subscriptions = [
       transport.subscribe(`${inbox}.*`, (message) => this.#onMessage(message)),
@@ -364,6 +363,12 @@ export class Session {
       }
     }
     this.#placement.ask()
+  }
+
+  /** This attempt was none: one before may be done, and if not, the server may yet take more. */
+  #onUnsendable(pending: Pending, error: HoldfastError): void {
+    pending.ended(pending.frame)
+    if (pending.refusedThroughout) this.#fail(pending, error)
   }
 
   /** The server did not let what was published there through: what was never sent elsewhere did nothing, and never will. */

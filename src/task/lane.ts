@@ -124,7 +124,7 @@ export class Lane {
     const { observer, definition } = this.#options
     const known = this.#position
     if (known === undefined) {
-      this.#advance({ stream, created: info.created, seq: from === 'new' ? info.last : 0 })
+      this.#advance({ stream, created: info.created, seq: from === 'new' ? info.last : info.first - 1 })
     } else {
       const wrong = strangeness(known, stream, info)
       if (wrong !== undefined) {
@@ -132,7 +132,7 @@ export class Lane {
         return false
       }
     }
-    if (this.#taken > 0 && info.first > this.#taken + 1) {
+    if (info.first > this.#taken + 1) {
       const [seen, to] = [this.#taken + 1, info.first - 1]
       observer.emit({ type: 'task.gap', task: definition.name, partition: this.partition, from: seen, to })
       this.#taken = to
@@ -346,7 +346,7 @@ export class Lane {
       .write(positionType, this.#options.definition.name, () => ({ state, expiresAt: null }))
       .then(
         () => {
-          if (!this.#ended && this.#position === position) this.#commit(unit)
+          if (this.#state === 'living' && this.#position === position) this.#commit(unit)
         },
         // The store has failed, which ends the ownership.
         () => {},

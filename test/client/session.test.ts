@@ -81,6 +81,33 @@ describe('frames', () => {
     expect(session.outstanding).toBe(0)
   })
 
+  it('are no larger than the server takes by now; what is too large for it alone is INVALID, and the rest goes on (O5)', async () => {
+    const { session, clock, node, cluster } = await start(ok)
+    const large = (key: string, bytes: number) =>
+      session.request('command', addressOf('t', key), 'do', new Uint8Array(bytes))
+    cluster.world.hub.maxPayload = 32_768
+    const refused = codeOf(large('a', 40_000))
+    const split = Promise.all([large('b', 10_000), large('c', 10_000)])
+    const [tooLarge, neighbour] = [errorOf(large('d', 15_000)), call(session, 'e')]
+    cluster.world.hub.maxPayload = 12_288
+    expect(await refused).toBe('INVALID')
+    expect(await clock.settle(split, 100)).toHaveLength(2)
+    expect(await clock.settle(tooLarge, 100)).toMatchObject({ code: 'INVALID' })
+    expect(await clock.settle(neighbour, 100)).toBeTypeOf('number')
+    expect(node.received.map(({ frame }) => frame.requests.map(({ key }) => key))).toEqual([['b'], ['c'], ['e']])
+    expect(session.outstanding).toBe(0)
+  })
+
+  it('wait for the answer to an earlier attempt where the server takes them no more, and are UNKNOWN without one (O5)', async () => {
+    const { session, clock, node, cluster } = await start(silent)
+    const input = new Uint8Array(15_000)
+    const request = session.request('command', addressOf('t', 'a'), 'do', input, { timeoutMs: 3_000 })
+    await clock.advance(10)
+    cluster.world.hub.maxPayload = 8_192
+    expect(await clock.settle(errorOf(request), 3_100)).toMatchObject({ code: 'UNKNOWN' })
+    expect(node.received).toHaveLength(1)
+  })
+
   it('go to each owner, one each (S1)', async () => {
     const cluster = new FakeCluster()
     const nodes = [cluster.node('a', ok, [0, 1]), cluster.node('b', ok, [2, 3])]

@@ -372,6 +372,29 @@ describe('a stream that is not what it was (L6)', () => {
     expect(cluster.eventsOf('task.gap')).toEqual([{ type: 'task.gap', task: 'sums', partition: 0, from: 6, to: 8 }])
     expect(await cluster.entries('sums')).toEqual({ k: 25 })
   })
+
+  it('because it has removed its first messages before any was processed, is read on, and the gap is told', async () => {
+    open('early', () => [sums(add)], { partitions: 1 })
+    cluster.start('n1')
+    await cluster.serving()
+    await cluster.pass(100)
+    cluster.crash('n1')
+    for (let i = 0; i < 5; i++) cluster.send('k', 10)
+    cluster.streams.trim(input, 4)
+    cluster.start('n1')
+    await cluster.until(() => cluster.stored.length === 2)
+    expect(cluster.eventsOf('task.gap')).toEqual([{ type: 'task.gap', task: 'sums', partition: 0, from: 1, to: 3 }])
+    expect(await cluster.entries('sums')).toEqual({ k: 20 })
+  })
+
+  it('is no gap where a task begins behind what was removed long before', async () => {
+    open('late', () => [sums(add)], { partitions: 1 })
+    for (let i = 0; i < 5; i++) cluster.send('k', 10)
+    cluster.streams.trim(input, 4)
+    cluster.start('n1')
+    await cluster.until(() => cluster.stored.length === 2)
+    expect(cluster.eventsOf('task.gap')).toEqual([])
+  })
 })
 
 describe('an instance', () => {

@@ -30,7 +30,8 @@ export interface HubConnectOptions {
 }
 
 export class MemoryHub {
-  readonly maxPayload: number
+  /** May change while processes are connected, as that of a server does. */
+  maxPayload: number
   readonly #random: Random
   readonly #interest = new Interest<Listener>()
 

@@ -34,7 +34,6 @@ export interface MemoryTransportOptions {
 const noBytes = new Uint8Array()
 
 export class MemoryTransport implements Transport {
-  readonly maxPayload: number
   readonly #options: MemoryTransportOptions
   readonly #listeners = new Set<Listener>()
   /** Those of `#listeners`, and closed ones, that the hub has; touched at the hub's side only. */
@@ -47,9 +46,12 @@ export class MemoryTransport implements Transport {
 
   constructor(options: MemoryTransportOptions) {
     this.#options = options
-    this.maxPayload = options.hub.maxPayload
     options.link.onServer((up) => (up ? this.#enter(this.#listeners) : this.#leave(this.#atHub)))
     this.#linkWatch = options.link.onNode((up) => this.#nodeSide(up))
+  }
+
+  get maxPayload(): number {
+    return this.#options.hub.maxPayload
   }
 
   get connected(): boolean {
