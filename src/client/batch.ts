@@ -13,11 +13,14 @@ export const frameHeadBytes = 128
 
 export class Batch {
   readonly subject: string
+  /** It is a partition's, which more than one node may listen to while the partition changes hands. */
+  readonly shared: boolean
   #requests: Pending[] = []
   #bytes = frameHeadBytes
 
-  constructor(subject: string) {
+  constructor(subject: string, shared: boolean) {
     this.subject = subject
+    this.shared = shared
   }
 
   get isEmpty(): boolean {

@@ -146,7 +146,7 @@ export class Outbox {
     const requests = batch.take()
     let dueMs = Number.POSITIVE_INFINITY
     for (const pending of requests) {
-      pending.sentAt(nowMs, batch.subject, pending.atStandby ? attemptTimeoutMs / 2 : attemptTimeoutMs)
+      pending.sentAt(nowMs, batch, pending.atStandby ? attemptTimeoutMs / 2 : attemptTimeoutMs)
       if (pending.dueMs < dueMs) dueMs = pending.dueMs
       if (pending.attempts > 1) pending.span?.attempt(pending.attempts)
     }

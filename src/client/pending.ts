@@ -15,7 +15,8 @@
  * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: an attempt that comes after it
  *     runs the handler again, and may do it. So it is reported where there is a word on every attempt of the call; or where it came behind the
  *     last attempt from where this went (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits
- *     nothing any more. Else the last attempt is waited for. A query ends with the first error.
+ *     nothing any more. One that went to a partition's subject may be with the owner after that one: it needs a word. Else the last attempt is
+ *     waited for. A query ends with the first error.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -121,9 +122,12 @@ export class Pending implements Request, Waiter {
   denied = 0
   /** The last refusal by an owner. */
   refusal: WireError | undefined = undefined
-  /** Where its last attempt went, and in which frame. */
+  /** Where its last attempt went, whether more than one node may listen there, and in which frame. */
   subject = ''
+  #shared = false
   frame = 0
+  /** An attempt before the last one has no word and may be with any node (A5). */
+  #astray = false
   /** Its next attempt goes to the partition's subject, whatever the placement says. */
   viaPartition = false
   /** Moves that it followed since it last waited. */
@@ -160,9 +164,11 @@ export class Pending implements Request, Waiter {
   }
 
   /** An attempt is made. It times out after `attemptTimeoutMs`, twice that at the second, and so on. */
-  sentAt(nowMs: number, subject: string, attemptTimeoutMs: number): void {
+  sentAt(nowMs: number, to: { subject: string; shared: boolean }, attemptTimeoutMs: number): void {
     this.state = 'sent'
-    this.subject = subject
+    this.#astray = !this.#endedThroughout && (this.#astray || (this.#shared && !this.#lastEnded))
+    this.subject = to.subject
+    this.#shared = to.shared
     if (this.#lastEnded) this.#endedBefore++
     this.#lastEnded = false
     this.timeoutMs = this.deadlineMs - nowMs
@@ -241,7 +247,7 @@ export class Pending implements Request, Waiter {
         this.refusal = error
         return this.refusedThroughout ? 'final' : 'again'
       default:
-        if (this.kind === 'query' || onLast || this.#endedThroughout) return 'final'
+        if (this.kind === 'query' || (onLast && !this.#astray) || this.#endedThroughout) return 'final'
         this.verdict = error
         return 'wait'
     }

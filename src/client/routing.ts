@@ -61,7 +61,7 @@ export class Routing {
     this.#version = view.version
     this.#epochs = []
     if (view.owners.length !== this.partitions) {
-      this.#fallbacks = view.owners.map((_, p) => new Batch(this.#subjects.partition(partitionId(p))))
+      this.#fallbacks = view.owners.map((_, p) => new Batch(this.#subjects.partition(partitionId(p)), true))
     }
     const { standbys = [] } = view
     const named = new Set([...view.owners, ...standbys.flat()])
@@ -80,7 +80,7 @@ export class Routing {
 
   #node(node: NodeId): Batch {
     let batch = this.#nodes.get(node)
-    if (batch === undefined) this.#nodes.set(node, (batch = new Batch(this.#subjects.nodeFrame(node))))
+    if (batch === undefined) this.#nodes.set(node, (batch = new Batch(this.#subjects.nodeFrame(node), false)))
     return batch
   }
 }

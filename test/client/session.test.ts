@@ -412,6 +412,41 @@ describe('outcomes (R2, A3)', () => {
     expect(node.received.length).toBe(2)
   })
 
+  it.each([null, 'n1'])(
+    'are those of the next owner, which had an attempt waiting when the former one failed another (A5), asked as %s',
+    async (owner) => {
+      const replies: ((answer: Answer) => void)[] = []
+      const { session, clock, cluster, node } = await start((_request, _frame, reply) => void replies.push(reply))
+      cluster.owners[0] = null
+      cluster.publishView(node)
+      await clock.advance(10)
+      const result = call(session, cluster.keyOf(0))
+      await clock.advance(500)
+      cluster.owners[0] = owner
+      if (owner !== null) cluster.publishView(node)
+      await clock.advance(600)
+      expect(replies.length).toBe(2)
+      replies[1]!(failure('FAILED'))
+      await clock.advance(10)
+      replies[0]!(value('done by the next owner'))
+      expect(await clock.settle(result, 100)).toBe('done by the next owner')
+    },
+  )
+
+  it('are FAILED once the last attempt has failed, where those to the subject of the partition were refused (A5)', async () => {
+    const answers = [failure('RETRY'), null, failure('FAILED')]
+    const { session, clock, cluster, node } = await start(() => answers.shift())
+    cluster.owners[0] = null
+    cluster.publishView(node)
+    await clock.advance(10)
+    const failed = errorOf(call(session, cluster.keyOf(0)))
+    await clock.advance(2)
+    cluster.owners[0] = 'n1'
+    cluster.publishView(node)
+    expect(await clock.settle(failed, 2_500)).toMatchObject({ code: 'FAILED' })
+    expect(node.received.map(({ subject }) => subject)).toEqual(['test.p.0', 'test.node.n1.frame', 'test.p.0'])
+  })
+
   it('are FAILED once every attempt has failed, wherever their node says so (A5)', async () => {
     const { session, clock, cluster, node } = await start(({ name }, _frame, reply) => {
       if (name === 'do') return undefined
