@@ -134,7 +134,7 @@ function frame(): Uint8Array {
     const key = keyName(ledger.pick())
     return { kind: 'command', number: ++number, type, key, name: 'add', input, timeoutMs: 10_000 }
   })
-  return encodeRequestFrame({ partitions, session, low: Math.max(1, number - inFlight), requests })
+  return encodeRequestFrame({ partitions, session, low: Math.max(1, number - inFlight), frame: 1, requests })
 }
 
 function work(frames: readonly Uint8Array[], write: boolean): void {

@@ -78,7 +78,7 @@ export class Outbox {
     this.#ports.clock.defer(this.#flush)
   }
 
-  /** The frame whose reply subject a message came to: the last one that its sender had heard, of this session. */
+  /** The frame whose reply subject a message came to. */
   numberOf(message: Message): number {
     return Number(message.subject.slice(this.#options.inbox.length + 1))
   }
@@ -86,11 +86,6 @@ export class Outbox {
   /** The requests of that frame, if they are still remembered: the first answer takes them. */
   answered(number: number): readonly Pending[] {
     return this.#frames.take(number)
-  }
-
-  /** Whether what came to the reply subject of that frame was said behind the last attempt, where that went (A5 of pending.ts). */
-  isBehind({ frame, subject }: Pending, number: number): boolean {
-    return number >= frame && this.#frames.subjectOf(number) === subject
   }
 
   #sendAll(): void {
@@ -170,9 +165,9 @@ export class Outbox {
     const { session } = requests[0]!
     // Of another session nobody here knows what it has settled.
     const low = session === this.#options.session ? outstanding.low(nowMs) : 0
-    const frame = encodeRequestFrame({ partitions: routing.partitions, session, low, requests })
-    const number = this.#frames.add(requests, subject)
+    const number = this.#frames.add(requests)
     for (const pending of requests) pending.frame = number
+    const frame = encodeRequestFrame({ partitions: routing.partitions, session, low, frame: number, requests })
     const reply = `${inbox}.${number}`
     const { transport, tracer } = this.#ports
     if (tracer === undefined) return transport.publish(subject, frame, { reply })

@@ -3,9 +3,8 @@
  *
  * A1. A request keeps its number over all its attempts, so the owner does it once.
  * A2. An answer that says "not done here" (`moved`, `RETRY`, `FENCED`, `OVERLOADED`, `TIMEOUT`, `NOT_FOUND`, no responders) refuses one
- *     attempt; an attempt without an answer is not refused, whatever time has passed. Which attempt it is about an answer does not say, and
- *     one may be heard twice, or be about an attempt of an earlier call with the same id. So one that was said before the last attempt came
- *     counts for an earlier one, and no more count than there are.
+ *     attempt: that of the frame which it names, however often it is heard. An attempt without an answer is not refused, whatever time has
+ *     passed. A word on the last attempt has another one made; one on an earlier attempt is noted.
  * A3. `RETRY`, `OVERLOADED`, `FENCED` and `NOT_FOUND` are reported only where every attempt was refused. Where nothing was sent and time is up it is
  *     `TIMEOUT`. Else a command or tell is `UNKNOWN` with its id, and a query, which changes nothing, is `RETRY`. A repetition of an
  *     `UNKNOWN` command counts that call's attempts, too, also where nothing is sent of it; of an id of the caller's own making nobody knows here whether it is one, so
@@ -13,10 +12,10 @@
  * A4. `NOT_FOUND` is a refusal, too, of one node: another may host what this one does not, and have done it. It is said without a look at what
  *     was done before.
  * A5. Any other error, `FAILED` first of all, ends an attempt that did nothing, and is remembered by no owner: an attempt that comes after it
- *     runs the handler again, and may do it. So it is reported where there is a word on every attempt of the call; or where it came behind the
- *     last attempt from where this went (sent-frames.ts): what was sent there before had come by then, and an owner before that one commits
- *     nothing any more. One that went to a partition's subject may be with the owner after that one: it needs a word. Else the last attempt is
- *     waited for. A query ends with the first error.
+ *     runs the handler again, and may do it. So it is reported where there is a word on every attempt of the call; or where it is the word on
+ *     the last one: what had been sent to that node had come before it, and an owner before that one commits nothing any more. But what went to
+ *     a partition's subject may be with the owner after that one: it needs a word. Else the last attempt is waited for. A query ends with the
+ *     first error.
  */
 import { HoldfastError, type ErrorDetails } from '../protocol/errors.ts'
 import type { ReadBounds, ReplyPosition, Request, RequestKind, WireError } from '../protocol/frames.ts'
@@ -113,13 +112,12 @@ export class Pending implements Request, Waiter {
   /** It repeats a command whose attempts in an earlier call were not all refused. */
   repeated = false
   attempts = 0
-  /** Attempts before the last one that did nothing, by the word of whoever had them; and whether the last one did (A2). */
-  #endedBefore = 0
+  /** The last attempt did nothing, by the word of whoever had it (A2). */
   #lastEnded = false
+  /** The frames of those before it of which there is no word. */
+  #open: number[] | undefined = undefined
   /** The last error that was not the word on the last attempt (A5). */
   verdict: WireError | undefined = undefined
-  /** The attempt that the server did not let through: there is word of each frame, and all of them say the same of it. */
-  denied = 0
   /** The last refusal by an owner. */
   refusal: WireError | undefined = undefined
   /** Where its last attempt went, whether more than one node may listen there, and in which frame. */
@@ -166,10 +164,12 @@ export class Pending implements Request, Waiter {
   /** An attempt is made. It times out after `attemptTimeoutMs`, twice that at the second, and so on. */
   sentAt(nowMs: number, to: { subject: string; shared: boolean }, attemptTimeoutMs: number): void {
     this.state = 'sent'
-    this.#astray = !this.#endedThroughout && (this.#astray || (this.#shared && !this.#lastEnded))
+    if (this.attempts > 0 && !this.#lastEnded) {
+      ;(this.#open ??= []).push(this.frame)
+      this.#astray ||= this.#shared
+    } else if (this.#endedThroughout) this.#astray = false
     this.subject = to.subject
     this.#shared = to.shared
-    if (this.#lastEnded) this.#endedBefore++
     this.#lastEnded = false
     this.timeoutMs = this.deadlineMs - nowMs
     if (this.firstSentMs < 0) this.firstSentMs = nowMs
@@ -199,16 +199,21 @@ export class Pending implements Request, Waiter {
     return this.firstSentMs >= 0 && nowMs - this.firstSentMs > repeatTermMs
   }
 
-  /** An attempt did nothing (A2). `sent`: the frame that whoever says so had heard last. */
-  ended(sent: number): void {
-    if (this.attempts === 0) return
-    if (sent >= this.frame && !this.#lastEnded) this.#lastEnded = true
-    else this.#endedBefore = Math.min(this.#endedBefore + 1, this.attempts - 1)
+  /** The attempt of that frame did nothing (A2). False where that is not new, or no attempt of this call. */
+  ended(frame: number): boolean {
+    if (this.attempts > 0 && frame === this.frame) {
+      if (this.#lastEnded) return false
+      return (this.#lastEnded = true)
+    }
+    const at = this.#open?.indexOf(frame) ?? -1
+    if (at < 0) return false
+    this.#open!.splice(at, 1)
+    return true
   }
 
   /** Of this call's attempts. */
   get #endedThroughout(): boolean {
-    return this.#endedBefore + Number(this.#lastEnded) === this.attempts
+    return (this.#lastEnded || this.attempts === 0) && (this.#open === undefined || this.#open.length === 0)
   }
 
   get refusedThroughout(): boolean {
@@ -225,29 +230,30 @@ export class Pending implements Request, Waiter {
   }
 
   /**
-   * What an owner's error means: `final` is the answer; `again` and `wait` are no answer yet, but one of another attempt may be. An owner that is
-   * overloaded, or does not know the name, is reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
-   * `sent`: the frame that its sender had heard last; `onLast`: and it came behind the last attempt from where that went (A5).
+   * What an owner's error about the attempt of `frame` means: `final` is the answer; `again` has another attempt made, `wait` none. An owner that
+   * is overloaded, or does not know the name, is reported at once, if nothing can have happened; else only asking again can tell (A3, A4).
    */
-  judge(error: WireError, sent: number, onLast: boolean, at?: ReplyPosition): 'final' | 'again' | 'wait' {
-    if (error.code === 'UNKNOWN') return 'again'
-    this.ended(sent)
-    if (error.code === 'INVALID' && this.#outlived(at)) return 'again'
+  judge(error: WireError, frame: number, at?: ReplyPosition): 'final' | 'again' | 'wait' {
+    const ofLast = frame === this.frame
+    if (error.code === 'UNKNOWN') return ofLast ? 'again' : 'wait'
+    if (!this.ended(frame)) return 'wait'
+    const next = ofLast ? 'again' : 'wait'
+    if (error.code === 'INVALID' && this.#outlived(at)) return next
     switch (error.code) {
       case 'RETRY':
       case 'FENCED':
       case 'TIMEOUT':
         this.refusal = error
-        return 'again'
+        return next
       case 'OVERLOADED':
         this.refusal = error
-        return this.refusedThroughout ? 'final' : 'again'
+        return this.refusedThroughout ? 'final' : next
       case 'NOT_FOUND':
         if (this.kind === 'query') return 'final'
         this.refusal = error
-        return this.refusedThroughout ? 'final' : 'again'
+        return this.refusedThroughout ? 'final' : next
       default:
-        if (this.kind === 'query' || (onLast && !this.#astray) || this.#endedThroughout) return 'final'
+        if (this.kind === 'query' || (ofLast && !this.#astray) || this.#endedThroughout) return 'final'
         this.verdict = error
         return 'wait'
     }

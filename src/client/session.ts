@@ -301,9 +301,9 @@ export class Session {
 
   #onMessage(message: Message): void {
     if (message.subject === this.#viewInbox) return this.#placement.onMessage(message)
-    const sent = this.#outbox.numberOf(message)
-    const requests = this.#outbox.answered(sent)
-    if (message.noResponders) return this.#onNobody(requests, sent)
+    const number = this.#outbox.numberOf(message)
+    const requests = this.#outbox.answered(number)
+    if (message.noResponders) return this.#onNobody(requests, number)
     const { observer } = this.#ports
     let frame: ReplyFrame
     try {
@@ -319,40 +319,39 @@ export class Session {
         this.#positions.saw((seen = reply.at))
       }
       const pending = session === this.id ? this.#outstanding.get(number) : this.#find({ session, number })
-      if (pending !== undefined) this.#onAnswer(pending, reply, sent)
+      if (pending !== undefined) this.#onAnswer(pending, reply)
       else observer.emit({ type: 'message.dropped', subject: message.subject, reason: 'settled' })
     }
   }
 
-  /** `sent`: the frame that whoever answers had heard last. */
-  #onAnswer(pending: Pending, reply: Reply, sent: number): void {
+  #onAnswer(pending: Pending, reply: Reply): void {
     if (reply.kind === 'value') return this.#succeed(pending, reply.value, reply.at)
     if (reply.kind === 'error') {
       const { error } = reply
-      const meaning = pending.judge(error, sent, this.#outbox.isBehind(pending, sent), reply.at)
+      const meaning = pending.judge(error, reply.frame, reply.at)
       if (meaning === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
       if (meaning === 'wait') return
       if (pending.atStandby) return this.#askOwner(pending)
       if (error.code === 'FENCED') this.#placement.ask()
       return this.#later(pending, error.retryAfterMs)
     }
-    pending.ended(sent)
+    const { owner, epoch, frame } = reply
+    if (owner !== null) this.#routing.moved(this.#routing.partitionOf(pending.hash), owner, epoch)
+    if (!pending.ended(frame) || frame !== pending.frame) return
     if (pending.atStandby) return this.#askOwner(pending)
-    if (reply.owner === null) {
+    if (owner === null) {
       this.#placement.ask()
       return this.#later(pending)
     }
-    this.#routing.moved(this.#routing.partitionOf(pending.hash), reply.owner, reply.epoch)
     pending.viaPartition = false
     if (++pending.hops > 1) this.#later(pending)
     else this.#outbox.add(pending)
   }
 
   /** Nobody listened where this frame went: none of its requests was received. */
-  #onNobody(requests: readonly Pending[], sent: number): void {
+  #onNobody(requests: readonly Pending[], frame: number): void {
     for (const pending of requests) {
-      if (pending.state === 'settled') continue
-      pending.ended(sent)
+      if (pending.state === 'settled' || !pending.ended(frame) || frame !== pending.frame) continue
       if (pending.atStandby) {
         this.#routing.readers.silent(pending.subject, this.#nowMs())
         this.#askOwner(pending)
@@ -374,10 +373,7 @@ export class Session {
   /** The server did not let what was published there through: what was never sent elsewhere did nothing, and never will. */
   denied(subject: string, reason: string): void {
     for (const pending of this.#outstanding.all()) {
-      const { state, attempts } = pending
-      if (state !== 'sent' || pending.subject !== subject || pending.denied === attempts) continue
-      pending.denied = attempts
-      pending.ended(pending.frame)
+      if (pending.state !== 'sent' || pending.subject !== subject || !pending.ended(pending.frame)) continue
       if (pending.refusedThroughout) this.#fail(pending, new HoldfastError('INVALID', reason))
     }
   }

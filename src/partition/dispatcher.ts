@@ -50,7 +50,7 @@ export class Dispatcher {
       observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
       return
     }
-    const { session, low } = frame
+    const { session } = frame
     if (!sessionPattern.test(session)) {
       observer.emit({ type: 'message.dropped', subject, reason: 'malformed' })
       return
@@ -58,7 +58,7 @@ export class Dispatcher {
     const batch = replies.batchFor(reply, session)
     const spans = tracer === undefined ? undefined : new FrameSpans(tracer, message, frame)
     for (const request of frame.requests) {
-      const incoming = new FramedRequest(replies, batch, session, low, request)
+      const incoming = new FramedRequest(replies, batch, frame, request)
       if (frame.partitions !== partitions) incoming.respond(movedElsewhere)
       else {
         const partition = this.#partitionOf(request)
@@ -97,18 +97,20 @@ class FramedRequest implements Incoming {
   span: TurnSpan | undefined = undefined
   readonly #replies: ReplyBatches
   readonly #batch: ReplyBatch
+  readonly #frame: number
 
-  constructor(replies: ReplyBatches, batch: ReplyBatch, session: SessionId, low: number, request: Request) {
+  constructor(replies: ReplyBatches, batch: ReplyBatch, { session, low, frame }: RequestFrame, request: Request) {
     this.session = session
     this.low = low
     this.request = request
     this.#replies = replies
     this.#batch = batch
+    this.#frame = frame
   }
 
   respond(answer: Answer): void {
     this.span?.end(outcomeOf(answer))
-    this.#replies.add(this.#batch, this.request.number, answer)
+    this.#replies.add(this.#batch, this.request.number, this.#frame, answer)
   }
 }
 

@@ -2,8 +2,7 @@
  * Replies on their way out: all that one session is owed at the end of what runs now travels in one frame.
  *
  * Q1. A client gives each frame a reply subject of its own under its inbox, `<inbox>.<n>`, and takes replies on any of them: so what is
- *     owed to one session at one inbox goes out together, to the subject that was heard of last. A refusal or failure that is owed already when
- *     another frame is heard of leaves before that: its subject tells what had been heard when it was said.
+ *     owed to one session at one inbox goes out together, to the subject that was heard of last.
  * Q2. Replies go only to subjects under the cluster's inbox prefixes; whoever puts another subject into `reply` would have this node
  *     speak with its own permissions. `accepts` is the check, made before anything is done for the asker.
  * Q3. A reply that does not fit into a message, as its server takes fewer bytes than when the node began, is `INVALID`, and says that a command
@@ -17,14 +16,15 @@ import type { SessionId } from '../protocol/ids.ts'
 import { isInbox } from '../protocol/subjects.ts'
 import type { Answer } from './turn.ts'
 
+/** `frame`: that the request came in. */
+type Owed = Reply & { readonly frame: number }
+
 /** What one session is owed at one inbox. */
 export interface ReplyBatch {
   readonly session: SessionId
   subject: string
-  replies: Reply[]
+  replies: Owed[]
   bytes: number
-  /** One of them is no value. */
-  refuses: boolean
 }
 
 /** Inboxes that are remembered; beyond it the oldest are forgotten, and later frames of theirs begin a batch of their own. */
@@ -72,19 +72,21 @@ export class ReplyBatches {
     const name = `${subject.slice(0, subject.lastIndexOf('.'))} ${session}`
     let batch = this.#batches.get(name)
     if (batch === undefined) {
-      batch = { session, subject, replies: [], bytes: 0, refuses: false }
+      batch = { session, subject, replies: [], bytes: 0 }
       this.#batches.set(name, batch)
       if (this.#batches.size > maxInboxes) this.#batches.delete(this.#batches.keys().next().value!)
     }
-    if (batch.refuses) this.#send(batch)
     batch.subject = subject
     return batch
   }
 
-  add(batch: ReplyBatch, number: number, answer: Answer): void {
+  /** The answer to a request, which came in that frame. */
+  add(batch: ReplyBatch, number: number, frame: number, answer: Answer): void {
     if (this.#closed) return
-    const reply: Reply =
-      answer.kind === 'value' ? { number, kind: 'value', value: answer.value, at: answer.at } : { number, ...answer }
+    const reply: Owed =
+      answer.kind === 'value'
+        ? { number, frame, kind: 'value', value: answer.value, at: answer.at }
+        : { number, frame, ...answer }
     const bytes = overheadBytes + weight(reply)
     if (batch.replies.length === 0) this.#owed.push(batch)
     else if (batch.bytes + bytes > this.#transport.maxPayload / 2 || batch.replies.length === maxRequestsInFrame) {
@@ -92,7 +94,6 @@ export class ReplyBatches {
     }
     batch.replies.push(reply)
     batch.bytes += bytes
-    batch.refuses ||= reply.kind !== 'value'
     if (this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => this.flush())
@@ -119,23 +120,22 @@ export class ReplyBatches {
     if (this.#closed || replies.length === 0) return
     batch.replies = []
     batch.bytes = 0
-    batch.refuses = false
     const { maxPayload } = this.#transport
     const frame = encodeReplyFrame({ session, replies })
     if (frame.length <= maxPayload) return this.#transport.publish(subject, frame)
     for (const reply of replies) {
       const { length } = encodeReplyFrame({ session, replies: [reply] })
-      const sent = length <= maxPayload ? reply : tooLarge(reply.number, length, maxPayload)
+      const sent = length <= maxPayload ? reply : tooLarge(reply, length, maxPayload)
       this.#transport.publish(subject, encodeReplyFrame({ session, replies: [sent] }))
     }
   }
 }
 
 /** Q3 */
-function tooLarge(number: number, bytes: number, maxPayload: number): Reply {
+function tooLarge({ number, frame }: Owed, bytes: number, maxPayload: number): Reply {
   const sizes = `the reply takes a message of ${bytes} bytes, and the NATS server takes ${maxPayload} now (max_payload)`
   const message = `${sizes}: raise that, or ask for less. If it answers a command, that is done`
-  return { number, kind: 'error', error: { code: 'INVALID', message } }
+  return { number, frame, kind: 'error', error: { code: 'INVALID', message } }
 }
 
 function weight(reply: Reply): number {

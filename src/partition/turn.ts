@@ -7,8 +7,8 @@ import type { Mutation, OutputRecord, TurnRecord } from '../protocol/record.ts'
 import type { CachedActor } from './actor-cache.ts'
 import type { Version } from './store-layout.ts'
 
-/** A reply without its number; the responder knows that. */
-export type Answer = Reply extends infer R ? (R extends { readonly number: number } ? Omit<R, 'number'> : never) : never
+/** A reply without what it answers; the responder knows that. */
+export type Answer = Reply extends infer R ? (R extends Reply ? Omit<R, 'number' | 'frame'> : never) : never
 
 /** Who waits for an answer. */
 export interface Asker {

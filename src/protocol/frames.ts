@@ -2,7 +2,7 @@
  * Frames: the binary requests and replies between a client and the node that owns a partition.
  * Everything that one client sends to one node in one tick travels in one frame; replies likewise.
  *
- *   request frame  [version, partitions, session, low, inputs,
+ *   request frame  [version, partitions, session, low, frame, inputs,
  *                    (kind, number, type, key, name, length of input, timeout, idempotency key | bounds of a read | nil)*]
  *   reply frame    [version, session, values, (number, kind, length of value | error | where it moved | position)*]
  *
@@ -15,6 +15,8 @@
  *     whoever reads it and to whoever would write it.
  * F5. A position stands once before all replies that are of it, number 0: replies of one commit cost one. Values and errors of an owner or
  *     a standby have one; what was refused without a look at the state may stand behind that of another.
+ * F6. Every attempt of a request goes in another frame, and a reply that says what did not happen names that frame: it is about this attempt
+ *     alone, however often it is heard.
  */
 import { HoldfastError, errorCodes, type ErrorCode } from './errors.ts'
 import { FieldReader, FieldWriter } from './fields.ts'
@@ -35,7 +37,7 @@ import {
 } from './ids.ts'
 import { PieceCutter } from './pieces.ts'
 
-export const frameVersion = 3
+export const frameVersion = 4
 
 /** Most requests in one frame; a client splits above it, a node refuses. Replies likewise. */
 export const maxRequestsInFrame = 8_192
@@ -55,6 +57,8 @@ export interface RequestFrame {
   readonly partitions: number
   readonly session: SessionId
   readonly low: number
+  /** Numbers the frames of its sender (F6). */
+  readonly frame: number
   readonly requests: readonly Request[]
 }
 
@@ -112,10 +116,19 @@ export type Reply =
       readonly number: number
       readonly kind: 'error'
       readonly error: WireError
+      /** That the request came in (F6). */
+      readonly frame: number
       readonly at?: ReplyPosition | undefined
     }
   /** Not executed here; the owner, if the sender of the reply knows one. */
-  | { readonly number: number; readonly kind: 'moved'; readonly owner: NodeId | null; readonly epoch: Epoch }
+  | {
+      readonly number: number
+      readonly kind: 'moved'
+      readonly owner: NodeId | null
+      readonly epoch: Epoch
+      /** As of an error. */
+      readonly frame: number
+    }
 
 /** How far the state had come that a reply was made from. Replies that share one are to have the same object. */
 export interface ReplyPosition extends LogPoint {
@@ -132,7 +145,7 @@ export interface WireError {
 }
 
 /** Fields of a frame before those of its requests or replies, and of each of these. */
-const requestHead = 5
+const requestHead = 6
 const requestFields = 8
 const replyHead = 3
 const replyFields = 3
@@ -140,13 +153,14 @@ const replyFields = 3
 const writer = new FieldWriter()
 
 /** Throws `INVALID` for what `decodeRequestFrame` would refuse: texts, idempotency keys, numbers. */
-export function encodeRequestFrame({ partitions, session, low, requests }: RequestFrame): Uint8Array {
+export function encodeRequestFrame({ partitions, session, low, frame: of, requests }: RequestFrame): Uint8Array {
   const frame = writer.begin()
   frame.list(requestHead + requests.length * requestFields)
   frame.natural(frameVersion)
   frame.natural(partitions)
   frame.text(session)
   frame.natural(low)
+  frame.natural(of)
   let inputBytes = 0
   for (const { input } of requests) inputBytes += input.length
   frame.bytesHead(inputBytes)
@@ -186,6 +200,7 @@ export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
   const partitions = frame.natural()
   const session = (lastSession = sessionId(frame.text(lastSession)))
   const low = frame.natural()
+  const of = frame.natural()
   const inputs = new PieceCutter(frame.bytes())
   const requests = new Array<Request>(count)
   let type = ''
@@ -206,7 +221,7 @@ export function decodeRequestFrame(bytes: Uint8Array): RequestFrame {
   }
   if (!inputs.done) throw malformed('length of inputs')
   if (!frame.done) throw malformed('end')
-  return { partitions, session, low, requests }
+  return { partitions, session, low, frame: of, requests }
 }
 
 const replyKinds = ['value', 'error', 'moved', 'at'] as const
@@ -235,12 +250,13 @@ export function encodeReplyFrame({ session, replies }: ReplyFrame): Uint8Array {
     frame.natural(reply.number)
     frame.natural(replyKinds.indexOf(reply.kind))
     if (reply.kind === 'value') frame.natural(reply.value.length)
-    else if (reply.kind === 'error') writeError(frame, reply.error)
+    else if (reply.kind === 'error') writeError(frame, reply.error, reply.frame)
     else {
-      frame.list(2)
+      frame.list(3)
       if (reply.owner === null) frame.nil()
       else frame.text(reply.owner)
       frame.natural(reply.epoch)
+      frame.natural(reply.frame)
     }
   }
   return frame.take()
@@ -263,14 +279,15 @@ function writePosition(frame: FieldWriter, { partition, generation: of, seq: at,
   if (ageMs !== undefined) frame.natural(Math.ceil(ageMs))
 }
 
-function writeError(frame: FieldWriter, { code, message, retryAfterMs, path }: WireError): void {
-  frame.list(4)
+function writeError(frame: FieldWriter, { code, message, retryAfterMs, path }: WireError, of: number): void {
+  frame.list(5)
   frame.text(code)
   frame.text(sendable(message))
   if (retryAfterMs === undefined) frame.nil()
   else frame.natural(Math.ceil(retryAfterMs))
   if (path === undefined) frame.nil()
   else frame.text(sendable(path))
+  frame.natural(of)
 }
 
 /** Handlers throw any text; one that is too long or ill-formed must not cost the other replies of its frame. */
@@ -290,8 +307,8 @@ export function decodeReplyFrame(bytes: Uint8Array): ReplyFrame {
     const number = frame.natural()
     const kind = replyKinds[frame.natural()]
     if (kind === 'value') replies.push({ number, kind, value: pieceOf(values, frame.natural()), at })
-    else if (kind === 'error') replies.push({ number, kind, error: readError(frame), at })
-    else if (kind === 'moved') replies.push({ number, kind, ...readMove(frame) })
+    else if (kind === 'error') replies.push({ number, kind, error: readError(frame), frame: frame.natural(), at })
+    else if (kind === 'moved') replies.push({ number, kind, ...readMove(frame), frame: frame.natural() })
     else if (kind === 'at' && number === 0) at = readPosition(frame)
     else throw malformed('reply kind')
   }
@@ -328,7 +345,7 @@ function readBounds(frame: FieldReader): ReadBounds {
 }
 
 function readError(frame: FieldReader): WireError {
-  if (frame.list() !== 4) throw malformed('error')
+  if (frame.list() !== 5) throw malformed('error')
   const code = frame.text()
   if (!(errorCodes as readonly string[]).includes(code)) throw malformed('error code')
   return {
@@ -340,7 +357,7 @@ function readError(frame: FieldReader): WireError {
 }
 
 function readMove(frame: FieldReader): { readonly owner: NodeId | null; readonly epoch: Epoch } {
-  if (frame.list() !== 2) throw malformed('move')
+  if (frame.list() !== 3) throw malformed('move')
   const owner = frame.nil() ? null : frame.text()
   if (owner !== null && !isNodeId(owner)) throw malformed('owner')
   return { owner, epoch: epoch(frame.natural()) }

@@ -88,19 +88,12 @@ describe('frames that were sent', () => {
   it('are remembered up to a bound of requests, the latest of them', () => {
     const frames = new SentFrames()
     const requests = Array.from({ length: 1_000 }, () => ({}) as Pending)
-    const numbers = Array.from({ length: 20 }, () => frames.add(requests, 'n'))
+    const numbers = Array.from({ length: 20 }, () => frames.add(requests))
     expect(frames.metrics()).toMatchObject([{ value: 16_000, limit: 16_384 }])
     expect(numbers.map((number) => frames.take(number).length)).toEqual([
       ...Array.from({ length: 4 }, () => 0),
       ...Array.from({ length: 16 }, () => 1_000),
     ])
     expect(frames.metrics()).toMatchObject([{ value: 0 }])
-  })
-
-  it('are known by where they went for as long as their node may answer to them, the last 4,096 (A5)', () => {
-    const frames = new SentFrames()
-    for (let n = 1; n <= 5_000; n++) expect(frames.add([], n % 2 === 0 ? 'even' : 'odd')).toBe(n)
-    expect([4_999, 5_000, 905].map((n) => frames.subjectOf(n))).toEqual(['odd', 'even', 'odd'])
-    expect([904, 1, 0].map((n) => frames.subjectOf(n))).toEqual([undefined, undefined, undefined])
   })
 })

@@ -24,7 +24,7 @@ import { SeededRandom } from '../../src/testing/seeded-random.ts'
 export const cluster = 'test'
 export const subjects = subjectsOf(cluster)
 
-type Body<R> = R extends { readonly number: number } ? Omit<R, 'number'> : never
+type Body<R> = R extends Reply ? Omit<R, 'number' | 'frame'> : never
 /** `null`: says nothing. */
 export type Answer = Body<Reply> | null
 export type Behave = (request: Request, frame: RequestFrame, reply: (answer: Answer) => void) => Answer | undefined
@@ -166,8 +166,8 @@ export class FakeNode {
     for (const request of frame.requests) {
       const send = (answer: Answer) => {
         if (answer === null) return
-        const at = answer.kind === 'value' ? { at: positionOf(1) } : {}
-        const reply = { number: request.number, ...at, ...answer } as Reply
+        const more = answer.kind === 'value' ? { at: positionOf(1) } : { frame: frame.frame }
+        const reply = { number: request.number, ...more, ...answer } as Reply
         this.process.transport.publish(message.reply!, encodeReplyFrame({ session: frame.session, replies: [reply] }))
       }
       const now = this.behave(request, frame, send)

@@ -447,19 +447,31 @@ describe('outcomes (R2, A3)', () => {
     expect(node.received.map(({ subject }) => subject)).toEqual(['test.p.0', 'test.node.n1.frame', 'test.p.0'])
   })
 
-  it('are FAILED once every attempt has failed, wherever their node says so (A5)', async () => {
-    const { session, clock, cluster, node } = await start(({ name }, _frame, reply) => {
-      if (name === 'do') return undefined
-      // To the subject of the frame that was heard last, for all that is owed.
-      for (let n = 0; n < 2; n++) reply({ ...failure('FAILED'), ...{ number: 1 } } as Answer)
-      return value('another')
-    })
-    const failed = errorOf(call(session, cluster.keyOf(0)))
-    await clock.advance(1_100)
-    const another = session.request('command', addressOf('t', cluster.keyOf(1)), 'another', null)
-    expect(await clock.settle(another, 100)).toBe('another')
+  it('are FAILED once every attempt has failed, in whatever order their node says so (A5)', async () => {
+    const replies: ((answer: Answer) => void)[] = []
+    const { session, clock, node } = await start((_request, _frame, reply) => void replies.push(reply))
+    const failed = errorOf(call(session, 'k'))
+    await clock.advance(3_100)
+    expect(replies.length).toBe(3)
+    // The second went to the partition's subject: the word on the third is not enough.
+    for (const n of [2, 0, 2, 0]) replies[n]!(failure('FAILED'))
+    await clock.advance(10)
+    expect(session.outstanding).toBe(1)
+    replies[1]!(failure('FAILED'))
     expect(await clock.settle(failed, 10)).toMatchObject({ code: 'FAILED' })
-    expect(node.requests.map(({ name }) => name)).toEqual(['do', 'do', 'another'])
+    expect(node.received.length).toBe(3)
+  })
+
+  it('are UNKNOWN where refusals of later attempts are heard twice and the first ones have no word (A2)', async () => {
+    let attempt = 0
+    const { session, clock } = await start((_request, _frame, reply) => {
+      if (++attempt <= 2) return null
+      for (let n = 0; n < 3; n++) reply(moved('n1'))
+      return failure('RETRY')
+    })
+    const error = errorOf(call(session, 'k', { timeoutMs: 6_000 }))
+    expect(await clock.settle(error, 6_100)).toMatchObject({ code: 'UNKNOWN' })
+    expect(attempt).toBeGreaterThan(5)
   })
 
   it.each(['at once', 'while another one is on its way'])(

@@ -114,6 +114,7 @@ describe.each(['embedded', 'nats'] as const)('partitions that move away and back
           partitions,
           session,
           low,
+          frame: 1,
           requests: [
             { kind: 'command', number, type: 'ledger', key, name: 'append', input: encodeValue(id), timeoutMs: 20_000 },
           ],

@@ -55,6 +55,7 @@ const frame = (kind: RequestKind, name: string) =>
     partitions,
     session: sessionId('rawSession'),
     low: 1,
+    frame: 1,
     requests: [{ kind, number: 1, type: 'ledger', key, name, input: encodeValue('evil'), timeoutMs: 5_000 }],
   })
 const json = (value: unknown) => Buffer.from(JSON.stringify(value))

@@ -295,7 +295,7 @@ describe('on NATS', () => {
       input: encodeValue(null),
       timeoutMs: 60_000,
     }
-    const frame = encodeRequestFrame({ partitions: 2, session: sessionId('s'), low: 1, requests: [request] })
+    const frame = encodeRequestFrame({ partitions: 2, session: sessionId('s'), low: 1, frame: 1, requests: [request] })
     const headers = header === undefined ? {} : { headers: { [headerNames.traces]: header } }
     transport.publish(subjectsOf(clusterName).partition(partition), frame, { reply: inbox, ...headers })
     await answered

@@ -67,10 +67,16 @@ class Bench {
 
   send(
     requests: readonly Request[],
-    changes: { session?: string; low?: number; partitions?: number; reply?: string } = {},
+    changes: { session?: string; low?: number; partitions?: number; reply?: string; frame?: number } = {},
   ): void {
-    const { session = s1, low = 0, reply } = changes
-    const frame = { partitions: changes.partitions ?? partitions, session: sessionId(session), low, requests }
+    const { session = s1, low = 0, reply, frame: of = 1 } = changes
+    const frame = {
+      partitions: changes.partitions ?? partitions,
+      session: sessionId(session),
+      low,
+      frame: of,
+      requests,
+    }
     this.receive(encodeRequestFrame(frame), reply)
   }
 
@@ -116,7 +122,7 @@ describe('frames that come in (Y1–Y3)', () => {
     ['a control character', '_INBOX.c\u0000'],
   ])('are dropped and counted where the reply subject is %s: nothing is done, nothing thrown', async (_, reply) => {
     const bench = await open('reply subject')
-    const data = encodeRequestFrame({ partitions, session: s1, low: 0, requests: [request()] })
+    const data = encodeRequestFrame({ partitions, session: s1, low: 0, frame: 1, requests: [request()] })
     const message: Message = { subject: 'test.p.3', data, reply, headers: undefined, noResponders: false }
     bench.dispatcher.receive(message)
     await bench.pass()
@@ -131,6 +137,7 @@ describe('frames that come in (Y1–Y3)', () => {
       partitions,
       session: s1,
       low: 0,
+      frame: 1,
       requests: [request(), request({ number: 2 })],
     }).slice()
     const hostile = [
@@ -160,8 +167,8 @@ describe('frames that come in (Y1–Y3)', () => {
     await bench.pass()
     expect(bench.submitted).toEqual([])
     expect(bench.frames[0]!.replies).toEqual([
-      { number: 4, kind: 'moved', owner: null, epoch: 0 },
-      { number: 5, kind: 'moved', owner: null, epoch: 0 },
+      { number: 4, kind: 'moved', owner: null, epoch: 0, frame: 1 },
+      { number: 5, kind: 'moved', owner: null, epoch: 0, frame: 1 },
     ])
   })
 
@@ -249,9 +256,9 @@ describe('replies that go out', () => {
     const batches = ['a', 'b'].map((name) => replies.batchFor(`_INBOX.${name}.1`, s1))
     const large = { kind: 'value', value: encodeValue('x'.repeat(20_000)).slice() } as const
     for (const batch of batches) {
-      replies.add(batch, 1, { kind: 'value', value: nil })
-      replies.add(batch, 2, large)
-      replies.add(batch, 3, { kind: 'value', value: nil })
+      replies.add(batch, 1, 1, { kind: 'value', value: nil })
+      replies.add(batch, 2, 1, large)
+      replies.add(batch, 3, 1, { kind: 'value', value: nil })
     }
     transport.maxPayload = 8_192
     await world.clock.advance(1)
@@ -263,18 +270,22 @@ describe('replies that go out', () => {
     expect(said[1]).toMatchObject({ error: { code: 'INVALID', message: expect.stringContaining('max_payload') } })
   })
 
-  it('that refuse say what had been heard when they were said (Q1)', async () => {
+  it('that refuse name the frame of their own request, wherever they are sent (F6 of frames.ts)', async () => {
     const bench = await open('refusals')
-    bench.send([request({ number: 1 }), request({ number: 2 })], { reply: '_INBOX.c.1' })
-    bench.submitted[0]!.incoming.respond({ kind: 'value', value: nil })
-    bench.submitted[1]!.incoming.respond({ kind: 'error', error: { code: 'FAILED', message: 'no' } })
-    bench.send([request({ number: 2 }), request({ number: 3 })], { reply: '_INBOX.c.2' })
-    bench.submitted[3]!.incoming.respond({ kind: 'value', value: nil })
-    bench.send([request({ number: 4 })], { reply: '_INBOX.c.3' })
+    bench.send([request({ number: 1 }), request({ number: 2 })], { reply: '_INBOX.c.1', frame: 1 })
+    bench.send([request({ number: 2 }), request({ number: 3 })], { reply: '_INBOX.c.2', frame: 2 })
+    const failed = { kind: 'error', error: { code: 'FAILED', message: 'no' } } as const
+    for (const { incoming } of bench.submitted.slice(1)) incoming.respond(failed)
+    bench.send([request({ number: 4 })], { partitions: 1, reply: '_INBOX.c.3', frame: 3 })
     await bench.pass()
-    expect(bench.frames.map(({ subject, replies }) => [subject, replies.map(({ number }) => number)])).toEqual([
-      ['_INBOX.c.1', [1, 2]],
-      ['_INBOX.c.3', [3]],
+    const told = bench.frames.flatMap(({ subject, replies }) =>
+      replies.map((reply) => [subject, reply.number, reply.kind === 'value' ? undefined : reply.frame]),
+    )
+    expect(told).toEqual([
+      ['_INBOX.c.3', 2, 1],
+      ['_INBOX.c.3', 2, 2],
+      ['_INBOX.c.3', 3, 2],
+      ['_INBOX.c.3', 4, 3],
     ])
   })
 
@@ -296,8 +307,8 @@ describe('replies that go out', () => {
     const transport = { maxPayload: 1_048_576, publish: (subject: string) => subjects.push(subject) }
     const replies = new ReplyBatches(transport as unknown as Transport, silent, ['_INBOX'])
     const batches = Array.from({ length: 20_000 }, (_, i) => replies.batchFor(`_INBOX.c${i}.1`, s1))
-    for (const batch of batches) replies.add(batch, 1, { kind: 'value', value: nil })
-    replies.add(replies.batchFor('_INBOX.c0.2', s1), 2, { kind: 'value', value: nil })
+    for (const batch of batches) replies.add(batch, 1, 1, { kind: 'value', value: nil })
+    replies.add(replies.batchFor('_INBOX.c0.2', s1), 2, 1, { kind: 'value', value: nil })
     await clock.advance(1)
     expect(subjects).toHaveLength(20_001)
     expect(new Set(subjects).size).toBe(20_001)

@@ -36,6 +36,7 @@ const requestFrame: fc.Arbitrary<RequestFrame> = fc.record(
     partitions: fc.constantFrom(1, 16, 512),
     session,
     low: number,
+    frame: number,
     requests: fc.array(
       fc
         .tuple(
@@ -85,6 +86,7 @@ const reply: fc.Arbitrary<ReplyFrame['replies'][number]> = fc.oneof(
         { code: fc.constantFrom(...errorCodes), message: text(), retryAfterMs: fc.nat(), path: text() },
         { requiredKeys: ['code', 'message'], ...plain },
       ),
+      frame: number,
     },
     plain,
   ),
@@ -94,6 +96,7 @@ const reply: fc.Arbitrary<ReplyFrame['replies'][number]> = fc.oneof(
       kind: fc.constant('moved' as const),
       owner: fc.option(fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/) as fc.Arbitrary<NodeId>),
       epoch: number.map(epoch),
+      frame: number,
     },
     plain,
   ),
@@ -139,6 +142,7 @@ const goldenRequest: RequestFrame = {
   partitions: 16,
   session: sessionId('Sx7'),
   low: 40,
+  frame: 7,
   requests: [
     {
       kind: 'command',
@@ -197,13 +201,14 @@ const goldenReply: ReplyFrame = {
       number: 40,
       kind: 'error',
       error: { code: 'OVERLOADED', message: 'try later', retryAfterMs: 250 },
+      frame: 6,
       at: undefined,
     },
     { number: 41, kind: 'value', value: encodeValue(7), at: owned },
     { number: 42, kind: 'value', value: encodeValue(8), at: owned },
-    { number: 43, kind: 'error', error: { code: 'INVALID', message: 'no', path: '$.sku' }, at: stale },
-    { number: 44, kind: 'moved', owner: 'n-2' as NodeId, epoch: epoch(9) },
-    { number: 45, kind: 'moved', owner: null, epoch: epoch(0) },
+    { number: 43, kind: 'error', error: { code: 'INVALID', message: 'no', path: '$.sku' }, frame: 300, at: stale },
+    { number: 44, kind: 'moved', owner: 'n-2' as NodeId, epoch: epoch(9), frame: 7 },
+    { number: 45, kind: 'moved', owner: null, epoch: epoch(0), frame: 0 },
   ],
 }
 
@@ -262,7 +267,7 @@ describe.each(codecs)('a $what', (codec) => {
       fc.uint8Array({ maxLength: 60 }),
       fields.map((flat) => {
         try {
-          return writeValue([3, ...flat])
+          return writeValue([4, ...flat])
         } catch {
           return new Uint8Array(0)
         }
@@ -294,16 +299,17 @@ describe('a request frame', () => {
   it('is refused above the bound, and of another version (F1)', () => {
     const flat = (count: number) =>
       writeValue([
-        3,
+        4,
         16,
         's',
         0,
+        1,
         new Uint8Array(0),
         ...Array.from({ length: count }, () => [0, 1, 't', 'k', 'n', 0, 1, null]).flat(),
       ])
     expect(decodeRequestFrame(flat(maxRequestsInFrame)).requests).toHaveLength(maxRequestsInFrame)
     expect(() => decodeRequestFrame(flat(maxRequestsInFrame + 1))).toThrow('bad number of fields')
-    expect(() => decodeRequestFrame(writeValue([2, 16, 's', 0, new Uint8Array(0)]))).toThrow('bad version')
+    expect(() => decodeRequestFrame(writeValue([3, 16, 's', 0, 1, new Uint8Array(0)]))).toThrow('bad version')
     expect(() => decodeRequestFrame(writeValue({ 0: 1 }))).toThrow('bad shape')
   })
 
@@ -331,23 +337,31 @@ describe('a request frame', () => {
     ['an idempotency key that is too long', [0, 1, 't', 'k', 'n', 3, 1, 'x'.repeat(maxIdempotencyKeyBytes + 1)]],
     ['an idempotency key that is too long in UTF-8', [0, 1, 't', 'k', 'n', 3, 1, `é${'x'.repeat(255)}`]],
   ])('is refused with %s', (_, request) => {
-    const head = [3, 16, 's', 0, inputs]
+    const head = [4, 16, 's', 0, 1, inputs]
     expect(decoded(decodeRequestFrame, writeValue([...head, ...request]))).toBeUndefined()
   })
 
   it('is accepted with the parts that the cases above break', () => {
     const longest = `é${'x'.repeat(254)}`
     for (const key of [null, 'x', longest]) {
-      const { requests } = decodeRequestFrame(writeValue([3, 16, 's', 0, inputs, 3, 1, 't', 'k', 'n', 3, 1, key]))
+      const { requests } = decodeRequestFrame(writeValue([4, 16, 's', 0, 1, inputs, 3, 1, 't', 'k', 'n', 3, 1, key]))
       expect(requests[0]).toMatchObject({ kind: 'call', input: inputs, idempotencyKey: key ?? undefined })
     }
   })
 
   it('is refused without inputs, or with others than bytes', () => {
-    for (const head of [[], ['s'], ['s', 0], ['s', 0, 'inputs'], ['s', 0, null]]) {
-      expect(decoded(decodeRequestFrame, writeValue([3, 16, ...head]))).toBeUndefined()
+    for (const head of [
+      [],
+      ['s'],
+      ['s', 0],
+      ['s', 0, 1],
+      ['s', 0, 1, 'inputs'],
+      ['s', 0, 1, null],
+      ['s', 0, -1, new Uint8Array(0)],
+    ]) {
+      expect(decoded(decodeRequestFrame, writeValue([4, 16, ...head]))).toBeUndefined()
     }
-    expect(decodeRequestFrame(writeValue([3, 16, 's', 0, new Uint8Array(0)])).requests).toStrictEqual([])
+    expect(decodeRequestFrame(writeValue([4, 16, 's', 0, 1, new Uint8Array(0)])).requests).toStrictEqual([])
   })
 
   it('gives inputs that are views of its bytes, but for small ones (F2)', () => {
@@ -374,7 +388,7 @@ describe('a reply frame', () => {
       retryAfterMs: 0.5,
     } as const
     const { replies } = decodeReplyFrame(
-      encodeReplyFrame({ ...goldenReply, replies: [{ number: 1, kind: 'error', error }] }),
+      encodeReplyFrame({ ...goldenReply, replies: [{ number: 1, kind: 'error', error, frame: 7 }] }),
     )
     const message = `${'x'.repeat(maxErrorTextLength - 1)}\uFFFD`
     expect(replies).toStrictEqual([
@@ -382,6 +396,7 @@ describe('a reply frame', () => {
         number: 1,
         kind: 'error',
         error: { code: 'FAILED', message, path: '$.\uFFFD', retryAfterMs: 1 },
+        frame: 7,
         at: undefined,
       },
     ])
@@ -395,29 +410,32 @@ describe('a reply frame', () => {
     ['values longer than the value', [1, 0, 2]],
     ['a second value longer than what is left', [1, 0, 2, 2, 0, 2]],
   ])('is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([3, 's', values, ...reply]))).toBeUndefined()
+    expect(decoded(decodeReplyFrame, writeValue([4, 's', values, ...reply]))).toBeUndefined()
   })
 
   it.each<[string, unknown[]]>([
-    ['an unknown code', [1, 1, ['OTHER', 'message', null, null]]],
-    ['a code of a prototype', [1, 1, ['constructor', 'message', null, null]]],
+    ['an unknown code', [1, 1, ['OTHER', 'message', null, null, 1]]],
+    ['a code of a prototype', [1, 1, ['constructor', 'message', null, null, 1]]],
     ['an error without a message', [1, 1, ['INVALID']]],
     ['an error that is no array', [1, 1, { code: 'INVALID' }]],
-    ['an owner that is no node id', [1, 2, ['a.b', 1]]],
+    ['an error of no frame', [1, 1, ['INVALID', 'message', null, null]]],
+    ['an error of a frame below 0', [1, 1, ['INVALID', 'message', null, null, -1]]],
+    ['an owner that is no node id', [1, 2, ['a.b', 1, 1]]],
+    ['a move of no frame', [1, 2, ['n1', 1]]],
     ['an owner that is missing', [1, 2, []]],
-    ['an epoch below 0', [1, 2, ['n1', -1]]],
+    ['an epoch below 0', [1, 2, ['n1', -1, 1]]],
     ['a position with a number', [1, 3, [0, 'g', 1]]],
     ['a position that is too short', [0, 3, [0, 'g']]],
     ['a position that is too long', [0, 3, [0, 'g', 1, 1, 1]]],
     ['a position of no generation', [0, 3, [0, 'g-1', 1]]],
     ['an age below 0', [0, 3, [0, 'g', 1, -1]]],
   ])('without a value is refused with %s', (_, reply) => {
-    expect(decoded(decodeReplyFrame, writeValue([3, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
+    expect(decoded(decodeReplyFrame, writeValue([4, 's', new Uint8Array(0), ...reply]))).toBeUndefined()
   })
 
   it('is accepted with the parts that the cases above break', () => {
-    const error = ['INVALID', 'message', null, null]
-    const frame = [3, 's', values, 1, 0, 1, 0, 3, [0, 'g', 1, 1], 2, 0, 2, 3, 1, error, 4, 2, ['n1', 1]]
+    const error = ['INVALID', 'message', null, null, 1]
+    const frame = [4, 's', values, 1, 0, 1, 0, 3, [0, 'g', 1, 1], 2, 0, 2, 3, 1, error, 4, 2, ['n1', 1, 1]]
     expect(decodeReplyFrame(writeValue(frame)).replies.map((r) => r.kind)).toEqual(['value', 'value', 'error', 'moved'])
   })
 
@@ -431,8 +449,8 @@ describe('a reply frame', () => {
 
   it('is refused without values, or with others than bytes', () => {
     for (const head of [[], ['s'], ['s', 'values'], ['s', null]]) {
-      expect(decoded(decodeReplyFrame, writeValue([3, ...head]))).toBeUndefined()
+      expect(decoded(decodeReplyFrame, writeValue([4, ...head]))).toBeUndefined()
     }
-    expect(decodeReplyFrame(writeValue([3, 's', new Uint8Array(0)])).replies).toStrictEqual([])
+    expect(decodeReplyFrame(writeValue([4, 's', new Uint8Array(0)])).replies).toStrictEqual([])
   })
 })

@@ -218,7 +218,7 @@ it('O3, O4: a node that was declared dead and does not know it gives no stale an
   const ask = () => {
     const number = asked.push(acknowledged) - 1
     const request = { kind: 'query' as const, number, type: Ledger.type, key, name: 'all', input, timeoutMs: 1_000 }
-    const frame = { partitions: 1, session: sessionId('stubborn'), low: 0, requests: [request] }
+    const frame = { partitions: 1, session: sessionId('stubborn'), low: 0, frame: 1, requests: [request] }
     transport.publish(subjectsOf(clusterName).nodeFrame(owner as NodeId), encodeRequestFrame(frame), { reply: inbox })
     clock.setTimeout(ask, 5)
   }

@@ -210,7 +210,7 @@ export class StubbornClient {
     this.#asked = number
     const patienceMs = this.#options.random.pick(patiencesMs)
     const request = { kind, number, type: Ledger.type, key, name, input: encodeValue(input), timeoutMs: patienceMs }
-    const frame = { partitions, session: sessionId(session), low, requests: [request] }
+    const frame = { partitions, session: sessionId(session), low, frame: this.#questions, requests: [request] }
     return new Promise((resolve) => {
       const end = (reply: Reply | undefined) => {
         process.clock.clearTimeout(timer)

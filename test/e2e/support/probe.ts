@@ -54,6 +54,7 @@ export class Probe {
       partitions,
       session: sessionId(name),
       low: 1,
+      frame: 1,
       requests: asked.map(({ kind, key, id }, i) => ({
         kind,
         number: first + i,
