@@ -8,7 +8,14 @@
  * K6. Bytes that the server does not read are bounded: above the bound messages are lost, and each is reported.
  * K7. It never gives up: it reconnects for ever, until the last of those that hold it has closed.
  */
-import { errors, NatsConnectionImpl, type Msg, type NatsConnection, type Status } from '@nats-io/transport-node'
+import {
+  errors,
+  NatsConnectionImpl,
+  type Msg,
+  type NatsConnection,
+  type PermissionViolationError,
+  type Status,
+} from '@nats-io/transport-node'
 import type { Clock } from '../../ports/clock.ts'
 import { counter, gauge, type Metric } from '../../ports/metrics.ts'
 import type { Observer } from '../../ports/observer.ts'
@@ -22,6 +29,7 @@ import { PullBudget } from './pull-budget.ts'
 import { checkVersion } from './server-version.ts'
 import type { NatsSettings } from './settings.ts'
 import { backlogOf, senderOf, useHeldSockets, type HeldOptions } from './socket.ts'
+import { Subscriptions } from './subscriptions.ts'
 
 export interface NatsParts {
   readonly clock: Clock
@@ -41,6 +49,8 @@ export interface LinkListener {
   up?(): void
   /** The server does not let this user do that; `reason` is a sentence. */
   denied?(denial: Denial, reason: string): void
+  /** A subscription to that subject, which was denied, is in force. */
+  allowed?(subject: string): void
 }
 
 const pulledBytes = 8 * 1024 * 1024
@@ -55,6 +65,7 @@ export class Link {
   readonly pullBudget = new PullBudget(pulledBytes)
   readonly #connection: NatsConnection
   readonly #outbound: Outbound
+  readonly #subscriptions: Subscriptions
   readonly #listeners = new Set<LinkListener>()
   readonly #flushes = new Set<(error: HoldfastError) => void>()
   #flushing: Promise<void> | undefined
@@ -68,6 +79,12 @@ export class Link {
   private constructor(connection: NatsConnection, settings: CheckedSettings, parts: NatsParts) {
     this.#connection = connection
     this.#outbound = new Outbound(senderOf(connection))
+    this.#subscriptions = new Subscriptions({
+      link: this,
+      connection,
+      outbound: this.#outbound,
+      onAllowed: (subject) => this.#tell('allowed', (listener) => listener.allowed?.(subject)),
+    })
     this.settings = settings
     this.parts = parts
     this.inboxRoot = `${settings.inboxPrefix}.${parts.random.id()}`
@@ -145,32 +162,10 @@ export class Link {
     return true
   }
 
-  /** What `handler` throws is reported (T4): to nats.js it would be the end of all reading. */
+  /** Until it is closed, whatever the server says (subscriptions.ts). */
   subscribe(subject: string, handler: (message: Msg) => void, queue?: string): Subscription {
     if (this.#closing !== undefined || this.#connection.isClosed()) return { close() {} }
-    const { observer } = this.parts
-    let open = true
-    this.#outbound.pushOut()
-    const subscription = this.#connection.subscribe(subject, {
-      ...(queue === undefined ? {} : { queue }),
-      callback: (error, message) => {
-        // With an error nats.js has ended the subscription; `#watch` reports it.
-        if (!open || error !== null) return
-        try {
-          handler(message)
-        } catch (thrown) {
-          observer.emit({ type: 'handler.threw', where: message.subject, error: thrown })
-        }
-      },
-    })
-    return {
-      close: () => {
-        if (!open) return
-        open = false
-        this.#outbound.pushOut()
-        subscription.unsubscribe()
-      },
-    }
+    return this.#subscriptions.add(subject, handler, queue)
   }
 
   /** Of all that ask in one tick one question goes to the server, at its end. */
@@ -246,8 +241,9 @@ export class Link {
     }
   }
 
-  #deny({ operation, subject }: { readonly operation: string; readonly subject: string }): void {
+  #deny({ operation, subject, queue }: PermissionViolationError): void {
     const denied: Denial = { operation: operation === 'publish' ? 'publish' : 'subscribe', subject }
+    if (denied.operation === 'subscribe' && !this.#subscriptions.refuse(subject, queue)) return
     const reason = `the NATS server does not let this user ${denied.operation} to "${subject}": allow it in the permissions of this user's role, or use a user of another role`
     this.parts.observer.emit({ type: 'transport.error', reason, denied })
     this.#tell('denied', (listener) => listener.denied?.(denied, reason))
@@ -257,6 +253,7 @@ export class Link {
     if (!this.#up) return
     this.#up = false
     this.#outbound.clear()
+    this.#subscriptions.rest()
     const heard = this.#connected && this.#closing === undefined
     this.#connected = false
     for (const reject of this.#flushes) reject(this.#broken())
@@ -273,7 +270,7 @@ export class Link {
       // It was of the right version when this process started: better served by an old one than by none.
       this.#report(messageOf(error))
     }
-    this.flush().then(
+    this.#subscriptions.renew().then(
       () => {
         this.#connected = true
         this.parts.observer.emit({ type: 'transport.connected' })

@@ -48,7 +48,7 @@ export class Requests {
   readonly #inbox: string
   readonly #pending = new Map<number, Pending>()
   readonly #listening: Subscription
-  #answers: Subscription
+  readonly #answers: Subscription
   #questions = 0
   /** Why no answer can come. */
   #deaf: string | undefined
@@ -60,7 +60,7 @@ export class Requests {
     this.#timeoutMs = timeoutMs
     this.#name = name
     this.#inbox = `${link.inboxRoot}.${name}.`
-    this.#answers = this.#subscribe()
+    this.#answers = link.subscribe(`${this.#inbox}*`, (message) => this.#answer(message))
     this.#listening = link.listen({
       down: () => this.#loseAll('the connection to NATS broke before the answer'),
       denied: ({ operation, subject }, reason) => {
@@ -71,11 +71,8 @@ export class Requests {
             this.#settle(token, { kind: 'denied', reason })
         }
       },
-      // A subscription that was denied is none; now it may be allowed.
-      up: () => {
-        if (this.#deaf === undefined) return
-        this.#deaf = undefined
-        this.#answers = this.#subscribe()
+      allowed: (subject) => {
+        if (subject === `${this.#inbox}*`) this.#deaf = undefined
       },
     })
   }
@@ -116,10 +113,6 @@ export class Requests {
     this.#listening.close()
     this.#answers.close()
     this.#loseAll('the connection to NATS was closed before the answer')
-  }
-
-  #subscribe(): Subscription {
-    return this.#link.subscribe(`${this.#inbox}*`, (message) => this.#answer(message))
   }
 
   #answer(message: Msg): void {
