@@ -1,10 +1,9 @@
-import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats, type NatsPorts } from '../../src/adapters/nats/open.ts'
 import { bytes, pattern, same, text } from '../conformance/bytes.ts'
 import { inputsConformance, take } from '../conformance/inputs.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { ask, becomes, makeParts, quick, Wire } from './nats-world.ts'
+import { addRaw, ask, becomes, makeParts, quick, Wire } from './nats-world.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -44,20 +43,6 @@ async function admin(servers: string) {
     },
     close: () => ports.close(),
   }
-}
-
-/** Stores a message with this block of headers, which a client of NATS need not let pass. */
-async function addRaw(subject: string, block: string, data: string): Promise<void> {
-  const socket = connect({ host: '127.0.0.1', port: server.port })
-  const [head, all] = [Buffer.byteLength(block), Buffer.byteLength(block + data)]
-  socket.write('CONNECT {"verbose":false,"headers":true}\r\nSUB raw 1\r\n')
-  socket.write(`HPUB ${subject} raw ${head} ${all}\r\n${block}${data}\r\n`)
-  let said = ''
-  for await (const part of socket) {
-    said += String(part)
-    if (said.includes('"seq":')) break
-  }
-  expect(said).toContain('"seq":')
 }
 
 inputsConformance('the streams of NATS', async () => {
@@ -124,7 +109,7 @@ describe('a reading of a stream of NATS', () => {
   ])('gives a message whose headers have %s, and those behind it (D5)', async (_, block, headers) => {
     const { create, add, close } = await admin(server.url)
     await create('ODD')
-    await addRaw('ODD.x', block, 'odd')
+    await addRaw(server.port, 'ODD.x', block, 'odd')
     await add('ODD', 'ODD.x', bytes('next'), { Key: 'y' })
     const ports = await open(server.url)
     const reading = ports.inputs.read({ stream: 'ODD', from: 1 })

@@ -4,7 +4,7 @@ import type { RegistryChange } from '../../src/ports/registry.ts'
 import { bytes, pattern, text } from '../conformance/bytes.ts'
 import { registryConformance } from '../conformance/registry.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { ask, becomes, makeParts, quick, Wire } from './nats-world.ts'
+import { addRaw, ask, becomes, makeParts, quick, Wire } from './nats-world.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -189,6 +189,36 @@ describe('the registry over NATS', () => {
     await ports.registry.create('k.2', bytes('2'))
     expect((await heard).key).toBe('k.2')
     expect(parts.events).toContainEqual(expect.objectContaining({ type: 'handler.threw', error }))
+    await ports.close()
+  })
+
+  it('tells a watch all but what has headers that nobody can read, and does not begin it anew for that (W4)', async () => {
+    const cluster = newCluster()
+    const parts = makeParts()
+    const ports = await openNats({ servers: server.url, cluster, ...quick }, parts)
+    await ports.provisionRegistry()
+    let consumers = 0
+    ports.transport.subscribe(`$JS.API.CONSUMER.CREATE.KV_${cluster}_registry`, () => consumers++)
+    const poison = (key: string) =>
+      addRaw(server.port, `$KV.${cluster}_registry.${key}`, 'NATS/1.0\r\nbad key: x\r\n\r\n', '{}')
+    await poison('k.poison')
+    await ports.registry.create('k.stored', bytes('1'))
+    const heard: string[] = []
+    let wake = () => {}
+    ports.registry.watch('k', ({ key }) => {
+      heard.push(key)
+      wake()
+    })
+    const until = async (count: number) => {
+      while (heard.length < count) await new Promise<void>((resolve) => (wake = resolve))
+    }
+    await until(1)
+    await poison('k.more')
+    await ports.registry.create('k.later', bytes('2'))
+    await until(2)
+    expect(heard).toEqual(['k.stored', 'k.later'])
+    expect(consumers).toBe(1)
+    expect(parts.events.filter((event) => event.type === 'handler.threw')).toEqual([])
     await ports.close()
   })
 })

@@ -78,6 +78,20 @@ export async function ask(transport: Transport, subject: string, body?: unknown)
   return JSON.parse(new TextDecoder().decode(answer)) as Record<string, unknown>
 }
 
+/** Stores a message with this block of headers, which a client of NATS need not let pass. */
+export async function addRaw(port: number, subject: string, block: string, data: string): Promise<void> {
+  const socket = connect({ host: '127.0.0.1', port })
+  const [head, all] = [Buffer.byteLength(block), Buffer.byteLength(block + data)]
+  socket.write('CONNECT {"verbose":false,"headers":true}\r\nSUB raw 1\r\n')
+  socket.write(`HPUB ${subject} raw ${head} ${all}\r\n${block}${data}\r\n`)
+  let said = ''
+  for await (const part of socket) {
+    said += String(part)
+    if (said.includes('"seq":')) break
+  }
+  if (!said.includes('"seq":')) throw new Error(`the server did not store it: ${said}`)
+}
+
 /** A port of its own that passes all bytes to a server, until told otherwise. */
 export class Wire {
   readonly url: string

@@ -5,6 +5,8 @@
  * W2. The watch begins anew, and so tells what it missed, when the connection is back, when a message was lost, and when the
  *     server has been silent for longer than its heartbeats allow. Where that fails it tries again until it is closed.
  * W3. Deletions are told of keys that the listener has heard of only.
+ * W4. A stored message is known by its reply subject, as in a reading (D5 of stream-reading.ts). One whose headers cannot be read does not say
+ *     whether it is a deletion: it counts as delivered, and is passed over.
  */
 import type { Msg } from '@nats-io/transport-node'
 import type { Timer } from '../../ports/clock.ts'
@@ -104,21 +106,22 @@ export class RegistryWatch {
 
   #receive(message: Msg): void {
     if (this.#closed) return
-    const { headers } = message
-    if (headers !== undefined && headers.code !== 0) {
-      const last = headers.get('Nats-Last-Consumer')
-      // A heartbeat that knows of more than came.
-      if (last !== '' && Number(last) !== this.#delivered) this.#begin()
-      else this.#beginIn(silenceMs)
-      return
-    }
+    if (!message.reply) return this.#onHeartbeat(message)
     const delivery = deliveryOf(message.reply)
     if (delivery?.delivered !== this.#delivered + 1) return this.#begin()
     this.#delivered++
     this.#beginIn(silenceMs)
-    const operation = headers?.get('KV-Operation') ?? ''
+    const operation = operationOf(message)
+    if (operation === undefined) return
     const present = operation !== 'DEL' && operation !== 'PURGE'
     this.#tell(this.#parts.keyOf(message.subject), delivery.seq, present ? plainBytes(message.data) : null)
+  }
+
+  #onHeartbeat(message: Msg): void {
+    const last = message.headers?.get('Nats-Last-Consumer') ?? ''
+    // It knows of more than came.
+    if (last !== '' && Number(last) !== this.#delivered) this.#begin()
+    else this.#beginIn(silenceMs)
   }
 
   #tell(key: string, revision: number, value: Uint8Array | null): void {
@@ -127,5 +130,14 @@ export class RegistryWatch {
     this.#heard.set(key, { revision, present: value !== null })
     if (value === null && heard?.present !== true) return
     this.#parts.listener({ key, value, revision })
+  }
+}
+
+/** `undefined`: nobody can read its headers (W4). */
+function operationOf(message: Msg): string | undefined {
+  try {
+    return message.headers?.get('KV-Operation') ?? ''
+  } catch {
+    return undefined
   }
 }
