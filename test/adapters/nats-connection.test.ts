@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { nkeys } from '@nats-io/transport-node'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
 import { openNats, openNatsTransport } from '../../src/adapters/nats/open.ts'
 import type { NatsSettings } from '../../src/adapters/nats/settings.ts'
 import { messageOf } from '../../src/protocol/errors.ts'
+import { runChild } from '../support/child.ts'
 import { natsServerBinary, startNatsServer, type TestServer, type TestServerOptions } from '../support/nats-server.ts'
 import { becomes, makeParts, quick } from './nats-world.ts'
 
@@ -126,6 +128,41 @@ describe('connecting to NATS', () => {
     expect(error).toMatchObject({ code: 'INVALID' })
     expect(messageOf(error)).toContain("enable it for the user's account")
   })
+
+  it('is over when the link is closed, also where the address of a server comes later: no connection is left (K12)', async () => {
+    const sockets = new Set<Socket>()
+    const url = await stub((incoming) => {
+      sockets.add(incoming)
+      announcing('2.12.0')(incoming)
+    })
+    const open = fileURLToPath(new URL('../../src/adapters/nats/open.ts', import.meta.url))
+    const system = fileURLToPath(new URL('../../src/adapters/system/', import.meta.url))
+    const script = `
+      import dns from 'node:dns'
+      import { openNatsTransport } from ${JSON.stringify(open)}
+      import { SystemClock } from ${JSON.stringify(`${system}clock.ts`)}
+      import { SystemRandom } from ${JSON.stringify(`${system}random.ts`)}
+      const parts = { clock: new SystemClock(), random: new SystemRandom(), observer: { emit() {} } }
+      const settings = { servers: ${JSON.stringify(url.replace('127.0.0.1', 'localhost'))}, reconnectWaitMs: 50, reconnectJitterMs: 0 }
+      const transport = await openNatsTransport(settings, parts)
+      const { lookup } = dns
+      const asked = new Promise((resolve) => (dns.lookup = (...question) => resolve(question)))
+      console.log('connected')
+      const question = await asked
+      await transport.close()
+      lookup(...question)
+      console.log('closed')`
+    const child = runChild(script, { typescript: true })
+    onTestFinished(() => child.kill())
+    await child.printed('connected')
+    for (const socket of sockets) socket.destroy()
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    expect({ said: child.lines, complaints: child.complaints }).toEqual({
+      said: ['connected', 'closed'],
+      complaints: [],
+    })
+    expect(sockets.size).toBe(1)
+  }, 60_000)
 
   it('closes the connection again where the rest fails', async () => {
     let accepted: (socket: Socket) => void

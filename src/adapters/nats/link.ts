@@ -64,6 +64,8 @@ export class Link {
   readonly inboxRoot: string
   readonly pullBudget = new PullBudget(pulledBytes)
   readonly #connection: NatsConnection
+  /** Aborted where nothing may be dialled any more (K12). */
+  readonly #ending: AbortController
   readonly #outbound: Outbound
   readonly #subscriptions: Subscriptions
   readonly #listeners = new Set<LinkListener>()
@@ -76,8 +78,14 @@ export class Link {
   #dropped = 0
   #maxPayload: number
 
-  private constructor(connection: NatsConnection, settings: CheckedSettings, parts: NatsParts) {
+  private constructor(
+    connection: NatsConnection,
+    settings: CheckedSettings,
+    parts: NatsParts,
+    ending: AbortController,
+  ) {
     this.#connection = connection
+    this.#ending = ending
     this.#outbound = new Outbound(senderOf(connection))
     this.#subscriptions = new Subscriptions({
       link: this,
@@ -97,8 +105,13 @@ export class Link {
     useHeldSockets()
     let connection: NatsConnection
     let socketError: Error | undefined
+    const ending = new AbortController()
     try {
-      const options: HeldOptions = { ...checked.options, onSocketError: (error) => (socketError ??= error) }
+      const options: HeldOptions = {
+        ...checked.options,
+        onSocketError: (error) => (socketError ??= error),
+        isClosed: () => ending.signal.aborted,
+      }
       connection = await NatsConnectionImpl.connect(options)
     } catch (cause) {
       throw connectError(checked.servers, cause instanceof errors.TimeoutError ? (socketError ?? cause) : cause)
@@ -106,10 +119,11 @@ export class Link {
     try {
       checkVersion(connection.info?.version, connection.getServer())
     } catch (error) {
+      ending.abort()
       await connection.close()
       throw error
     }
-    const link = new Link(connection, checked, parts)
+    const link = new Link(connection, checked, parts, ending)
     void link.#watch()
     parts.observer.emit({ type: 'transport.connected' })
     return link
@@ -222,6 +236,7 @@ export class Link {
       clock.clearTimeout(timer)
     }
     this.#goDown()
+    this.#ending.abort()
     await this.#connection.close()
   }
 

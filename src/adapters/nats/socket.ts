@@ -1,5 +1,5 @@
 /**
- * The TCP or TLS socket of a connection: nats.js's own, with four of its gaps closed.
+ * The TCP or TLS socket of a connection: nats.js's own, with five of its gaps closed.
  *
  * K1. A dial that was given up closes its socket. nats.js leaves it open where the server accepts and then says nothing, and
  *     the process would never end.
@@ -9,11 +9,14 @@
  * K9. What ended a socket is told, and nats.js knows of a time-out only: a server that does not like a client's certificate says so when
  *     the handshake is over for the client. What it says may be lost on the way; that it asked for a certificate, and then ended the
  *     connection without another word, is enough.
+ * K12. Once the link is closed nothing is dialled any more. nats.js looks between two servers only: closed while it asks for the addresses
+ *     of one, it would connect to them, and nobody would own that connection.
  *
  * nats.js makes its sockets by one factory for the whole process; `useHeldSockets` is called before each first connect. Another
  * user of nats.js in this process may put the factory back: then K1 and K2 are as in nats.js, and `backlogOf` says 0.
  */
 import {
+  errors,
   NatsConnectionImpl,
   setTransportFactory,
   type ConnectionOptions,
@@ -25,6 +28,8 @@ import { NodeTransport, nodeResolveHost } from '@nats-io/transport-node/lib/node
 export interface HeldOptions extends ConnectionOptions {
   /** Hears of each error that ended a socket (K9). */
   readonly onSocketError?: (error: Error) => void
+  /** Asked before and after each dial (K12). */
+  readonly isClosed?: () => boolean
 }
 
 class HeldSocket extends NodeTransport {
@@ -40,6 +45,7 @@ class HeldSocket extends NodeTransport {
     options: HeldOptions,
   ): Promise<void> {
     const { tls, onSocketError } = options
+    this.#checkOpen(options)
     void this.closed().then((error) => {
       if (error instanceof Error) onSocketError?.(error)
     })
@@ -48,6 +54,7 @@ class HeldSocket extends NodeTransport {
       server,
       byAddress ? { ...options, tls: Object.assign({ host: server.hostname }, tls) } : options,
     )
+    this.#checkOpen(options)
     if (this.#asksForCertificate && onSocketError !== undefined) this.#awaitFirstWord(onSocketError)
   }
 
@@ -55,6 +62,13 @@ class HeldSocket extends NodeTransport {
     const info = await super.peekInfo()
     this.#asksForCertificate = info.tls_verify === true
     return info
+  }
+
+  /** K12 */
+  #checkOpen({ isClosed }: HeldOptions): void {
+    if (isClosed?.() !== true) return
+    this.discard()
+    throw new errors.ClosedConnectionError()
   }
 
   /** K9 */
