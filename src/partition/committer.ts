@@ -8,7 +8,7 @@
  *     partition answers after one append, a busy one fills its records. The hand-off record, behind which there is nothing, waits for
  *     nothing: it is sent behind all that has finished and is in flight.
  * K3. In trouble nothing is sent before the log has been read back (L5); reading is repeated, with growing pauses, until it works or
- *     the ownership ends.
+ *     the ownership ends. So it is where the server does not let this node read: permissions are given back.
  * K4. After `stop` nothing is sent and no callback runs, but that what is being delivered is so to its end: half of it would leave a replica torn.
  * K5. When a record was sent is read before its time is: under the lease that it gives, which counts from there (O3), nobody reads a partition
  *     time that is more than a term behind the record's, and that is what the next owner begins with (takeover.ts).
@@ -18,6 +18,7 @@ import { BrokenLog, type LogPosition } from '../core/log.ts'
 import { Pipeline, type Committed, type Ticket } from '../core/pipeline.ts'
 import type { LogEntry, PartitionLog } from '../ports/changelog.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
+import { Denied } from '../ports/denied.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
 import type { Observer } from '../ports/observer.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
@@ -299,7 +300,9 @@ export class Committer {
       } catch (error) {
         if (this.#stopped) return
         if (error instanceof BrokenLog) return this.#options.onBroken(error)
-        if (!isHoldfastError(error, 'RETRY')) return this.#options.onBroken(new BrokenLog(partition, String(error)))
+        // K3
+        const mayPass = isHoldfastError(error, 'RETRY') || error instanceof Denied
+        if (!mayPass) return this.#options.onBroken(new BrokenLog(partition, String(error)))
       }
     }
   }

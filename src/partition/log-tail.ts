@@ -9,10 +9,12 @@
  *     anew of a snapshot (V1 of takeover.ts).
  * T5. A log may be trimmed while it is read, also by a former owner that does not know yet that it is one. So what is missing is a fault only
  *     where the leader, asked again, says that the log still begins before it.
+ * T6. A log that this node is not let to read is not a broken one: it is asked for again (`RETRY`), until the permission is given back.
  */
 import { BrokenLog, judge } from '../core/log.ts'
 import type { LogEntry, LogInfo, PartitionLog } from '../ports/changelog.ts'
 import type { Clock } from '../ports/clock.ts'
+import { Denied } from '../ports/denied.ts'
 import type { Observer } from '../ports/observer.ts'
 import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
 import { nextSeq, type Epoch, type Generation, type NodeId, type PartitionId, type Seq } from '../protocol/ids.ts'
@@ -159,7 +161,9 @@ export async function* readLog(
 }
 
 /** A log that is damaged, or set up to lose records (L7), is no reason to touch a store: that may be the only good copy (L1). */
-const brokenBy = (error: unknown, partition: PartitionId): unknown =>
-  isHoldfastError(error, 'INTERNAL') || isHoldfastError(error, 'INVALID')
-    ? new BrokenLog(partition, error.message)
-    : error
+function brokenBy(error: unknown, partition: PartitionId): unknown {
+  // T6
+  if (error instanceof Denied) return new HoldfastError('RETRY', error.reason, { cause: error })
+  const isBroken = isHoldfastError(error, 'INTERNAL') || isHoldfastError(error, 'INVALID')
+  return isBroken ? new BrokenLog(partition, error.message) : error
+}

@@ -23,6 +23,7 @@ export type { AppendResult, LogEntry } from '../protocol/log.ts'
  *     that are there. The record `first` stays, and so does the last one: sequences go on.
  * C8. Of several servers one that leads no more may not know it yet. What it says of the log was so once: more may be there, and no `append`
  *     by way of it is stored.
+ * C9. What the server does not let this user ask throws `Denied`, and says nothing of the log.
  */
 export interface Changelog {
   /**

@@ -8,7 +8,7 @@ import { actorId } from '../../src/partition/names.ts'
 import { catchUp } from '../../src/partition/log-tail.ts'
 import { FinishedTurn, StateChange } from '../../src/partition/turn.ts'
 import type { Version } from '../../src/partition/store-layout.ts'
-import type { Changelog, LogEntry, PartitionLog } from '../../src/ports/changelog.ts'
+import type { Changelog, LogEntry } from '../../src/ports/changelog.ts'
 import {
   epoch,
   generation,
@@ -23,10 +23,11 @@ import {
 import { decodeRecord, encodeRecord, type CommitRecord } from '../../src/protocol/record.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import type { Clock } from '../../src/ports/clock.ts'
+import { Denied } from '../../src/ports/denied.ts'
 import { FaultyChangelog, type AppendFault } from '../../src/testing/faulty-changelog.ts'
 import { genesisRecord } from '../../src/core/log.ts'
 import { LogWriter } from './log-writer.ts'
-import { p0, PartitionWorld, type TestNode } from './world.ts'
+import { p0, PartitionWorld, watching, type TestNode } from './world.ts'
 
 const never: Version = { rev: rev(0), state: null, expiresAt: null, hi: 0, lo: 0 }
 
@@ -518,6 +519,38 @@ describe('trouble (K3, L5)', () => {
   })
 })
 
+describe('a permission to read the log that is taken away (K3)', () => {
+  it.each(['info', 'read'] as const)(
+    'is waited for where %s is denied: nothing is broken, nothing lost',
+    async (question) => {
+      let denied = true
+      const deny = () => {
+        if (denied) throw new Denied('the NATS server does not let this user ask')
+      }
+      const bench = new Bench('denied', {}, (inner) =>
+        watching(inner, (log) => ({
+          ...log,
+          info: async (known) => {
+            if (question === 'info') deny()
+            return log.info(known)
+          },
+          read: async function* (from, to) {
+            if (question === 'read') deny()
+            yield* log.read(from, to)
+          },
+        })),
+      )
+      bench.fault('lose-acknowledgement')
+      bench.turn()
+      await bench.pass(10_000)
+      expect([bench.broken, bench.reported]).toEqual([[], []])
+      denied = false
+      await bench.pass(1_000)
+      expect([bench.broken, bench.reported]).toEqual([[], [[1]]])
+    },
+  )
+})
+
 describe('the end of an ownership', () => {
   it('is a valid higher claim: what is in the log before it is committed, and nothing else', async () => {
     const bench = new Bench('fenced')
@@ -743,12 +776,6 @@ const counting = (inner: Changelog, asked: { infos: number; appends: number }): 
     info: (known) => (asked.infos++, log.info(known)),
     append: (record, expected) => (asked.appends++, log.append(record, expected)),
   }))
-
-const watching = (inner: Changelog, watch: (log: PartitionLog) => PartitionLog): Changelog => ({
-  provision: (...given) => inner.provision(...given),
-  log: (partition) => watch(inner.log(partition)),
-  close: () => inner.close(),
-})
 
 async function* without(missing: Seq, entries: AsyncIterable<LogEntry>): AsyncGenerator<LogEntry> {
   for await (const entry of entries) if (entry.seq !== missing) yield entry

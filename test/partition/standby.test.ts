@@ -4,13 +4,14 @@ import { RowBatch } from '../../src/core/row-batch.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { versionOf } from '../../src/partition/outcome.ts'
 import { writeActor } from '../../src/partition/store-layout.ts'
+import { Denied } from '../../src/ports/denied.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, rev, seq, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { PartitionNode, storesWith } from './partition-bench.ts'
 import { said } from './owner-bench.ts'
 import { LogWriter } from './log-writer.ts'
-import { p0, PartitionWorld } from './world.ts'
+import { p0, PartitionWorld, watching } from './world.ts'
 
 const standBy = async (node: PartitionNode): Promise<PartitionNode> => {
   node.partition.want({ role: 'standby' })
@@ -238,6 +239,31 @@ describe('a standby that cannot stand by', () => {
     expect(standby.role).toBe('replaying')
     standby.node.process.heal()
     await standby.until('standby')
+  })
+
+  it('tries again, as a node that takes over does, while it is not let to read the log (T6)', async () => {
+    const world = new PartitionWorld('denied')
+    new LogWriter(world).claim('old').commit([{ key: 'a', state: 1 }])
+    let denied = true
+    const changes = {
+      changelog: watching(world.start('log').process.changelog, (log) => ({
+        ...log,
+        info: async (known) => {
+          if (denied) throw new Denied('the NATS server does not let this user ask')
+          return log.info(known)
+        },
+      })),
+    }
+    const standby = new PartitionNode(world, 'standby', changes)
+    const owner = new PartitionNode(world, 'owner', changes)
+    standby.partition.want({ role: 'standby' })
+    owner.want(9)
+    await world.clock.advance(20_000)
+    expect([standby.role, owner.role]).toEqual(['replaying', 'replaying'])
+    expect([...standby.cannotOpen, ...owner.cannotOpen]).toEqual([])
+    denied = false
+    await standby.until('standby')
+    await owner.until('owner')
   })
 
   it('ends at once in a crash and in an orderly end, and leaves no timer', async () => {

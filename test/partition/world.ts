@@ -6,6 +6,7 @@ import { LoopShare } from '../../src/partition/loop-share.ts'
 import { Replica, type ReplicaOptions } from '../../src/partition/replica.ts'
 import { defaultPartitionSettings, type PartitionSettings } from '../../src/partition/settings.ts'
 import type { TakeoverOptions } from '../../src/partition/takeover.ts'
+import type { Changelog, PartitionLog } from '../../src/ports/changelog.ts'
 import type { HoldfastEvent, Observer } from '../../src/ports/observer.ts'
 import {
   generation,
@@ -135,4 +136,11 @@ export const replicaOptions = (node: TestNode): ReplicaOptions => ({
 export const settingsWith = (changes: Partial<PartitionSettings>): PartitionSettings => ({
   ...defaultPartitionSettings,
   ...changes,
+})
+
+/** A changelog with other logs in front of its own. */
+export const watching = (inner: Changelog, watch: (log: PartitionLog) => PartitionLog): Changelog => ({
+  provision: (...given) => inner.provision(...given),
+  log: (partition) => watch(inner.log(partition)),
+  close: () => inner.close(),
 })

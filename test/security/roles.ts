@@ -10,12 +10,16 @@ const conf = fileURLToPath(new URL('../../deploy/nats/accounts.conf', import.met
 
 export const passwordOf = (role: Role) => `${role}-5ecret-word`
 
-/** The server takes its passwords from the environment of this process. */
-export async function startServerWithRoles(cluster: string, edit = (text: string) => text): Promise<TestServer> {
+/** deploy/nats/accounts.conf. A server takes its passwords from the environment of this process. */
+export async function accountsOf(cluster: string): Promise<string> {
   for (const role of roles) process.env[`${role.toUpperCase()}_PASSWORD`] = passwordOf(role)
   const text = await readFile(conf, 'utf8')
   // As the file says it is done.
-  return startNatsServer({ config: edit(text.replaceAll('holdfast', cluster)), syncAlways: false })
+  return text.replaceAll('holdfast', cluster)
+}
+
+export async function startServerWithRoles(cluster: string, edit = (text: string) => text): Promise<TestServer> {
+  return startNatsServer({ config: edit(await accountsOf(cluster)), syncAlways: false })
 }
 
 export const loginOf = (server: TestServer, cluster: string, role: Role) => ({

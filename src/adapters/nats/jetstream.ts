@@ -2,10 +2,11 @@
  * JetStream's own interface, as far as a changelog and a registry need it: JSON questions to `$JS.API.>`.
  *
  * J1. Stream and message questions are answered by the stream's leader alone; nothing here reads from a replica.
- * J2. A question that the server does not let this user ask throws `INVALID`, at once. No answer, and every error that is not about the question itself, throws `RETRY`: a 503 during an election looks like
- *     a server without JetStream.
+ * J2. A question that the server does not let this user ask throws `Denied`, which is `INVALID`, at once. No answer, and every error that is not
+ *     about the question itself, throws `RETRY`: a 503 during an election looks like a server without JetStream.
  */
 import type { Msg } from '@nats-io/transport-node'
+import { Denied } from '../../ports/denied.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
 import type { Requests } from './requests.ts'
 
@@ -100,7 +101,7 @@ export class JetStream {
           `JetStream does not answer ${question}: its leader is being elected, or JetStream is not enabled on this NATS server`,
         )
       case 'denied':
-        throw new HoldfastError('INVALID', answer.reason)
+        throw new Denied(answer.reason)
       case 'lost':
         if (ifLost === 'UNKNOWN') {
           throw new HoldfastError('UNKNOWN', `JetStream may have done ${question}: ${answer.reason}; ask for it again`)
