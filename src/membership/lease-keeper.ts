@@ -5,7 +5,8 @@
  * - A renewal that meets another revision means that somebody else wrote: either an own write whose answer was lost, or this
  *   incarnation is dead. Then `onLost` is called, once: `dead` if it may come back as a new incarnation, `replaced` if another process
  *   goes by this node's id.
- * - While the registry is away nothing is concluded; renewals go on.
+ * - While the registry is away nothing is concluded; renewals go on. So it is where what is read is older than what this keeper knows: a former
+ *   leader of the registry says it (G1).
  * - A renewal that has not succeeded within `patienceMs`, or fails, goes to the registry once more, by the spare way: a packet that is
  *   lost four times in a row keeps a connection silent for longer than a term, and one that broke is made anew meanwhile. Both are the same
  *   CAS, so that one of them counts. Not once the main way has been silent for `spareForMs`: who can do nothing but renew its lease is to
@@ -155,6 +156,7 @@ export class LeaseKeeper {
         if (result.kind === 'written') return this.#renewed(result.revision, sentAtMs)
         const entry = await registry.get(this.#key)
         if (this.#stopped) return true
+        if (entry !== null && entry.revision < this.#revision) return false
         const found = entry === null ? undefined : decodeLease(entry.value)
         if (entry === null || found?.state !== 'alive' || !sameNode(found, this.#lease)) return this.#lost(found)
         // Written by the other way, or by an earlier one whose answer was lost.

@@ -3,7 +3,7 @@ import { createMembership, spareForMs, type Membership, type MembershipSettings 
 import { MemoryWorld, type MemoryProcess } from '../../src/adapters/memory/world.ts'
 import { defaultGossipSettings } from '../../src/membership/gossiper.ts'
 import { isAbsent } from '../../src/membership/presence.ts'
-import { decodeLease, leaseKey } from '../../src/membership/lease.ts'
+import { decodeLease, encodeLease, leaseKey } from '../../src/membership/lease.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 import type { Registry } from '../../src/ports/registry.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
@@ -101,6 +101,18 @@ async function threeMembers(seed: number) {
   return { world, registry, events, lost }
 }
 
+/** Of the process that went by the id `a` before. */
+const leaseOfFormer = encodeLease({
+  id: 'a' as NodeId,
+  incarnation: incarnation('a0'),
+  state: 'alive',
+  host: 'a',
+  zone: '',
+  weight: 1,
+  draining: false,
+  renewal: 7,
+})
+
 /** Whether it has sent a renewal since. */
 function renewing({ registry }: MemoryProcess): () => boolean {
   const update = registry.update.bind(registry)
@@ -186,6 +198,29 @@ it('leaves in an orderly way also while a renewal of its lease is on its way', a
   const gone = () => events.find(({ type }) => type === 'member.left' || type === 'member.died')
   await world.clock.runUntil(() => gone() !== undefined, 5_000)
   expect(gone()).toEqual({ type: 'member.left', node: 'b', by: 'a' })
+})
+
+it('does not take itself for replaced where a former leader of the registry says what was there before (G1)', async () => {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const key = leaseKey('a' as NodeId)
+  world.registry.write(key, leaseOfFormer, undefined)
+  const old = world.registry.get(key)
+  const lost: string[] = []
+  const process = world.start('a')
+  const update = process.registry.update.bind(process.registry)
+  const get = process.registry.get.bind(process.registry)
+  let stale = false
+  process.registry.update = (...given) => (stale ? Promise.resolve({ kind: 'conflict' }) : update(...given))
+  process.registry.get = (...given) => (stale ? Promise.resolve(old) : get(...given))
+  const membership = member(world, new HangingRegistry(), 'a' as NodeId, [], lost, process)
+  await world.clock.settle(membership.join(), 5_000)
+  stale = true
+  await world.clock.advance(1_000)
+  stale = false
+  const before = world.registry.get(key)!.revision
+  await world.clock.advance(1_000)
+  expect(lost).toEqual([])
+  expect(world.registry.get(key)!.revision).toBeGreaterThan(before)
 })
 
 it('is there for who asks whether it has a connection from before it has a lease, by either of them (LW6)', async () => {
