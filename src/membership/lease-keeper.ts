@@ -4,7 +4,7 @@
  * - `join` takes the key over, whoever had it: a new incarnation of a node is the death of the old one (O1).
  * - A renewal that meets another revision means that somebody else wrote: either an own write whose answer was lost, or this
  *   incarnation is dead. Then `onLost` is called, once: `dead` if it may come back as a new incarnation, `replaced` if another process
- *   goes by this node's id.
+ *   goes by this node's id. What is no lease is `dead`, too: who joins again overwrites it.
  * - While the registry is away nothing is concluded; renewals go on. So it is where what is read is older than what this keeper knows: a former
  *   leader of the registry says it (G1).
  * - A renewal that has not succeeded within `patienceMs`, or fails, goes to the registry once more, by the spare way: a packet that is
@@ -13,10 +13,10 @@
  *   be replaced.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { Registry } from '../ports/registry.ts'
+import type { Registry, RegistryEntry } from '../ports/registry.ts'
 import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
 import { sameNode } from '../protocol/ids.ts'
-import { decodeLease, encodeLease, leaseKey, type NodeLease } from './lease.ts'
+import { encodeLease, leaseKey, leaseOf, type NodeLease } from './lease.ts'
 
 export interface LeaseKeeperOptions {
   readonly registry: Registry
@@ -157,8 +157,8 @@ export class LeaseKeeper {
         const entry = await registry.get(this.#key)
         if (this.#stopped) return true
         if (entry !== null && entry.revision < this.#revision) return false
-        const found = entry === null ? undefined : decodeLease(entry.value)
-        if (entry === null || found?.state !== 'alive' || !sameNode(found, this.#lease)) return this.#lost(found)
+        const found = entry === null ? undefined : leaseOf(this.#key, entry.value)
+        if (entry === null || found?.state !== 'alive' || !sameNode(found, this.#lease)) return this.#lost(entry, found)
         // Written by the other way, or by an earlier one whose answer was lost.
         if (found.renewal >= renewal) return this.#renewed(entry.revision, sentAtMs)
         this.#revision = Math.max(this.#revision, entry.revision)
@@ -186,12 +186,13 @@ export class LeaseKeeper {
     return true
   }
 
-  #lost(found: NodeLease | undefined): true {
+  #lost(entry: RegistryEntry | null, found: NodeLease | undefined): true {
     const { onLost } = this.#options
     this.stop()
     if (found?.state === 'alive')
       onLost('replaced', `another process took the node id "${found.id}"; give each an id of its own`)
-    else onLost('dead', found === undefined ? 'its lease is gone' : `its lease was marked ${found.state}`)
+    else if (found !== undefined) onLost('dead', `its lease was marked ${found.state}`)
+    else onLost('dead', entry === null ? 'its lease is gone' : 'its lease was overwritten by what is none')
     return true
   }
 }

@@ -7,7 +7,8 @@
  *
  * A watch brings renewals at once, a poll whatever it missed; the more leases there are the less often, so that who polls reads as much in a
  * large cluster as in a small one. After any failure of either nothing that was not seen counts. A value that is
- * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others.
+ * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others, nor keep a node alive whose
+ * lease it has taken the place of.
  *
  * The lease of a node that is gone stays for a while, so that everybody sees it; then who may declare deaths deletes it, by a CAS as well, for
  * its id may never come again. Sooner where there are very many.
@@ -34,7 +35,7 @@ import type { Registry } from '../ports/registry.ts'
 import type { Subscription, Transport } from '../ports/transport.ts'
 import { isHoldfastError } from '../protocol/errors.ts'
 import type { NodeId } from '../protocol/ids.ts'
-import { decodeLease, encodeLease, leaseKey, leasePrefix, type NodeLease } from './lease.ts'
+import { encodeLease, leaseOf, leasePrefix, type NodeLease } from './lease.ts'
 
 export interface LeaseWatchOptions {
   readonly self: NodeId
@@ -246,11 +247,11 @@ export class LeaseWatch {
       if (seen !== undefined) this.#forget(key)
       return
     }
-    const lease = leaseOf(key, value)
-    if (lease === undefined) {
-      this.#options.observer.emit({ type: 'message.dropped', subject: key, reason: 'malformed' })
-      return
-    }
+    const read = leaseOf(key, value)
+    if (read === undefined) this.#options.observer.emit({ type: 'message.dropped', subject: key, reason: 'malformed' })
+    // Whose lease was overwritten is still to be declared dead, and deleted: against the revision that is there now.
+    const lease = read ?? seen?.lease
+    if (lease === undefined) return
     this.#leases.set(key, { lease, revision, sinceMs: this.#options.clock.monotonic() })
     this.#observations =
       lease.state === 'alive'
@@ -260,15 +261,6 @@ export class LeaseWatch {
     const { observer, self } = this.#options
     if (lease.state === 'left' && seen !== undefined) observer.emit({ type: 'member.left', node: lease.id, by: self })
     this.#options.onChange()
-  }
-}
-
-function leaseOf(key: string, value: Uint8Array): NodeLease | undefined {
-  try {
-    const lease = decodeLease(value)
-    return key === leaseKey(lease.id) ? lease : undefined
-  } catch {
-    return undefined
   }
 }
 

@@ -41,6 +41,16 @@ export function decodeLease(value: Uint8Array): NodeLease {
   return lease as NodeLease
 }
 
+/** `undefined`: it is no lease, or not that of the key. */
+export function leaseOf(key: string, value: Uint8Array): NodeLease | undefined {
+  try {
+    const lease = decodeLease(value)
+    return key === leaseKey(lease.id) ? lease : undefined
+  } catch {
+    return undefined
+  }
+}
+
 export const refOf = ({ id, incarnation }: { readonly id: NodeId; readonly incarnation: Incarnation }): NodeRef => ({
   id,
   incarnation,

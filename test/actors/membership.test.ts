@@ -223,6 +223,19 @@ it('does not take itself for replaced where a former leader of the registry says
   expect(world.registry.get(key)!.revision).toBeGreaterThan(before)
 })
 
+it('may come back where its lease was overwritten by what is none', async () => {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const key = leaseKey('a' as NodeId)
+  for (const value of ['no lease', JSON.stringify({ ...decodeLease(leaseOfFormer), id: 'b' })]) {
+    const lost: string[] = []
+    const membership = member(world, new HangingRegistry(), 'a' as NodeId, [], lost)
+    await world.clock.settle(membership.join(), 5_000)
+    world.registry.write(key, Buffer.from(value), undefined)
+    await world.clock.advance(1_000)
+    expect(lost).toEqual(['a dead: its lease was overwritten by what is none'])
+  }
+})
+
 it('is there for who asks whether it has a connection from before it has a lease, by either of them (LW6)', async () => {
   const world = new MemoryWorld({ random: new SeededRandom(1) })
   const registry = new HangingRegistry()

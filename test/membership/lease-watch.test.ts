@@ -193,6 +193,20 @@ describe('a watch over leases', () => {
     expect(there(8)).toBeNull()
   })
 
+  it('declares a node dead, and deletes its lease, also where that was overwritten by what is none', async () => {
+    const { world, nodes, events } = await watching(3, {})
+    const key = leaseKey(idOf(1))
+    nodes.stop(1)
+    await world.clock.advance(membership.renewEveryMs)
+    world.registry.write(key, Buffer.from('no lease'), undefined)
+    await world.clock.advance(membership.leaseTermMs + 500)
+    expect(events).toContainEqual({ type: 'message.dropped', subject: key, reason: 'malformed' })
+    expect(events).toContainEqual({ type: 'member.died', node: idOf(1), by: 'watcher' })
+    world.registry.write(key, Buffer.from('nor is this'), undefined)
+    await world.clock.advance(601_000)
+    expect(world.registry.get(key)).toBeNull()
+  })
+
   it('asks again where nobody answers', async () => {
     const { world, nodes, asked } = await watching(1, { isAbsent: () => new Promise(() => {}) })
     nodes.stop(0)
