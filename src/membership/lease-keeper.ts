@@ -105,8 +105,15 @@ export class LeaseKeeper {
   async leave(): Promise<void> {
     this.stop()
     await this.#renewing
+    const { registry } = this.#options
     const value = encodeLease({ ...this.#lease, state: 'left', renewal: this.#lease.renewal + 1 })
-    await this.#options.registry.update(this.#key, value, this.#revision)
+    const result = await registry.update(this.#key, value, this.#revision)
+    if (result.kind === 'written') return
+    // By a renewal of its own whose answer was lost, or by somebody else.
+    const entry = await registry.get(this.#key)
+    const found = entry === null ? undefined : leaseOf(this.#key, entry.value)
+    if (entry === null || found?.state !== 'alive' || !sameNode(found, this.#lease)) return
+    await registry.update(this.#key, value, entry.revision)
   }
 
   stop(): void {

@@ -200,6 +200,27 @@ it('leaves in an orderly way also while a renewal of its lease is on its way', a
   expect(gone()).toEqual({ type: 'member.left', node: 'b', by: 'a' })
 })
 
+it('leaves in an orderly way also where the answer to its last renewal was lost', async () => {
+  const world = new MemoryWorld({ random: new SeededRandom(1) })
+  const process = world.start('a')
+  const membership = member(world, new HangingRegistry(), 'a' as NodeId, [], [], process)
+  await world.clock.settle(membership.join(), 5_000)
+  let unanswered = 0
+  for (const registry of [process.registry, process.spare.registry]) {
+    const update = registry.update.bind(registry)
+    registry.update = async (...given) => {
+      const result = await update(...given)
+      if (++unanswered > 2) return result
+      throw new HoldfastError('UNKNOWN', 'the answer was lost')
+    }
+    registry.get = () => Promise.reject(new HoldfastError('RETRY', 'the registry is away'))
+  }
+  await world.clock.runUntil(() => unanswered === 2, 1_000)
+  Reflect.deleteProperty(process.registry, 'get')
+  await world.clock.settle(membership.leave(), 1_000)
+  expect(decodeLease(world.registry.get(leaseKey('a' as NodeId))!.value).state).toBe('left')
+})
+
 it('does not take itself for replaced where a former leader of the registry says what was there before (G1)', async () => {
   const world = new MemoryWorld({ random: new SeededRandom(1) })
   const key = leaseKey('a' as NodeId)
