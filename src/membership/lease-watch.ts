@@ -5,8 +5,8 @@
  * After nodes that are quiet it asks, so that one without a connection need not be waited for (LW6): after a few at a time, whatever the size of
  * the cluster, those first that are quiet longest. Who is close to a node asks before the node has missed a renewal, the others after it.
  *
- * A watch brings renewals at once, a poll whatever it missed; the more leases there are the less often, so that who polls reads as much in a
- * large cluster as in a small one. After any failure of either nothing that was not seen counts. A value that is
+ * A watch brings renewals at once, a poll whatever it missed; the more keys it reads the less often, so that who polls reads as much in a
+ * large cluster as in a small one, and where very many leases were deleted: a registry may have to be asked for those, too. After any failure of either nothing that was not seen counts. A value that is
  * no lease, or not that of its key, is told to the observer and passed over: one of them must not hide all others, nor keep a node alive whose
  * lease it has taken the place of.
  *
@@ -45,7 +45,7 @@ export interface LeaseWatchOptions {
   readonly clock: Clock
   readonly observer: Observer
   readonly settings: LeaseSettings
-  /** Between two polls where there are few leases, ms. */
+  /** Between two polls that read few keys, ms. */
   readonly pollEveryMs: number
   /** Between two judgements, ms. */
   readonly judgeEveryMs: number
@@ -71,7 +71,7 @@ interface Seen {
 const goneForMs = 600_000
 /** Nodes that are asked after at once, at most. */
 const mostAsked = 8
-/** Leases that are read at each poll; where there are more, polls are that much rarer. */
+/** Keys that are read at each poll; where there are more, polls are that much rarer. */
 export const fewLeases = 10
 /** Leases, at most, before those of nodes that are gone are deleted at once. */
 const mostLeases = maxMembers
@@ -83,6 +83,8 @@ export class LeaseWatch {
   #subscriptions: Subscription[] = []
   #timers: (Timer | undefined)[] = []
   #declaring = false
+  /** Keys that the last poll read. */
+  #read = 0
   /** Those that are being asked after, and since when. Who is asked after is so again where no answer comes. */
   readonly #asking = new Map<string, number>()
   #stopped = false
@@ -100,7 +102,7 @@ export class LeaseWatch {
       }),
     ]
     const { pollEveryMs, judgeEveryMs } = this.#options
-    const pollAfterMs = () => pollEveryMs * Math.max(1, this.#leases.size / fewLeases)
+    const pollAfterMs = () => pollEveryMs * Math.max(1, this.#read / fewLeases)
     this.#every(pollAfterMs, 0, () => this.#poll())
     this.#every(
       () => judgeEveryMs,
@@ -135,6 +137,7 @@ export class LeaseWatch {
   async refresh(): Promise<void> {
     const entries = await this.#options.registry.list(leasePrefix.slice(0, -1))
     this.answered()
+    this.#read = entries.length
     for (const { key, value, revision } of entries) this.#take(key, value, revision)
   }
 

@@ -11,8 +11,11 @@ import type { Subscription } from './transport.ts'
  */
 export interface Registry {
   get(key: string): Promise<RegistryEntry | null>
-  /** All keys that start with `prefix` (a whole number of tokens, or empty), with their values. */
-  list(prefix: string): Promise<readonly RegistryEntry[]>
+  /**
+   * All keys that start with `prefix` (a whole number of tokens, or empty), with their values. Some that were deleted may be among them: then
+   * the registry had to be asked for these, too.
+   */
+  list(prefix: string): Promise<readonly RegistryChange[]>
   /** Writes only where there is no such key (or it was deleted); else a conflict. */
   create(key: string, value: Uint8Array): Promise<CasResult>
   /** Writes only while the key's revision is `revision`; else a conflict. */

@@ -124,6 +124,22 @@ describe('the registry over NATS', () => {
     await ports.close()
   })
 
+  it('lists what was deleted as such, for that is read as well (G4)', async () => {
+    const ports = await openNats({ servers: server.url, cluster: newCluster(), ...quick }, makeParts())
+    await ports.provisionRegistry()
+    await ports.registry.create('lease.n1', bytes('x'))
+    await ports.registry.create('lease.n2', bytes('y'))
+    const gone = await ports.registry.delete('lease.n1')
+    expect(await ports.registry.get('lease.n1')).toBeNull()
+    const list = await ports.registry.list('lease')
+    expect(list.map(({ key, value }) => [key, text(value)]).toSorted()).toEqual([
+      ['lease.n1', undefined],
+      ['lease.n2', 'y'],
+    ])
+    expect(list.find(({ value }) => value === null)!.revision).toBe(gone.kind === 'written' && gone.revision)
+    await ports.close()
+  })
+
   it('tells a watch what it missed while the connection was away, and nothing twice (W1, W2)', async () => {
     const cluster = newCluster()
     const wire = await Wire.to(server.port)

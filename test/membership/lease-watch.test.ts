@@ -46,11 +46,12 @@ afterEach(() => {
   for (const watch of open.splice(0)) watch.stop()
 })
 
-/** A watch that has seen the leases of so many nodes for long. `asked`: after whom, and when. */
+/** A watch that has seen the leases of so many nodes for long. `asked`: after whom, and when. `deleted`: so many others, which a list still has. */
 async function watching(
   count: number,
   options: Partial<LeaseWatchOptions>,
   world = new MemoryWorld({ random: new SeededRandom(1) }),
+  deleted = 0,
 ) {
   const nodes = new Nodes(world, count)
   const events: HoldfastEvent[] = []
@@ -58,8 +59,13 @@ async function watching(
   const { registry, transport, clock } = world.start('watcher')
   let read = 0
   const list = registry.list.bind(registry)
+  const gone = Array.from({ length: deleted }, (_, n) => ({
+    key: leaseKey(idOf(count + n)),
+    value: null,
+    revision: n + 1,
+  }))
   registry.list = async (prefix) => {
-    const entries = await list(prefix)
+    const entries = [...(await list(prefix)), ...gone]
     read += entries.length
     return entries
   }
@@ -160,9 +166,9 @@ describe('a watch over leases', () => {
     expect(asked).toEqual([])
   })
 
-  it('reads as many leases in a minute where there are a hundred as where there are ten', async () => {
-    const readOf = async (count: number) => {
-      const { world, read } = await watching(count, {})
+  it('reads as many leases in a minute where there are a hundred, or were, as where there are ten', async () => {
+    const readOf = async (count: number, deleted = 0) => {
+      const { world, read } = await watching(count, {}, undefined, deleted)
       const before = read()
       await world.clock.advance(60_000)
       return read() - before
@@ -170,6 +176,7 @@ describe('a watch over leases', () => {
     const ten = await readOf(10)
     expect(ten).toBeGreaterThan(1_000)
     expect(Math.abs((await readOf(100)) / ten - 1)).toBeLessThan(0.1)
+    expect(Math.abs((await readOf(10, 90)) / ten - 1)).toBeLessThan(0.1)
   })
 
   it('deletes the leases of those that are gone, also after a poll that had read one before it was deleted', async () => {

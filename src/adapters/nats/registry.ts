@@ -2,7 +2,7 @@
  * The Registry port over a JetStream key-value bucket (G1–G3).
  *
  * G4. Every key's last message is its value; a revision is the message's sequence. A deletion is a message, too, so that the
- *     next creation expects it.
+ *     next creation expects it. It stays, and a list has it: nobody may remove messages of the registry.
  * G5. Reads are answered by the stream's leader; a list is read key by key and is no snapshot.
  * G6. A write is sent once. It throws `RETRY` only if nobody can have got it.
  */
@@ -55,22 +55,22 @@ export class NatsRegistry implements Registry {
 
   async get(key: string): Promise<RegistryEntry | null> {
     checkKey(key)
-    return this.#present(await this.#last(this.#subject(key)))
+    const message = await this.#last(this.#subject(key))
+    if (message === null) return null
+    const { value, ...found } = this.#changeOf(message)
+    return value === null ? null : { ...found, value }
   }
 
-  async list(prefix: string): Promise<readonly RegistryEntry[]> {
+  async list(prefix: string): Promise<readonly RegistryChange[]> {
     if (prefix !== '') checkKey(prefix)
     const filter = this.#subject(prefix === '' ? '>' : `${prefix}.>`)
     const info = await this.#jetstream.streamInfo(this.#stream, filter)
     if (info === null) throw this.#missing()
     const subjects = prefix === '' ? info.subjects : [this.#subject(prefix), ...info.subjects]
-    const entries: RegistryEntry[] = []
+    const entries: RegistryChange[] = []
     for (let i = 0; i < subjects.length; i += inFlight) {
       const found = await Promise.all(subjects.slice(i, i + inFlight).map((subject) => this.#last(subject)))
-      for (const message of found) {
-        const entry = this.#present(message)
-        if (entry !== null) entries.push(entry)
-      }
+      for (const message of found) if (message !== null) entries.push(this.#changeOf(message))
     }
     return entries
   }
@@ -174,10 +174,9 @@ export class NatsRegistry implements Registry {
     }
   }
 
-  #present(message: StoredMessage | null): RegistryEntry | null {
-    if (message === null || isDeletion(message)) return null
+  #changeOf(message: StoredMessage): RegistryChange {
     const key = message.subject.slice(this.#subject('').length)
-    return { key, value: plainBytes(message.data), revision: message.seq }
+    return { key, value: isDeletion(message) ? null : plainBytes(message.data), revision: message.seq }
   }
 
   #missing(): HoldfastError {
