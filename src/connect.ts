@@ -8,7 +8,7 @@ import { connectOver, type ClientOptions } from './client/connect.ts'
 import { Denials } from './client/denials.ts'
 import type { Holdfast } from './client/holdfast.ts'
 import { withEnvironment } from './node/environment.ts'
-import { silent, type Observer } from './ports/observer.ts'
+import { guarded, silent, type Observer } from './ports/observer.ts'
 import { HoldfastError } from './protocol/errors.ts'
 import { defaultCluster } from './protocol/ids.ts'
 import { version } from './version.ts'
@@ -40,7 +40,7 @@ export type ConnectOptions = NatsConnectOptions | EmbeddedConnectOptions
  * but no node of the cluster.
  */
 export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
-  const { observer = silent } = given
+  const observer = guarded(given.observer ?? silent)
   const options: ConnectOptions = withEnvironment(given, process.env, observer)
   const { cluster = defaultCluster } = options
   const tracer = await openTracer(version)

@@ -10,7 +10,7 @@ import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
 import { knownSettings } from '../partition/provision.ts'
 import type { Metric } from '../ports/metrics.ts'
-import { silent } from '../ports/observer.ts'
+import { guarded, silent } from '../ports/observer.ts'
 import { defaultCluster } from '../protocol/ids.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
@@ -56,9 +56,10 @@ export interface HoldfastNode {
  * `close` releases it.
  */
 export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode> {
-  const options: CreateNodeOptions = withEnvironment(given, process.env, given.observer ?? silent)
+  const observer = guarded(given.observer ?? silent)
+  const options: CreateNodeOptions = withEnvironment({ ...given, observer }, process.env, observer)
   checkNodeOptions(options)
-  const { cluster = defaultCluster, http, observer = silent } = options
+  const { cluster = defaultCluster, http } = options
   let door: NodeDoor | undefined
   if (http !== undefined) {
     // Nodes without it do without prom-client.

@@ -8,7 +8,7 @@ import type { NatsSettings } from '../adapters/nats/settings.ts'
 import { SystemClock } from '../adapters/system/clock.ts'
 import { SystemRandom } from '../adapters/system/random.ts'
 import { provision as provisionParts } from '../partition/provision.ts'
-import { silent, type Observer } from '../ports/observer.ts'
+import { guarded, silent, type Observer } from '../ports/observer.ts'
 import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { defaultCluster } from '../protocol/ids.ts'
@@ -43,7 +43,7 @@ export interface Provisioned {
  * from what the cluster has, and for missing permissions; with `RETRY` where no NATS server answers, or its JetStream does not for half a minute.
  */
 export async function provision(given: ProvisionOptions = {}): Promise<Provisioned> {
-  const { observer = silent } = given
+  const observer = guarded(given.observer ?? silent)
   const options = withEnvironment(given, process.env, observer)
   const { cluster = defaultCluster, servers } = options
   checkClusterOptions(options)

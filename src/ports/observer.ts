@@ -1,3 +1,4 @@
+import { messageOf } from '../protocol/errors.ts'
 import type { Epoch, Generation, NodeId, PartitionId, Seq } from '../protocol/ids.ts'
 
 /**
@@ -218,3 +219,30 @@ export type DropReason = 'reply-subject' | 'malformed' | 'no-reply' | 'settled' 
 
 /** Says nothing to no one. */
 export const silent: Observer = { emit() {} }
+
+/**
+ * Stands before an observer that a user gives, which may throw, or reject where it is asynchronous: neither reaches who emits. The process
+ * warns of the first time and of no other, since what fails once may fail at each event.
+ */
+export function guarded(observer: Observer): Observer {
+  let warned = false
+  const warn = (thrown: unknown, { type }: HoldfastEvent) => {
+    if (warned) return
+    warned = true
+    const told = `the observer threw at the event ${type}: ${messageOf(thrown)}; mend it, since what else it throws is not told`
+    process.emitWarning(told, {
+      type: 'HoldfastWarning',
+      ...(thrown instanceof Error && typeof thrown.stack === 'string' ? { detail: thrown.stack } : {}),
+    })
+  }
+  return {
+    emit(event) {
+      try {
+        const done: unknown = observer.emit(event)
+        if (done instanceof Promise) done.catch((error: unknown) => warn(error, event))
+      } catch (error) {
+        warn(error, event)
+      }
+    },
+  }
+}
