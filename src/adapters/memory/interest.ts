@@ -3,6 +3,8 @@
  *
  * Subjects without wildcards are looked up as a whole; only the others are walked token by token, so that a message that
  * nobody wants costs one lookup for each.
+ *
+ * I1. No branch is empty but the root: who comes and goes, as clients' inboxes do, leaves nothing behind.
  */
 interface Branch<T> {
   readonly next: Map<string, Branch<T>>
@@ -26,7 +28,7 @@ export class Interest<T> {
       else listeners.add(listener)
       return
     }
-    const place = this.#walk(pattern, true)!
+    const place = this.#placeOf(pattern)
     if (!place.has(listener)) this.#wildCount++
     place.add(listener)
   }
@@ -37,7 +39,7 @@ export class Interest<T> {
       if (listeners?.delete(listener) && listeners.size === 0) this.#literal.delete(pattern)
       return
     }
-    if (this.#walk(pattern, false)?.delete(listener)) this.#wildCount--
+    if (removeBelow(this.#wild, pattern.split('.'), 0, listener)) this.#wildCount--
   }
 
   /** All whose pattern matches the subject, each once for each of its patterns. */
@@ -48,16 +50,13 @@ export class Interest<T> {
     return found
   }
 
-  #walk(pattern: string, create: boolean): Set<T> | undefined {
+  /** Where a pattern with wildcards ends; made where it is not there. */
+  #placeOf(pattern: string): Set<T> {
     let at = this.#wild
     for (const token of pattern.split('.')) {
       if (token === '>') return at.rest
       let next = at.next.get(token)
-      if (next === undefined) {
-        if (!create) return undefined
-        next = branch()
-        at.next.set(token, next)
-      }
+      if (next === undefined) at.next.set(token, (next = branch()))
       at = next
     }
     return at.here
@@ -65,6 +64,17 @@ export class Interest<T> {
 }
 
 const isWild = (pattern: string) => pattern.split('.').some((token) => token === '*' || token === '>')
+
+/** Whether it was there. What it leaves empty goes with it (I1). */
+function removeBelow<T>(at: Branch<T>, tokens: readonly string[], depth: number, listener: T): boolean {
+  const token = tokens[depth]
+  if (token === undefined) return at.here.delete(listener)
+  if (token === '>') return at.rest.delete(listener)
+  const next = at.next.get(token)
+  if (next === undefined || !removeBelow(next, tokens, depth + 1, listener)) return false
+  if (next.next.size === 0 && next.here.size === 0 && next.rest.size === 0) at.next.delete(token)
+  return true
+}
 
 function collect<T>(at: Branch<T>, subject: string, start: number, found: T[]): void {
   for (const listener of at.rest) found.push(listener)
