@@ -37,6 +37,23 @@ describe('one embedded server', () => {
     await remove(dataDir)
   })
 
+  it('reports what a listener of the registry throws, and tells all others, and it of the next change (R4)', async () => {
+    const events: HoldfastEvent[] = []
+    const { registry, transport } = server.connect({ emit: (event) => void events.push(event) })
+    const error = new Error('of the listener')
+    const heard: string[] = []
+    registry.watch('told', () => {
+      throw error
+    })
+    registry.watch('told', ({ key }) => void heard.push(key))
+    await registry.create('told.a', bytes('1'))
+    await registry.create('told.b', bytes('2'))
+    await transport.flush()
+    expect(heard).toEqual(['told.a', 'told.b'])
+    expect(events).toEqual(heard.map((key) => ({ type: 'handler.threw', where: `registry ${key}`, error })))
+    await Promise.all([registry.close(), transport.close()])
+  })
+
   transportConformance(
     'its transport',
     async () => {

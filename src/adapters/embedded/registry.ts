@@ -7,8 +7,10 @@
  * R2. The file is written anew, with what is there only, when it has grown far beyond that; the new one replaces it by a rename, and the
  *     old one is closed. Where the new one cannot be opened then, who comes next tries again.
  * R3. Revisions grow over restarts and rewrites.
+ * R4. What a listener throws is reported, and stops nothing.
  */
 import { join } from 'node:path'
+import { silent, type Observer } from '../../ports/observer.ts'
 import type { CasResult, Registry, RegistryChange, RegistryEntry } from '../../ports/registry.ts'
 import type { Subscription } from '../../ports/transport.ts'
 import { HoldfastError, messageOf } from '../../protocol/errors.ts'
@@ -99,9 +101,9 @@ export class EmbeddedRegistry {
     this.#frames = frames
   }
 
-  /** A node's handle. `defer` calls back in a tick of its own. */
-  connect(defer: (run: () => void) => void): Registry {
-    return new Handle(this, defer)
+  /** A node's handle. `defer` calls back in a tick of its own; `observer` is told what listeners throw. */
+  connect(defer: (run: () => void) => void, observer: Observer = silent): Registry {
+    return new Handle(this, defer, observer)
   }
 
   async get(key: string): Promise<RegistryEntry | null> {
@@ -226,12 +228,14 @@ export class EmbeddedRegistry {
 class Handle implements Registry {
   readonly #server: EmbeddedRegistry
   readonly #defer: (run: () => void) => void
+  readonly #observer: Observer
   readonly #watches = new Set<Subscription>()
   #closed = false
 
-  constructor(server: EmbeddedRegistry, defer: (run: () => void) => void) {
+  constructor(server: EmbeddedRegistry, defer: (run: () => void) => void, observer: Observer) {
     this.#server = server
     this.#defer = defer
+    this.#observer = observer
   }
 
   async get(key: string): Promise<RegistryEntry | null> {
@@ -267,7 +271,14 @@ class Handle implements Registry {
     const watch: Watch = {
       prefix,
       tell: ({ key, value, revision }) =>
-        this.#defer(() => open && listener({ key, value: value && value.slice(), revision })),
+        this.#defer(() => {
+          if (!open) return
+          try {
+            listener({ key, value: value && value.slice(), revision })
+          } catch (error) {
+            this.#observer.emit({ type: 'handler.threw', where: `registry ${key}`, error })
+          }
+        }),
     }
     if (!this.#closed) this.#server.watch(watch)
     const subscription = {

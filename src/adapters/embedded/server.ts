@@ -74,14 +74,14 @@ export class EmbeddedServer {
     this.#registry = registry
   }
 
-  /** `observer` is told what handlers throw. */
+  /** `observer` is told what handlers and listeners throw. */
   connect(observer: Observer = silent): EmbeddedConnection {
     if (this.#closed) throw new HoldfastError('RETRY', 'the embedded server is closed: open it again')
     const link = new DirectLink(this.#clock)
     return {
       transport: this.#hub.connect({ link, name: this.#random.id(), observer }),
       changelog: this.#changelog.connect(),
-      registry: this.#registry.connect((run) => this.#clock.defer(run)),
+      registry: this.#registry.connect((run) => this.#clock.defer(run), observer),
       objects: this.#objects.connect(),
     }
   }
