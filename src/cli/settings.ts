@@ -5,7 +5,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { NatsSettings } from '../adapters/nats/settings.ts'
 import { withEnvironment } from '../node/environment.ts'
 import type { Observer } from '../ports/observer.ts'
-import { durationMs, type Duration } from '../protocol/duration.ts'
+import { durationMsOfText } from '../protocol/duration.ts'
 import { messageOf } from '../protocol/errors.ts'
 import { defaultCluster } from '../protocol/ids.ts'
 
@@ -63,7 +63,7 @@ export function addGlobalOptions(program: Command): void {
 
 export function parseDuration(text: string): number {
   try {
-    return durationMs((/^[0-9]+$/.test(text) ? Number(text) : text) as Duration, 'it')
+    return durationMsOfText(text, 'it')
   } catch (error) {
     throw new InvalidArgumentError(messageOf(error))
   }

@@ -10,7 +10,7 @@
  */
 import type { LoginSettings, NatsSettings } from '../adapters/nats/settings.ts'
 import type { Observer } from '../ports/observer.ts'
-import { durationMs, type Duration } from '../protocol/duration.ts'
+import { durationMsOfText, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -77,7 +77,7 @@ export function settingsFromEnvironment(env: Environment): EnvironmentSettings {
     throw new HoldfastError('INVALID', `the variable ${variable} is "${text}": give a number`)
   }
   const asIs = (_: string, text: string) => text
-  const durationOf = (variable: string, text: string) => durationMs(text as Duration, `the variable ${variable}`)
+  const durationOf = (variable: string, text: string) => durationMsOfText(text, `the variable ${variable}`)
   const tls = picked(env, tlsParts, asIs)
   const retention = { ...picked(env, ages, durationOf), ...picked(env, sizes, numberOf) }
   return {

@@ -28,6 +28,11 @@ export function durationMs(duration: Duration, what: string): number {
   return ms
 }
 
+/** The same of a text from outside the program, where a whole number alone is milliseconds: an option of the command line, a variable. */
+export function durationMsOfText(text: string, what: string): number {
+  return durationMs((/^[0-9]+$/.test(text) ? Number(text) : text) as Duration, what)
+}
+
 function msOf(text: unknown): number {
   const match = typeof text === 'string' ? pattern.exec(text) : null
   return match === null ? Number.NaN : Number(match[1]) * unitsMs[match[2] as Unit]

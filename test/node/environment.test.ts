@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { parseDuration } from '../../src/cli/settings.ts'
 import { settingsFromEnvironment, unknownVariables, withEnvironment } from '../../src/node/environment.ts'
 import type { HoldfastEvent } from '../../src/ports/observer.ts'
 
@@ -76,7 +77,13 @@ describe('the environment', () => {
     expect(wrong).toThrow(/HOLDFAST_REPLICAS/)
   })
 
-  it.each(['a day', '5', '-1h', ' '])('is INVALID where a duration is %o', (text) => {
+  it('takes a whole number for a duration in milliseconds, as the command line does', () => {
+    const age = (text: string) => settingsFromEnvironment({ HOLDFAST_RETENTION_AGE: text }).retention?.age
+    for (const text of ['86400000', '0', '24h', '1d']) expect(age(text)).toBe(parseDuration(text))
+    expect(age('86400000')).toBe(86_400_000)
+  })
+
+  it.each(['a day', '5.5', '-1', '-1h', '1e3', '0x5', ' 5', ' '])('is INVALID where a duration is %o', (text) => {
     const wrong = () => settingsFromEnvironment({ HOLDFAST_RETENTION_AGE: text })
     expect(wrong).toThrow(expect.objectContaining({ code: 'INVALID' }))
     expect(wrong).toThrow(/HOLDFAST_RETENTION_AGE is not a duration/)
