@@ -1,12 +1,14 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { realDisk } from '../adapters/embedded/objects.ts'
 import type { Random } from '../ports/random.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { isNodeId, type NodeId } from '../protocol/ids.ts'
 
 /**
  * The node's id: the one that was given, or the one that was made up at the first start on this directory. A node that keeps its id over
- * restarts gets its partitions, whose data it has, back.
+ * restarts gets its partitions, whose data it has, back. When this resolves the id that was made up
+ * is on the disk, and survives a power cut.
  */
 export async function nodeIdFor(given: string | undefined, dataDir: string, random: Random): Promise<NodeId> {
   if (given !== undefined) {
@@ -28,8 +30,10 @@ export async function nodeIdFor(given: string | undefined, dataDir: string, rand
   const id = `node-${random.id().slice(0, 8)}` as NodeId
   try {
     await mkdir(dataDir, { recursive: true })
-    await writeFile(`${path}.new`, `${id}\n`)
-    await rename(`${path}.new`, path)
+    // Renamed before it is synced, a power cut could leave an empty file of that name, with which no node starts.
+    await realDisk.writeSynced(`${path}.new`, Buffer.from(`${id}\n`))
+    await realDisk.rename(`${path}.new`, path)
+    await realDisk.syncFolder(dataDir)
   } catch (cause) {
     throw new HoldfastError('INVALID', `${dataDir} cannot be written: check its permissions`, { cause })
   }
