@@ -11,6 +11,7 @@ import { withEnvironment } from './node/environment.ts'
 import { guarded, silent, type Observer } from './ports/observer.ts'
 import { HoldfastError } from './protocol/errors.ts'
 import { defaultCluster } from './protocol/ids.ts'
+import { optionsOf } from './protocol/options.ts'
 import { version } from './version.ts'
 
 interface ConnectBaseOptions extends Omit<ClientOptions, 'cluster'> {
@@ -40,7 +41,7 @@ export type ConnectOptions = NatsConnectOptions | EmbeddedConnectOptions
  * but no node of the cluster.
  */
 export async function connect(given: ConnectOptions = {}): Promise<Holdfast> {
-  const observer = guarded(given.observer ?? silent)
+  const observer = guarded(optionsOf(given, 'connect()').observer ?? silent)
   const options: ConnectOptions = withEnvironment(given, process.env, observer)
   const { cluster = defaultCluster } = options
   const tracer = await openTracer(version)

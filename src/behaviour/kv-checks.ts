@@ -29,6 +29,27 @@ export function checkLimit(limit: number | undefined): void {
   throw invalid('a limit is a whole number from 0')
 }
 
+/** Each key once. Throws `INVALID` for what is no list of them, as a text is, though its characters can be iterated. */
+export function keySet(keys: Iterable<string>): Set<string> {
+  if (!isIterable(keys)) throw invalid("give the keys as an array or another iterable: ['u1', 'u2']")
+  return new Set(keys)
+}
+
+/** By key, of one that comes twice the last. Throws `INVALID` for what is no list of pairs. */
+export function entryMap<V>(entries: Iterable<readonly [key: string, value: V]>): Map<string, V> {
+  if (!isIterable(entries)) throw noPairs()
+  const found = new Map<string, V>()
+  for (const entry of entries) {
+    if (!Array.isArray(entry)) throw noPairs()
+    found.set(entry[0], entry[1])
+  }
+  return found
+}
+
+const noPairs = () => invalid("give the entries as a Map, or as pairs of a key and a value: [['u1', 1], ['u2', 2]]")
+
+const isIterable = (given: unknown): boolean => typeof given === 'object' && given !== null && Symbol.iterator in given
+
 /** Throws `CONFLICT` unless the entry is there and has this rev. */
 export function requireRev(
   key: string,

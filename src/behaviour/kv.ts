@@ -10,6 +10,7 @@
  */
 import { durationMs, longestDurationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { checkName, encodeToken, maxTokenBytes } from '../protocol/subjects.ts'
 import { requireRev } from './kv-checks.ts'
 import type { ActorDefinition, CommandContext, CommandHandler, EntryInfo, QueryHandler } from './definition.ts'
@@ -47,7 +48,8 @@ export interface KvOptions {
  */
 export function kv<V = unknown>(name: string, options: KvOptions = {}): KvDefinition<V> {
   const type = kvType(name)
-  const ttlMs = options.ttl === undefined ? undefined : ttlOf(options.ttl, `the ttl of the store "${name}"`)
+  const { ttl } = optionsOf(options, 'kv()')
+  const ttlMs = ttl === undefined ? undefined : ttlOf(ttl, `the ttl of the store "${name}"`)
   return Object.freeze({ kind: 'kv', name, type, ttlMs })
 }
 

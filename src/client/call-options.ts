@@ -7,6 +7,7 @@
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { isIdempotencyKey, maxIdempotencyKeyBytes } from '../protocol/frames.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { parseCommandId } from './command-id.ts'
 import { parseAfter } from './positions.ts'
 import type { RequestOptions } from './session-options.ts'
@@ -46,12 +47,11 @@ const names: readonly string[] = ['timeout', 'signal', 'idempotencyKey', 'maxSta
 
 /** Those that are given. `besides`: options that there are, too, but not of a request. Throws `INVALID` (Q1). */
 export function requestOptionsOf(options: CallOptions, ...besides: readonly string[]): RequestOptions {
-  if (typeof options !== 'object' || options === null) throw invalid('with() takes an object of options')
+  const { timeout, signal, idempotencyKey, maxStaleness, after, id } = optionsOf(options, 'with()')
   const known = [...names, ...besides]
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw invalid(`with() has no option "${name}", only ${known.join(', ')}`)
   }
-  const { timeout, signal, idempotencyKey, maxStaleness, after, id } = options
   if (signal !== undefined && !isSignal(signal)) throw invalid('`signal` is an AbortSignal')
   if (idempotencyKey !== undefined && (typeof idempotencyKey !== 'string' || !isIdempotencyKey(idempotencyKey)))
     throw invalid(`\`idempotencyKey\` is a well-formed text of 1 to ${maxIdempotencyKeyBytes} bytes of UTF-8`)

@@ -1,5 +1,6 @@
 /** Connects a client over given ports. */
 import { HoldfastError } from '../protocol/errors.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { subjectsOf } from '../protocol/subjects.ts'
 import { durationMs, type Duration } from '../protocol/duration.ts'
 import { Holdfast } from './holdfast.ts'
@@ -32,6 +33,7 @@ export async function connectOver(ports: ClientPorts, options: ClientOptions): P
 }
 
 async function connected(ports: ClientPorts, options: ClientOptions): Promise<Holdfast> {
+  optionsOf(options, 'connectOver()')
   const { cluster, timeout = '10s', connectTimeout = '10s', maxOutstanding, maxOutstandingBytes } = options
   for (const [name, limit] of Object.entries({ maxOutstanding, maxOutstandingBytes })) {
     if (limit === undefined || (Number.isSafeInteger(limit) && limit >= 1)) continue

@@ -2,7 +2,7 @@
  * A key-value store as its users see it. Its entries are keyed actors of the type `kv-<name>` (decisions/0019): single entries are read and
  * written by commands and queries as of any keyed actor, and ranges by scans. What may be relied on is written in docs/kv.md.
  */
-import { bound, checkedRev, checkKey, checkLimit } from '../behaviour/kv-checks.ts'
+import { bound, checkedRev, checkKey, checkLimit, entryMap, keySet } from '../behaviour/kv-checks.ts'
 import type {
   KvCountOptions,
   KvDeleteOptions,
@@ -18,6 +18,7 @@ import { ttlOf, type KvDefinition } from '../behaviour/kv.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { maxScanRows, type KeyRange, type ScanRow } from '../protocol/scan.ts'
 import { decodeValue, type Value } from '../protocol/values.ts'
 import { requestOptionsOf, type CallOptions } from './call-options.ts'
@@ -122,20 +123,22 @@ export class Kv<V> implements KvStore<V> {
   }
 
   /** Replaces the value of an entry that has this rev, and resolves to its new one. Rejects with `CONFLICT` where it has another, or is not there. */
-  async update(key: string, value: V, { rev, ...options }: KvUpdateOptions): Promise<number> {
-    const input = { ...this.#putInput(value, options), rev: checkedRev(rev) }
+  async update(key: string, value: V, options: KvUpdateOptions): Promise<number> {
+    const { rev, ...put } = optionsOf(options, 'update()')
+    const input = { ...this.#putInput(value, put), rev: checkedRev(rev) }
     return (await this.#request('command', key, 'update', input)) as number
   }
 
   /** Deletes an entry and resolves to whether there was one. With a `rev`, rejects with `CONFLICT` where it has another, or is not there. */
-  async delete(key: string, { rev }: KvDeleteOptions = {}): Promise<boolean> {
+  async delete(key: string, options: KvDeleteOptions = {}): Promise<boolean> {
+    const { rev } = optionsOf(options, 'delete()')
     const input = rev === undefined ? null : { rev: checkedRev(rev) }
     return (await this.#request('command', key, 'delete', input)) as boolean
   }
 
   /** The values of those keys that have one, in the order of the keys. Each is read by itself. */
   async getAll(keys: Iterable<string>): Promise<Map<string, V>> {
-    const wanted = new Set(keys)
+    const wanted = keySet(keys)
     const found = new Map<string, V>()
     await this.#each(wanted, async (key) => {
       const entry = await this.entry(key)
@@ -151,13 +154,14 @@ export class Kv<V> implements KvStore<V> {
    * and none is on its way any more.
    */
   async putAll(entries: Iterable<readonly [key: string, value: V]>, options: KvPutOptions = {}): Promise<void> {
-    await this.#each(new Map(entries), async ([key, value]) => void (await this.put(key, value, options)))
+    optionsOf(options, 'putAll()')
+    await this.#each(entryMap(entries), async ([key, value]) => void (await this.put(key, value, options)))
   }
 
   /** Deletes entries, each by itself as in `putAll`, and resolves to how many there were. */
   async deleteAll(keys: Iterable<string>): Promise<number> {
     let deleted = 0
-    await this.#each(new Set(keys), async (key) => void ((await this.delete(key)) && deleted++))
+    await this.#each(keySet(keys), async (key) => void ((await this.delete(key)) && deleted++))
     return deleted
   }
 
@@ -167,18 +171,20 @@ export class Kv<V> implements KvStore<V> {
    * comes. Each iteration reads anew. Throws `INVALID` for bounds that cannot be.
    */
   range(options: KvRangeOptions = {}): AsyncIterable<KvEntry<V>> {
-    const { from, to, reverse, limit } = options
+    const { from, to, reverse, limit } = optionsOf(options, 'range()')
     return this.#rows({ from: bound(from, 'from'), to: bound(to, 'to'), reverse, limit })
   }
 
   /** The entries whose keys begin so, as `range` gives them. */
-  prefix(prefix: string, { reverse, limit }: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
+  prefix(prefix: string, options: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
     if (typeof prefix !== 'string') throw invalid('a prefix is a text')
+    const { reverse, limit } = optionsOf(options, 'prefix()')
     return this.#rows({ prefix: bound(prefix, 'prefix'), reverse, limit })
   }
 
   /** How many entries there are, in a range or with a prefix if one is given. Consistent as `range` is. */
-  async count({ from, to, prefix }: KvCountOptions = {}): Promise<number> {
+  async count(options: KvCountOptions = {}): Promise<number> {
+    const { from, to, prefix } = optionsOf(options, 'count()')
     const range: KeyRange = { from: bound(from, 'from'), to: bound(to, 'to'), prefix: bound(prefix, 'prefix') }
     return this.#scanner().count(range)
   }
@@ -194,9 +200,10 @@ export class Kv<V> implements KvStore<V> {
   }
 
   /** The changes of the store, of one entry, or of those whose keys begin so. A deletion has `deleted: true`. Throws `INVALID` for what is no cursor. */
-  watch({ key, ...options }: KvWatchOptions = {}): Watch<V> {
+  watch(options: KvWatchOptions = {}): Watch<V> {
+    const { key, ...rest } = optionsOf(options, 'watch()')
     if (key !== undefined) checkKey(key)
-    return this.#host.watch(this.#definition.type, key, options) as Watch<V>
+    return this.#host.watch(this.#definition.type, key, rest) as Watch<V>
   }
 
   #request(kind: 'command' | 'query', key: string, name: string, input: unknown): Promise<Value | undefined> {
@@ -227,7 +234,8 @@ export class Kv<V> implements KvStore<V> {
     })
   }
 
-  #putInput(value: V, { ttl }: KvPutOptions): { readonly value: V; readonly ttlMs?: number } {
+  #putInput(value: V, options: KvPutOptions): { readonly value: V; readonly ttlMs?: number } {
+    const { ttl } = optionsOf(options, 'a put')
     if (value === undefined) throw invalid('undefined is not a value: put null, or delete the entry')
     const ttlMs = ttl === undefined ? this.#definition.ttlMs : ttlOf(ttl, 'the ttl of an entry')
     return ttlMs === undefined ? { value } : { value, ttlMs }

@@ -33,6 +33,7 @@ import type { Message, Subscription, Transport } from '../ports/transport.ts'
 import { parseCursor } from '../protocol/cursor.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { partitionId } from '../protocol/ids.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { partitionOf } from '../protocol/partitioning.ts'
 import { checkName, headerNames, resolveName, type Subjects } from '../protocol/subjects.ts'
 import { fromJson } from '../protocol/values.ts'
@@ -426,8 +427,7 @@ export class ChangeWatch<State> implements Watch<State> {
 }
 
 function check(options: TypeWatchOptions, key: string | undefined): void {
-  if (typeof options !== 'object' || options === null) throw invalid('a watch takes an object of options')
-  const { from, prefix, onExpired, onReset, onResetEnd } = options
+  const { from, prefix, onExpired, onReset, onResetEnd } = optionsOf(options, 'watch()')
   if (from !== undefined && typeof from !== 'string') throw invalid("`from` is 'start', 'now' or a cursor")
   if (onExpired !== undefined && onExpired !== 'reset' && onExpired !== 'fail') {
     throw invalid("`onExpired` is 'reset' or 'fail'")

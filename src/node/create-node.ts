@@ -12,6 +12,7 @@ import { knownSettings } from '../partition/provision.ts'
 import type { Metric } from '../ports/metrics.ts'
 import { guarded, silent } from '../ports/observer.ts'
 import { defaultCluster } from '../protocol/ids.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { defaultPartitions } from '../protocol/partitioning.ts'
 import { version } from '../version.ts'
 import { withEnvironment } from './environment.ts'
@@ -56,7 +57,7 @@ export interface HoldfastNode {
  * `close` releases it.
  */
 export async function createNode(given: CreateNodeOptions): Promise<HoldfastNode> {
-  const observer = guarded(given.observer ?? silent)
+  const observer = guarded(optionsOf(given, 'createNode()').observer ?? silent)
   const options: CreateNodeOptions = withEnvironment({ ...given, observer }, process.env, observer)
   checkNodeOptions(options)
   const { cluster = defaultCluster, http } = options

@@ -12,6 +12,7 @@ import { guarded, silent, type Observer } from '../ports/observer.ts'
 import type { Duration } from '../protocol/duration.ts'
 import { HoldfastError } from '../protocol/errors.ts'
 import { defaultCluster } from '../protocol/ids.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { withEnvironment } from './environment.ts'
 import { checkClusterOptions, clusterSettingsOf } from './options.ts'
 import { patiently } from './patiently.ts'
@@ -43,7 +44,7 @@ export interface Provisioned {
  * from what the cluster has, and for missing permissions; with `RETRY` where no NATS server answers, or its JetStream does not for half a minute.
  */
 export async function provision(given: ProvisionOptions = {}): Promise<Provisioned> {
-  const observer = guarded(given.observer ?? silent)
+  const observer = guarded(optionsOf(given, 'provision()').observer ?? silent)
   const options = withEnvironment(given, process.env, observer)
   const { cluster = defaultCluster, servers } = options
   checkClusterOptions(options)

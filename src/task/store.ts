@@ -10,7 +10,7 @@
  *     fault of the message, which would be left out for it.
  */
 import { ttlOf } from '../behaviour/kv.ts'
-import { bound, checkedRev, checkKey, checkLimit, requireRev } from '../behaviour/kv-checks.ts'
+import { bound, checkedRev, checkKey, checkLimit, entryMap, keySet, requireRev } from '../behaviour/kv-checks.ts'
 import type {
   KvCountOptions,
   KvDeleteOptions,
@@ -25,6 +25,7 @@ import type { TaskStore, TaskStoreDefinition } from '../behaviour/task.ts'
 import type { Seen, Unit, Written } from '../partition/unit.ts'
 import { HoldfastError, isHoldfastError } from '../protocol/errors.ts'
 import { compareKeys } from '../protocol/key-order.ts'
+import { optionsOf } from '../protocol/options.ts'
 import { maxScanRows, type KeyRange, type ScanPage, type ScanRequest } from '../protocol/scan.ts'
 import { decodeValue, encodeValue } from '../protocol/values.ts'
 
@@ -84,12 +85,14 @@ export class UnitStore<V> implements TaskStore<V> {
     return absent ? rev : undefined
   }
 
-  async update(key: string, value: V, { rev, ...options }: KvUpdateOptions): Promise<number> {
+  async update(key: string, value: V, options: KvUpdateOptions): Promise<number> {
+    const { rev, ...put } = optionsOf(options, 'update()')
     checkedRev(rev)
-    return (await this.#put(key, value, options, (seen) => hasRev(key, seen, rev))).rev
+    return (await this.#put(key, value, put, (seen) => hasRev(key, seen, rev))).rev
   }
 
-  async delete(key: string, { rev }: KvDeleteOptions = {}): Promise<boolean> {
+  async delete(key: string, options: KvDeleteOptions = {}): Promise<boolean> {
+    const { rev } = optionsOf(options, 'delete()')
     checkKey(key)
     if (rev !== undefined) checkedRev(rev)
     let was = false
@@ -102,31 +105,35 @@ export class UnitStore<V> implements TaskStore<V> {
   }
 
   async getAll(keys: Iterable<string>): Promise<Map<string, V>> {
-    const wanted = [...new Set(keys)]
+    const wanted = [...keySet(keys)]
     const entries = await Promise.all(wanted.map((key) => this.entry(key)))
     return new Map(entries.flatMap((entry) => (entry === undefined ? [] : [[entry.key, entry.value] as const])))
   }
 
   async putAll(entries: Iterable<readonly [key: string, value: V]>, options: KvPutOptions = {}): Promise<void> {
-    await Promise.all([...new Map(entries)].map(([key, value]) => this.put(key, value, options)))
+    optionsOf(options, 'putAll()')
+    await Promise.all([...entryMap(entries)].map(([key, value]) => this.put(key, value, options)))
   }
 
   async deleteAll(keys: Iterable<string>): Promise<number> {
-    const deleted = await Promise.all([...new Set(keys)].map((key) => this.delete(key)))
+    const deleted = await Promise.all([...keySet(keys)].map((key) => this.delete(key)))
     return deleted.filter((was) => was).length
   }
 
-  range({ from, to, reverse = false, limit }: KvRangeOptions = {}): AsyncIterable<KvEntry<V>> {
+  range(options: KvRangeOptions = {}): AsyncIterable<KvEntry<V>> {
+    const { from, to, reverse = false, limit } = optionsOf(options, 'range()')
     const range = { from: bound(from, 'from'), to: bound(to, 'to'), reverse }
     return this.#entries(range, limit)
   }
 
-  prefix(prefix: string, { reverse = false, limit }: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
+  prefix(prefix: string, options: KvScanOptions = {}): AsyncIterable<KvEntry<V>> {
     if (typeof prefix !== 'string') throw invalid('a prefix is a text')
+    const { reverse = false, limit } = optionsOf(options, 'prefix()')
     return this.#entries({ prefix: bound(prefix, 'prefix'), reverse }, limit)
   }
 
-  async count({ from, to, prefix }: KvCountOptions = {}): Promise<number> {
+  async count(options: KvCountOptions = {}): Promise<number> {
+    const { from, to, prefix } = optionsOf(options, 'count()')
     const range: Range = {
       from: bound(from, 'from'),
       to: bound(to, 'to'),
@@ -174,7 +181,8 @@ export class UnitStore<V> implements TaskStore<V> {
     return { entries: () => iterable(() => entriesOf<V>(this.#merged(all, own, name), unlimited)), close }
   }
 
-  #put(key: string, value: V, { ttl }: KvPutOptions, may: (seen: Seen) => boolean): Promise<Seen> {
+  #put(key: string, value: V, options: KvPutOptions, may: (seen: Seen) => boolean): Promise<Seen> {
+    const { ttl } = optionsOf(options, 'a put')
     checkKey(key)
     if (value === undefined) throw invalid('undefined is not a value: put null, or delete the entry')
     const ttlMs = ttl === undefined ? this.#definition.ttlMs : ttlOf(ttl, 'the ttl of an entry')

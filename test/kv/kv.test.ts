@@ -191,6 +191,62 @@ describe('an entry', () => {
     }
   })
 
+  it('is not reached with what are no options, whatever is called', async () => {
+    const { hf, users, settle } = await start(11)
+    for (const given of [null, 7, 'soon'] as never[]) {
+      const calls: Record<string, () => unknown> = {
+        put: () => users.put('k', 1, given),
+        putIfAbsent: () => users.putIfAbsent('k', 1, given),
+        update: () => users.update('k', 1, given),
+        delete: () => users.delete('k', given),
+        putAll: () => users.putAll([], given),
+        count: () => users.count(given),
+        range: () => users.range(given),
+        prefix: () => users.prefix('k', given),
+        watch: () => users.watch(given),
+        'watch of an actor': () => hf.actor(Counter, 'k').watch(given),
+        'watch of a type': () => hf.watch(Counter, given),
+        kv: () => kv('users', given),
+      }
+      for (const [name, call] of Object.entries(calls)) {
+        const error = await settle(
+          (async () => call())().then(
+            () => 'none',
+            (thrown: unknown) => thrown,
+          ),
+        )
+        expect(error, name).toMatchObject({
+          code: 'INVALID',
+          message: expect.stringContaining('takes an object of options'),
+        })
+      }
+    }
+    expect(await settle(users.count())).toBe(0)
+  })
+
+  it.each<[what: string, given: unknown]>([
+    ['null', null],
+    ['a number', 7],
+    ['a text', 'k'],
+    ['an object', { k: 1 }],
+  ])('is not reached by many calls for %s instead of a list', async (_, given) => {
+    const { users, settle } = await start(12)
+    await settle(users.put('k', 1))
+    const calls = [
+      users.putAll(given as never),
+      users.putAll([given] as never),
+      users.getAll(given as never),
+      users.deleteAll(given as never),
+    ]
+    for (const outcome of await settle(Promise.allSettled(calls))) {
+      expect(outcome).toMatchObject({
+        status: 'rejected',
+        reason: { code: 'INVALID', message: expect.stringMatching(/^give the (keys|entries) as /) },
+      })
+    }
+    expect(await settle(users.get('k'))).toBe(1)
+  })
+
   it('is put once with an idempotency key, however often that is asked', async () => {
     const { users, settle, code } = await start(9)
     const once = users.with({ idempotencyKey: 'order 1' })

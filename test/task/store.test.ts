@@ -168,6 +168,11 @@ describe('single entries', () => {
     ['a limit that is none', async (store) => all(store.range({ limit: -1 }))],
     ['a bound that is none', async (store) => all(store.range({ from: 5 as unknown as string }))],
     ['a prefix that is none', async (store) => all(store.prefix(5 as unknown as string))],
+    ['options of a put that are none', (store) => store.put('a', 1, null as never)],
+    ['options of an update that are none', (store) => store.update('a', 1, null as never)],
+    ['options of a range that are none', async (store) => all(store.range(null as never))],
+    ['entries that are no pairs', (store) => store.putAll(['a'] as never)],
+    ['keys that are one text', (store) => store.deleteAll('a')],
     ['more than a record takes', (store) => store.put('a', new Uint8Array(600_000))],
     [
       'more than a record takes, in parts',
