@@ -53,7 +53,7 @@ export interface PlacementSettings {
   readonly stepTimeoutMs: number
   /** How long the target of a move may come no further before it is given up, ms. */
   readonly stallMs: number
-  /** Moves under way at once, at most. */
+  /** Moves that wait for their target to come level, and moves that are handed off, at once, at most. */
   readonly maxMoves: number
   /** Nodes that stand by for each partition, as far as there are others; the leader's counts, so give all nodes the same. */
   readonly standbys: number
@@ -205,7 +205,7 @@ export function createPlacement(options: PlacementOptions): Placement {
     metrics() {
       const { moves, reports, orders, avoided } = leader?.load ?? followersLoad
       return [
-        gauge('holdfast_placement_moves', moves, settings.maxMoves),
+        gauge('holdfast_placement_moves', moves, 2 * settings.maxMoves),
         gauge('holdfast_placement_reports', reports, maxReports),
         gauge('holdfast_placement_orders', orders, maxOrders),
         gauge('holdfast_placement_avoided', avoided, maxAvoided),

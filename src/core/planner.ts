@@ -7,7 +7,8 @@
  * N2. Shares go by weight, rounded down or up; equal weights differ by one at most. Who already has more keeps what rounds up, so
  *     that no partition moves for the rounding alone.
  * N3. Only the surplus of a node is moved, and what a draining node has. From a balanced table a node that joins costs at most
- *     ⌈partitions / nodes⌉ moves; one that leaves costs those of its own partitions. What can be moved to a standby is moved first.
+ *     ⌈partitions / nodes⌉ moves; one that leaves costs those of its own partitions. What can be moved to a standby that has caught
+ *     up is moved first, then what to another standby.
  * N4. Nothing is given to a draining node, nor to a node that is to be avoided for that partition. Where nobody is left, nothing is
  *     done: a live owner keeps the partition, a dead one's waits.
  * N5. A partition that is moving already, to a node that can have it, is counted there and left alone.
@@ -162,9 +163,15 @@ function emptiest(takers: readonly Taker[], partition: PartitionId): Taker | und
   return best
 }
 
+const roleOf = ({ hosted }: PlanMember, partition: PartitionId) => hosted.get(partition)?.role
+
 /** N3, N7: what is above one share goes where another is not reached. */
 function balance(takers: readonly Taker[], table: PlacementTable, placedByHand: ReadonlySet<PartitionId>): PlanStep[] {
   const steps: PlanStep[] = []
+  const standbysOf = (partition: PartitionId) => {
+    const { standbys } = table.entries[partition]!
+    return takers.filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
+  }
   const moved = new Set<PartitionId>()
   const give = (byHand: boolean, among: (partition: PartitionId) => readonly Taker[]) => {
     for (const giver of takers) {
@@ -181,10 +188,8 @@ function balance(takers: readonly Taker[], table: PlacementTable, placedByHand: 
     }
   }
   for (const byHand of [false, true]) {
-    give(byHand, (partition) => {
-      const { standbys } = table.entries[partition]!
-      return takers.filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
-    })
+    give(byHand, (partition) => standbysOf(partition).filter(({ member }) => roleOf(member, partition) === 'standby'))
+    give(byHand, standbysOf)
     give(byHand, () => takers)
   }
   return steps

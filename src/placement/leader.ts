@@ -3,7 +3,7 @@
  *
  * PL1. The table changes by CAS only; who meets a conflict reads again and plans anew (O1). The log has the last word, so a leader that
  *     does not know yet that it was deposed can cost time, never data.
- * PL2. Moves are carried out by moves.ts, a few at a time; the changes of the table that they want wait their turn like all others.
+ * PL2. Moves are carried out by moves.ts, a few of a kind at a time; the changes of the table that they want wait their turn like all others.
  * PL3. A move that is noted and that nobody carries out is gone on with, where both nodes live (MV4); where the target does not, the note
  *     is taken back.
  * PL4. A node that reports that it cannot open a partition is avoided for it, with back-off (O6).
@@ -59,7 +59,7 @@ export interface LeaderOptions {
   readonly stepTimeoutMs: number
   /** How long the target of a move may come no further before it is given up. Default 10,000 ms. */
   readonly stallMs: number
-  /** Moves under way at once, at most. Default 4. */
+  /** Moves that wait for their target, and moves that are handed off, at once, at most. Default 4. */
   readonly maxMoves: number
   /** Whether a subject may be answered; tells the observer of one that may not. */
   readonly accepts: (reply: string | undefined, subject: string) => reply is string
@@ -304,9 +304,10 @@ export class Leader {
     const { owner: from, epoch, moving } = state.table.entries[partition]!
     if (moving !== null) return [{ done: true }]
     const { maxMoves } = this.#options
-    if (!this.#moves.free) return [notNow(`as many moves are under way as may be (${maxMoves})`)]
     const target = state.members.find(({ ref }) => ref.id === to)!.ref
-    const noting = this.#moves.begin({ partition, epoch, from: from!, to: target }).then((noted) => {
+    const move = { partition, epoch, from: from!, to: target }
+    if (!this.#moves.hasRoomFor(move)) return [notNow(`as many such moves are under way as may be (${maxMoves})`)]
+    const noting = this.#moves.begin(move).then((noted) => {
       if (noted) this.#placedByHand.set(partition, target)
       return noted
     })

@@ -12,6 +12,8 @@
  *     that the registry was away when the last step was to be written.
  * MV5. A target that serves at the next epoch already, as its heir by the log's word (decision 0035), is named: there is nothing to hand off.
  * MV6. A target that came no further is avoided for that partition for a while.
+ * MV7. At most `maxMoves` wait for their target, and as many are handed off: what has only to be handed off, which takes `stepTimeoutMs` at
+ *     most, waits for none that replays.
  */
 import type { HostedPartition } from '../core/membership.ts'
 import type { PlacementEntry } from '../core/table.ts'
@@ -34,7 +36,7 @@ export interface MovesOptions {
   readonly stallMs: number
   /** Between two looks how far a target is, ms. */
   readonly lookEveryMs: number
-  /** Under way at once, at most: one more is not begun. */
+  /** Of either kind at once, at most (MV7): one more is not begun. */
   readonly maxMoves: number
   readonly lives: (node: NodeRef) => boolean
   /** What a node says that it has of a partition. */
@@ -64,7 +66,8 @@ const levelWithin = 1_000
 
 export class Moves {
   readonly #options: MovesOptions
-  readonly #moving = new Set<PartitionId>()
+  readonly #waiting = new Set<PartitionId>()
+  readonly #handingOff = new Set<PartitionId>()
   #stopped = false
 
   constructor(options: MovesOptions) {
@@ -72,12 +75,12 @@ export class Moves {
   }
 
   get count(): number {
-    return this.#moving.size
+    return this.#waiting.size + this.#handingOff.size
   }
 
-  /** Whether one more can be begun. */
-  get free(): boolean {
-    return this.#moving.size < this.#options.maxMoves
+  /** Whether it could be begun now (MV7). */
+  hasRoomFor(move: Move): boolean {
+    return this.#slotsFor(move).size < this.#options.maxMoves
   }
 
   stop(): void {
@@ -105,10 +108,13 @@ export class Moves {
   /** Resolves when it is noted. */
   async #carryOut(move: Move, note: () => Promise<void>): Promise<void> {
     const { partition } = move
-    if (!this.free || this.#moving.has(partition)) return
-    this.#moving.add(partition)
+    if (!this.hasRoomFor(move) || this.#waiting.has(partition) || this.#handingOff.has(partition)) return
+    this.#slotsFor(move).add(partition)
     await note()
-    void this.#finish(move).finally(() => this.#moving.delete(partition))
+    void this.#finish(move).finally(() => {
+      this.#waiting.delete(partition)
+      this.#handingOff.delete(partition)
+    })
   }
 
   async #finish(move: Move): Promise<void> {
@@ -124,25 +130,49 @@ export class Moves {
   /** `false`: the target is to be given up (MV2), or there is no such move any more. */
   async #untilLevel(move: Move): Promise<boolean> {
     const { clock, lookEveryMs, stallMs, lives, said } = this.#options
-    const { partition, epoch, from, to } = move
+    const { partition, to } = move
     let [reached, left, furtherAtMs] = [0, 0, clock.monotonic()]
     while (this.#isNoted(move) && lives(to)) {
-      const [owner, target] = [said(from, partition), said(to, partition)]
-      if (owner?.role === 'stopped' || servesAsHeir(target, epoch)) return true
-      const behind = (owner?.appliedSeq ?? 0) - (target?.appliedSeq ?? 0)
-      const level = target?.role === 'standby' && behind <= levelWithin
-      if (level && owner?.role !== 'replaying') return true
       const nowMs = clock.monotonic()
-      const { appliedSeq = 0, headLag = 0 } = target ?? {}
+      const { appliedSeq = 0, headLag = 0 } = said(to, partition) ?? {}
       // Before it has any record, less of a snapshot is left: which may be begun anew, if there is a newer one.
       if (appliedSeq > reached || (appliedSeq === 0 && headLag > 0 && headLag < left)) furtherAtMs = nowMs
       reached = Math.max(reached, appliedSeq)
       left = headLag
+      const stalled = nowMs - furtherAtMs >= stallMs
       // Where it is level the owner is to say itself that it cannot.
-      if (nowMs - furtherAtMs >= stallMs) return level
+      const ready = this.#isReady(move) || (stalled && this.#isLevel(move))
+      // What was begun as one that is handed off waits for nothing.
+      if (this.#handingOff.has(partition) || (ready && this.#takesHandOff(partition))) return true
+      if (stalled && !ready) return false
       await new Promise<void>((resolve) => clock.setTimeout(resolve, lookEveryMs))
     }
     return false
+  }
+
+  /** Whether it can be handed off now, as far as both say. */
+  #isReady(move: Move): boolean {
+    const { partition, epoch, from, to } = move
+    const [owner, target] = [from, to].map((node) => this.#options.said(node, partition))
+    if (owner?.role === 'stopped' || servesAsHeir(target, epoch)) return true
+    return this.#isLevel(move) && owner?.role !== 'replaying'
+  }
+
+  #isLevel({ partition, from, to }: Move): boolean {
+    const [owner, target] = [from, to].map((node) => this.#options.said(node, partition))
+    return target?.role === 'standby' && (owner?.appliedSeq ?? 0) - target.appliedSeq <= levelWithin
+  }
+
+  #slotsFor(move: Move): Set<PartitionId> {
+    return this.#isReady(move) ? this.#handingOff : this.#waiting
+  }
+
+  /** Whether there was room for it among those that are handed off (MV7). */
+  #takesHandOff(partition: PartitionId): boolean {
+    if (this.#handingOff.size >= this.#options.maxMoves) return false
+    this.#waiting.delete(partition)
+    this.#handingOff.add(partition)
+    return true
   }
 
   /** `false`: the owner says that it cannot (MV3). */

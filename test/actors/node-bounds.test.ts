@@ -56,7 +56,7 @@ describe('a node', () => {
     await cluster.clock.runUntil(() => metric('n1', 'holdfast_placement_reports')?.value === 0, 600_000)
   })
 
-  it('that leads has at most four moves under way (PL2)', async () => {
+  it('that leads has at most four moves of a kind under way (PL2, MV7)', async () => {
     cluster.start('n2')
     cluster.start('n3')
     let most = 0
@@ -70,6 +70,7 @@ describe('a node', () => {
     }
     await cluster.clock.runUntil(moved, 60_000)
     expect(most).toBeGreaterThan(1)
-    expect(most).toBeLessThanOrEqual(4)
+    expect(most).toBeLessThanOrEqual(8)
+    expect(metric('n1', 'holdfast_placement_moves')).toMatchObject({ limit: 8 })
   })
 })

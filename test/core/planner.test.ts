@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { plan, sharesOf, type PlanMember, type PlanStep } from '../../src/core/planner.ts'
+import type { HostedRole } from '../../src/core/membership.ts'
 import { initialTable, type PlacementEntry, type PlacementTable } from '../../src/core/table.ts'
 import {
   incarnation,
@@ -99,6 +100,9 @@ const anyMembers = fc
         weight: fc.constantFrom(0, 0.5, 1, 1, 1, 3),
         draining: fc.constantFrom(false, false, false, true),
         avoid: fc.array(fc.nat(15).map(partitionId), { maxLength: 3 }).map((list) => new Set(list)),
+        hosted: fc
+          .array(fc.tuple(fc.nat(15).map(partitionId), fc.constantFrom<HostedRole>('standby', 'replaying')))
+          .map((list) => new Map(list.map(([partition, role]) => [partition, { role, appliedSeq: seq(1) }]))),
       },
       { noNullPrototype: true },
     ),
@@ -347,6 +351,19 @@ describe('a plan', () => {
     expect(plan([a, b], table)).toEqual(
       [2, 3].map((partition) => ({ kind: 'move', partition, from: a.ref, to: b.ref })),
     )
+  })
+
+  it('moves first what a standby has caught up with, then what one is warming up for, then the rest (N3)', () => {
+    const at = (role: HostedRole, ...partitions: number[]) =>
+      partitions.map((p) => [partitionId(p), { role, appliedSeq: seq(1) }] as const)
+    const [a, b] = [member('n0'), member('n1', { hosted: new Map([...at('replaying', 3, 4), ...at('standby', 5)]) })]
+    const given = (partitions: number) =>
+      plan(
+        [a, b],
+        tableOf(Array.from({ length: partitions }, (_, p) => ({ owner: a.ref, standbys: p < 3 ? [] : [b.ref] }))),
+      ).map(({ partition }) => partition)
+    expect(given(6)).toEqual([5, 3, 4])
+    expect(given(8)).toEqual([5, 3, 4, 6])
   })
 
   it('gives what a draining node has to standbys up to their share, and no further (N3)', () => {

@@ -288,6 +288,33 @@ describe('a hand-off', () => {
   })
 })
 
+describe('a drain while as many moves as may be wait for a node that replays', () => {
+  it('has handed off at once what another node is level for (MV7)', async () => {
+    const world = begin()
+    const [a, b] = [world.node('a'), world.node('b')]
+    const partitions = Array.from({ length: 16 }, (_, p) => p)
+    const ofA = (p: number) => p < 8
+    world.write(
+      partitions.map((p) => ({ owner: (ofA(p) ? a : b).ref, epoch: epoch(1), standbys: [(ofA(p) ? b : a).ref] })),
+    )
+    for (const p of partitions) {
+      world.says(a, p, ofA(p) ? 'owner' : 'standby', 5)
+      world.says(b, p, ofA(p) ? 'standby' : 'owner', 5)
+    }
+    const { leader } = await world.lead('leader', 16)
+    await world.clock.advance(1_000)
+    const c = world.node('c')
+    const toC = () => partitions.filter((p) => sameNode(world.entry(p).moving, c.ref)).length
+    await world.clock.runUntil(() => toC() === 4, 1_000)
+    await world.clock.advance(1_000)
+    expect([leader.load.moves, toC()]).toEqual([4, 4])
+    b.lease = { draining: true }
+    await world.clock.runUntil(() => b.handOffs.length > 0, 1_000)
+    expect(b.handOffs[0]).toMatchObject({ to: 'a' })
+    await world.clock.runUntil(() => partitions.filter((p) => sameNode(world.entry(p).owner, a.ref)).length > 8, 1_000)
+  })
+})
+
 describe('a target that was given up (MV6)', () => {
   it('goes on standing by, if it did: what it has restored is not lost', async () => {
     const world = begin()

@@ -1,4 +1,4 @@
-/** Moves step by step, on the registry and transport of the simulations (MV1 to MV6). */
+/** Moves step by step, on the registry and transport of the simulations (MV1 to MV7). */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { PlacementEntry } from '../../src/core/table.ts'
 import { Moves, type Move } from '../../src/placement/moves.ts'
@@ -252,14 +252,33 @@ describe('several moves', () => {
     const { clock, world, b, moves, move } = await begin({ partitions: 4, maxMoves: 2 })
     const begun = [0, 1, 2].map((p) => moves.begin(move(p)))
     expect(await clock.settle(Promise.all(begun), 1_000)).toEqual([true, true, false])
-    expect([moves.count, moves.free]).toEqual([2, false])
+    expect([moves.count, moves.hasRoomFor(move(2))]).toEqual([2, false])
     expect(world.entry(2).moving).toBeNull()
     moves.resume(move(3))
     expect(moves.count).toBe(2)
     world.says(b, 1, 'standby', 5_000)
-    await clock.runUntil(() => moves.free, 1_000)
+    await clock.runUntil(() => moves.count === 1, 1_000)
     expect(world.entry(1)).toMatchObject({ owner: b.ref, epoch: 2 })
     expect(await clock.settle(moves.begin(move(2)), 1_000)).toBe(true)
+  })
+
+  it('that have only to be handed off wait for none whose target replays, and are at most so many, too (MV7)', async () => {
+    const { clock, world, a, b, moves, move } = await begin({ partitions: 8, maxMoves: 2 })
+    a.handsOff = 'silence'
+    for (const p of [0, 1, 5]) world.says(b, p, 'replaying', 100)
+    for (const p of [2, 3, 4]) world.says(b, p, 'standby', 5_000)
+    const begun = [0, 1, 2, 3, 4, 5].map((p) => moves.begin(move(p)))
+    expect(await clock.settle(Promise.all(begun), 100)).toEqual([true, true, true, true, false, false])
+    await clock.runUntil(() => a.handOffs.length === 2, 100)
+    // One that comes level goes on where there is room.
+    world.says(b, 0, 'standby', 5_000)
+    await clock.advance(stepTimeoutMs / 2)
+    expect(a.handOffs.map(({ partition }) => partition)).toEqual([2, 3])
+    expect(await clock.settle(moves.begin(move(5)), 100)).toBe(false)
+    await clock.runUntil(() => a.handOffs.length === 3, stepTimeoutMs)
+    expect(a.handOffs.at(-1)).toMatchObject({ partition: 0 })
+    expect([2, 3].map((p) => world.entry(p).owner?.id)).toEqual(['b', 'b'])
+    expect(await clock.settle(moves.begin(move(5)), 100)).toBe(true)
   })
 
   it('of one partition are one', async () => {

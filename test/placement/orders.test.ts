@@ -113,15 +113,23 @@ describe('an order to move', () => {
     expect(world.world.registry.get('table')!.revision).toBe(revision)
   })
 
-  it('is not carried out while as many moves are under way as may be', async () => {
+  it('is not carried out while as many such moves are under way as may be', async () => {
     const { ask, a } = await begin({ maxMoves: 1 })
     a.handsOff = 'silence'
     await ask(move(0, 'b'))
     expect(await ask(move(1, 'b'))).toEqual({
       done: false,
       again: true,
-      reason: 'as many moves are under way as may be (1): try again',
+      reason: 'as many such moves are under way as may be (1): try again',
     })
+  })
+
+  it('to a node that is level is carried out while as many as may be wait for one that replays (MV7)', async () => {
+    const { world, ask } = await begin({ maxMoves: 1 })
+    world.node('c')
+    await ask(move(2, 'c'))
+    expect(await ask(move(3, 'c'))).toMatchObject({ done: false, again: true })
+    expect(await ask(move(0, 'b'))).toMatchObject({ done: true })
   })
 
   it('to a node that could not have it is refused until that is forgotten', async () => {
