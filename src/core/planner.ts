@@ -14,6 +14,8 @@
  * N5. A partition that is moving already, to a node that can have it, is counted there and left alone.
  * N6. The same members and table give the same steps, whatever the order of the members.
  * N7. What was placed by hand counts like all else, and is the last that its node gives away, also where another node stands by for it.
+ * N8. Who has stopped a partition will not serve it, however far it has applied its log: without a live owner it goes there only where
+ *     nobody else may have it, and it is not moved there for the balance.
  */
 import { sameNode, type NodeId, type NodeRef, type PartitionId } from '../protocol/ids.ts'
 import type { HostedPartition } from './membership.ts'
@@ -141,7 +143,7 @@ function place(homeless: readonly Homeless[], takers: readonly Taker[]): PlanSte
 }
 
 function preferred({ partition, entry, from }: Homeless, takers: readonly Taker[]): Taker | undefined {
-  const able = takers.filter(({ member }) => !member.avoid.has(partition))
+  const able = takers.filter(({ member }) => !member.avoid.has(partition) && !hasStopped(member, partition))
   const known = from === null && entry.moving !== null ? [entry.moving, ...entry.standbys] : entry.standbys
   const applied = ({ member }: Taker) => member.hosted.get(partition)?.appliedSeq ?? 0
   const standby = known
@@ -153,24 +155,29 @@ function preferred({ partition, entry, from }: Homeless, takers: readonly Taker[
   return from === null ? able.find(({ member }) => member.ref.id === entry.owner?.id) : undefined
 }
 
-/** The node that is furthest below its share, or least above it, of those that may have the partition. */
+/** The node that is furthest below its share, or least above it, of those that may have the partition; who has stopped it last (N8). */
 function emptiest(takers: readonly Taker[], partition: PartitionId): Taker | undefined {
+  const stopped = ({ member }: Taker) => Number(hasStopped(member, partition))
+  const above = ({ count, share }: Taker) => count - share
   let best: Taker | undefined
   for (const taker of takers) {
     if (taker.member.avoid.has(partition)) continue
-    if (best === undefined || taker.count - taker.share < best.count - best.share) best = taker
+    if (best === undefined || (stopped(taker) - stopped(best) || above(taker) - above(best)) < 0) best = taker
   }
   return best
 }
 
-const roleOf = ({ hosted }: PlanMember, partition: PartitionId) => hosted.get(partition)?.role
+export const roleOf = ({ hosted }: PlanMember, partition: PartitionId) => hosted.get(partition)?.role
+
+export const hasStopped = (member: PlanMember, partition: PartitionId) => roleOf(member, partition) === 'stopped'
 
 /** N3, N7: what is above one share goes where another is not reached. */
 function balance(takers: readonly Taker[], table: PlacementTable, placedByHand: ReadonlySet<PartitionId>): PlanStep[] {
   const steps: PlanStep[] = []
+  const ableTo = (partition: PartitionId) => takers.filter(({ member }) => !hasStopped(member, partition))
   const standbysOf = (partition: PartitionId) => {
     const { standbys } = table.entries[partition]!
-    return takers.filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
+    return ableTo(partition).filter(({ member }) => standbys.some((ref) => sameNode(ref, member.ref)))
   }
   const moved = new Set<PartitionId>()
   const give = (byHand: boolean, among: (partition: PartitionId) => readonly Taker[]) => {
@@ -190,7 +197,7 @@ function balance(takers: readonly Taker[], table: PlacementTable, placedByHand: 
   for (const byHand of [false, true]) {
     give(byHand, (partition) => standbysOf(partition).filter(({ member }) => roleOf(member, partition) === 'standby'))
     give(byHand, standbysOf)
-    give(byHand, () => takers)
+    give(byHand, ableTo)
   }
   return steps
 }

@@ -9,10 +9,11 @@
  *     Among equals the node with the fewest replicas for its weight.
  * B3. One that is better placed comes first, and the other goes when it has caught up: never is there less than there was. So a partition has
  *     one more than wanted for a while. At most `maxExtra` partitions have that at a time, for it costs a replay.
+ *     One that has stopped the partition is replaced like one that drains, before that one, and goes without waiting: it keeps nothing up.
  * B4. Nodes of equal weight have about equally many replicas: a standby moves where that takes two off the difference.
  */
 import { sameNode, type NodeRef, type PartitionId } from '../protocol/ids.ts'
-import type { PlanMember } from './planner.ts'
+import { hasStopped, roleOf, type PlanMember } from './planner.ts'
 import type { PlacementTable } from './table.ts'
 
 export interface StandbyPlanOptions {
@@ -45,7 +46,8 @@ export function planStandbys(
     const owner = memberOf(entry.owner)
     if (owner === undefined) return
     const list = entry.standbys.map(memberOf).filter((node) => node !== undefined && node !== owner) as PlanMember[]
-    const becomesOne = (node: PlanMember) => !node.draining && node.weight > 0 && !node.avoid.has(partition)
+    const becomesOne = (node: PlanMember) =>
+      parting(node, partition) === 0 && node.weight > 0 && !node.avoid.has(partition)
     const free = nodes.filter((node) => node !== owner && becomesOne(node) && !list.includes(node))
     const add = (node: PlanMember) => {
       free.splice(free.indexOf(node), 1)
@@ -57,7 +59,7 @@ export function planStandbys(
       replicas.set(node, (replicas.get(node) ?? 0) - 1)
     }
     const farthest = (others: readonly PlanMember[]) =>
-      free.toSorted((a, b) => nearness(a, others) - nearness(b, others) || load(a) - load(b))[0]
+      free.toSorted((a, b) => nearness(a, others, partition) - nearness(b, others, partition) || load(a) - load(b))[0]
 
     while (list.length < wanted) {
       const node = farthest([owner, ...list])
@@ -65,15 +67,16 @@ export function planStandbys(
       add(node)
     }
     while (list.length > wanted) {
-      const worst = worstOf(list, owner, load)
-      if (list.some((node) => node !== worst && node.hosted.get(partition)?.role !== 'standby')) break
+      const worst = worstOf(list, owner, partition, load)
+      const others = list.filter((node) => node !== worst)
+      if (!hasStopped(worst, partition) && others.some((node) => roleOf(node, partition) !== 'standby')) break
       drop(worst)
     }
     if (wanted > 0 && list.length === wanted && extras < maxExtra) {
-      const worst = worstOf(list, owner, load)
+      const worst = worstOf(list, owner, partition, load)
       const others = [owner, ...list.filter((node) => node !== worst)]
       const better = farthest(others)
-      if (better !== undefined && isBetter(better, worst, others, load)) {
+      if (better !== undefined && isBetter(better, worst, others, partition, load)) {
         add(better)
         extras++
       }
@@ -96,17 +99,24 @@ function replicasOf(nodes: readonly PlanMember[], table: PlacementTable): Map<Pl
   return counts
 }
 
-/** What fails together with it, of those: 2 for each on its host, 1 for each in its zone. A draining node is nearer than any. */
-function nearness(node: PlanMember, others: readonly PlanMember[]): number {
+/** What fails together with it, of those: 2 for each on its host, 1 for each in its zone. Who is to part is nearer than any. */
+function nearness(node: PlanMember, others: readonly PlanMember[], partition: PartitionId): number {
   const shared = others.reduce((sum, { host, zone }) => sum + (host === node.host ? 2 : zone === node.zone ? 1 : 0), 0)
-  return shared + (node.draining ? draining : 0)
+  return shared + parting(node, partition)
 }
 
-const draining = 1_000
+/** B3 */
+const parting = (node: PlanMember, partition: PartitionId): number =>
+  (hasStopped(node, partition) ? 2_000 : 0) + (node.draining ? 1_000 : 0)
 
 /** Whom to do without: the one that is nearest to the rest, then the one that has most to do. */
-function worstOf(list: readonly PlanMember[], owner: PlanMember, load: (node: PlanMember) => number): PlanMember {
-  const near = (node: PlanMember) => nearness(node, [owner, ...list.filter((other) => other !== node)])
+function worstOf(
+  list: readonly PlanMember[],
+  owner: PlanMember,
+  partition: PartitionId,
+  load: (node: PlanMember) => number,
+): PlanMember {
+  const near = (node: PlanMember) => nearness(node, [owner, ...list.filter((other) => other !== node)], partition)
   return list.toSorted((a, b) => near(b) - near(a) || load(b) - load(a))[0]!
 }
 
@@ -115,9 +125,10 @@ function isBetter(
   node: PlanMember,
   worst: PlanMember,
   others: readonly PlanMember[],
+  partition: PartitionId,
   load: (node: PlanMember) => number,
 ): boolean {
-  const [near, far] = [nearness(worst, others), nearness(node, others)]
+  const [near, far] = [nearness(worst, others, partition), nearness(node, others, partition)]
   if (near !== far) return far < near
   return worst.weight === 0 || load(worst) - 1 / worst.weight >= load(node) + 1 / node.weight
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { HostedRole } from '../../src/core/membership.ts'
-import type { PlanMember } from '../../src/core/planner.ts'
+import { hasStopped, type PlanMember } from '../../src/core/planner.ts'
 import { planStandbys, type StandbyStep } from '../../src/core/standby-plan.ts'
 import { initialTable, type PlacementEntry, type PlacementTable } from '../../src/core/table.ts'
 import { incarnation, partitionId, sameNode, seq, type NodeId, type NodeRef } from '../../src/protocol/ids.ts'
@@ -64,7 +64,7 @@ const anyNodes = fc
         weight: fc.constantFrom(0, 1, 1, 1, 2),
         draining: fc.constantFrom(false, false, false, true),
         avoid: fc.array(fc.nat(7).map(partitionId), { maxLength: 2 }).map((list) => new Set(list)),
-        hosted: fc.constantFrom(everything(), everything(), everything('replaying'), new Map()),
+        hosted: fc.constantFrom(everything(), everything(), everything('replaying'), everything('stopped'), new Map()),
       },
       { noNullPrototype: true },
     ),
@@ -134,7 +134,7 @@ describe('a plan of standbys', () => {
           if (!nodes.some((node) => sameNode(node.ref, owner))) return
           const kept = before.entries[p]!.standbys.filter((ref) => {
             const node = nodes.find((one) => sameNode(one.ref, ref))
-            return node !== undefined && !sameNode(ref, owner)
+            return node !== undefined && !sameNode(ref, owner) && !hasStopped(node, partitionId(p))
           })
           const gone = kept.filter((one) => !standbys.some((ref) => sameNode(ref, one)))
           if (gone.length === 0) return
@@ -213,6 +213,23 @@ describe('a plan of standbys', () => {
       ['b', 'c'],
       ['c'],
     ])
+  })
+
+  it('replaces one that has stopped the partition, rather than one that drains, and makes it none again (B3)', () => {
+    const table = tableOf([{ owner: ref('a'), standbys: [ref('b')] }])
+    const stopped = member('b', { hosted: everything('stopped') })
+    expect(settled([member('a'), stopped, member('c', { host: 'a' })], table).map((at) => names(at)[0])).toEqual([
+      ['b'],
+      ['b', 'c'],
+      ['c'],
+    ])
+    const both = tableOf([{ owner: ref('a'), standbys: [ref('b'), ref('c')] }])
+    const after = (c: Partial<PlanMember>) => names(settled([member('a'), stopped, member('c', c)], both).at(-1)!)
+    for (const c of [{ draining: true }, { hosted: new Map() }]) expect(after(c)).toEqual([['c']])
+    // Not even where all have: one is left, as long as there is nobody else.
+    expect(after({ hosted: everything('stopped') })[0]).toHaveLength(1)
+    expect(planStandbys([member('a'), stopped], table, options)).toEqual([])
+    expect(planStandbys([member('a'), stopped], tableOf([{ owner: ref('a') }]), options)).toEqual([])
   })
 
   it('spreads them evenly when a node joins, a bounded number at a time (B3, B4)', () => {
