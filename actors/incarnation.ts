@@ -248,7 +248,9 @@ export class Incarnation {
     await this.#askToDrain()
     const { clock } = this.#ports
     const others = () => this.#membership?.alive().some(({ id, draining }) => id !== this.self.id && !draining) ?? false
-    const owns = () => this.#table?.entries.some(({ owner }) => sameNode(owner, this.self)) ?? false
+    // What is on its way may still come, and then has to go, too.
+    const owns = () =>
+      this.#table?.entries.some(({ owner, moving }) => [owner, moving].some((ref) => sameNode(ref, this.self))) ?? false
     await movedAway({ clock, goesOn: () => !this.#ended && owns() && others(), own: () => this.#membership?.own() })
   }
 

@@ -1,7 +1,8 @@
 /**
  * The wait of a node that drains.
  *
- * MA1. It ends when the node owns nothing any more, and where there is nobody to move to, or nothing left that could be moved.
+ * MA1. It ends when the node owns nothing any more and nothing is on its way to it, and where there is nobody to move to, or nothing left
+ *      that could be moved.
  * MA2. Where the registry takes no renewal of its lease for `registryAwayTerms` terms nothing can be moved away, and it rejects. That is
  *      counted in looks: a process that was stopped meanwhile has looked once.
  */

@@ -97,6 +97,7 @@ export class Leader {
       ...options,
       lookEveryMs: options.planEveryMs / 4,
       lives: (node) => this.#lives(node),
+      drains: (node) => options.alive().some((lease) => lease.draining && sameNode(lease, node)),
       said: (node, partition) => this.#saidOf(node, partition),
       change: (partition, entryOf) =>
         this.#exclusively(() => this.#change((entry, p) => (p === partition ? entryOf(entry) : entry))),

@@ -14,6 +14,7 @@
  * MV6. A target that came no further is avoided for that partition for a while.
  * MV7. At most `maxMoves` wait for their target, and as many are handed off: what has only to be handed off, which takes `stepTimeoutMs` at
  *     most, waits for none that replays.
+ * MV8. Where the target is to own nothing any more the note is taken back, and it is not avoided; one that serves already is named (MV5).
  */
 import type { HostedPartition } from '../core/membership.ts'
 import type { PlacementEntry } from '../core/table.ts'
@@ -39,6 +40,7 @@ export interface MovesOptions {
   /** Of either kind at once, at most (MV7): one more is not begun. */
   readonly maxMoves: number
   readonly lives: (node: NodeRef) => boolean
+  readonly drains: (node: NodeRef) => boolean
   /** What a node says that it has of a partition. */
   readonly said: (node: NodeRef, partition: PartitionId) => HostedPartition | undefined
   /** Changes one entry of the table, after all changes that were asked for before. Rejects never. */
@@ -120,19 +122,19 @@ export class Moves {
   async #finish(move: Move): Promise<void> {
     const { named, onGivenUp } = this.#options
     const { partition, epoch, to } = move
-    const level = await this.#untilLevel(move)
-    const done = level && (await this.#handOff(move))
+    const end = await this.#untilLevel(move)
+    const done = end === 'level' && (await this.#handOff(move))
     if (!this.#isNoted(move)) return
-    if (!level) onGivenUp(to, partition)
+    if (end === 'given up') onGivenUp(to, partition)
     await this.#change(move, (entry) => (done ? named(entry, to, nextEpoch(epoch)) : { ...entry, moving: null }))
   }
 
-  /** `false`: the target is to be given up (MV2), or there is no such move any more. */
-  async #untilLevel(move: Move): Promise<boolean> {
-    const { clock, lookEveryMs, stallMs, lives, said } = this.#options
-    const { partition, to } = move
+  /** `given up`: the target has come no further (MV2). `over`: there is no such move any more, or nobody to move to (MV8). */
+  async #untilLevel(move: Move): Promise<'level' | 'given up' | 'over'> {
+    const { clock, lookEveryMs, stallMs, lives, drains, said } = this.#options
+    const { partition, epoch, to } = move
     let [reached, left, furtherAtMs] = [0, 0, clock.monotonic()]
-    while (this.#isNoted(move) && lives(to)) {
+    while (this.#isNoted(move) && lives(to) && (!drains(to) || servesAsHeir(said(to, partition), epoch))) {
       const nowMs = clock.monotonic()
       const { appliedSeq = 0, headLag = 0 } = said(to, partition) ?? {}
       // Before it has any record, less of a snapshot is left: which may be begun anew, if there is a newer one.
@@ -143,11 +145,11 @@ export class Moves {
       // Where it is level the owner is to say itself that it cannot.
       const ready = this.#isReady(move) || (stalled && this.#isLevel(move))
       // What was begun as one that is handed off waits for nothing.
-      if (this.#handingOff.has(partition) || (ready && this.#takesHandOff(partition))) return true
-      if (stalled && !ready) return false
+      if (this.#handingOff.has(partition) || (ready && this.#takesHandOff(partition))) return 'level'
+      if (stalled && !ready) return 'given up'
       await new Promise<void>((resolve) => clock.setTimeout(resolve, lookEveryMs))
     }
-    return false
+    return 'over'
   }
 
   /** Whether it can be handed off now, as far as both say. */

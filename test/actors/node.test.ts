@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { MemoryProcess } from '../../src/adapters/memory/world.ts'
+import { decodeTable, encodeTable } from '../../src/core/table.ts'
 import type { Store } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
+import { incarnation } from '../../src/protocol/ids.ts'
 import { subjectsOf } from '../../src/protocol/subjects.ts'
 import { clusterName, SimCluster, type SimNode } from '../../src/testing/sim/cluster.ts'
 import { Ledger } from '../../src/testing/sim/ledger.ts'
@@ -98,6 +100,28 @@ it('drains until its process ends, also after it was declared dead (N3)', async 
   const roles = owner.node.status().partitions.map(({ role }) => role)
   expect(roles).not.toContain('owner')
   expect(owner.node.health().lease).toMatchObject({ held: true, draining: true })
+})
+
+it('has drained only when nothing is on its way to it any more, and is given nothing afterwards', async () => {
+  const { registry } = cluster.world
+  const { node, started } = cluster.start('c')
+  await cluster.clock.settle(started, 10_000)
+  const table = () => decodeTable(registry.get('table')!.value)
+  const mayOwn = () => table().entries.some(({ owner, moving }) => owner?.id === 'c' || moving?.id === 'c')
+  expect(mayOwn()).toBe(false)
+  const { version, entries } = table()
+  const [first, ...others] = entries
+  const moving = { ...first!, moving: { id: node.status().id, incarnation: incarnation(node.status().incarnation) } }
+  registry.write('table', encodeTable({ version: version + 1, entries: [moving, ...others] }), undefined)
+  await cluster.clock.advance(5)
+  await cluster.clock.settle(node.drain(), 10_000)
+  expect(mayOwn()).toBe(false)
+  const before = cluster.events.length
+  await cluster.clock.advance(10_000)
+  const owners = cluster.events
+    .slice(before)
+    .flatMap(({ event }) => (event.type === 'placement.assigned' ? [event.owner] : []))
+  expect(owners).not.toContain('c')
 })
 
 describe('a node one of whose stores cannot be written (I5)', () => {

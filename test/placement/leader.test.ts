@@ -315,6 +315,23 @@ describe('a drain while as many moves as may be wait for a node that replays', (
   })
 })
 
+describe('a node that is drained while a partition is on its way to it', () => {
+  it('is not given it any more (MV8)', async () => {
+    const world = begin()
+    const [a, b] = [world.node('a'), world.node('b')]
+    world.says(b, 0, 'replaying', 5)
+    world.write([{ owner: a.ref, epoch: epoch(1), standbys: [b.ref], moving: b.ref }])
+    const { leader } = await world.lead('leader', 1)
+    await world.clock.runUntil(() => leader.load.moves === 1, 1_000)
+    b.lease = { draining: true }
+    world.says(b, 0, 'standby', 5)
+    await world.clock.runUntil(() => world.entry(0).moving === null, 1_000)
+    await world.clock.advance(1_000)
+    expect(world.entry(0)).toMatchObject({ owner: a.ref, epoch: 1, moving: null })
+    expect(leader.load).toMatchObject({ moves: 0, avoided: 0 })
+  })
+})
+
 describe('a target that was given up (MV6)', () => {
   it('goes on standing by, if it did: what it has restored is not lost', async () => {
     const world = begin()

@@ -1,4 +1,4 @@
-/** Moves step by step, on the registry and transport of the simulations (MV1 to MV7). */
+/** Moves step by step, on the registry and transport of the simulations (MV1 to MV8). */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { PlacementEntry } from '../../src/core/table.ts'
 import { Moves, type Move } from '../../src/placement/moves.ts'
@@ -31,6 +31,7 @@ async function begin({ partitions = 1, maxMoves = 4 } = {}) {
     ...{ transport: process.transport, clock: process.clock, observer: events, subjects, tables },
     ...{ stepTimeoutMs, stallMs, lookEveryMs, maxMoves },
     lives: (node) => world.alive().some(({ id }) => id === node.id),
+    drains: (node) => world.alive().some(({ id, draining }) => id === node.id && draining),
     said: (node, p) => nodeOf(node).hosts.get(p),
     // As the leader: one change after the other, and what cannot be written is not.
     change: (partition, entryOf) => {
@@ -147,6 +148,28 @@ describe('a move', () => {
     b.lives = false
     await clock.runUntil(() => moves.count === 0, 200)
     expect(world.entry(0)).toMatchObject(unmoved(a))
+  })
+
+  it('is taken back at once when the target is to own nothing any more, and the target is not avoided (MV8)', async () => {
+    const { world, clock, a, b, moves, move, givenUp } = await begin()
+    world.says(b, 0, 'replaying', 100)
+    await clock.settle(moves.begin(move()), 1_000)
+    b.lease = { draining: true }
+    world.says(b, 0, 'standby', 5_000)
+    await clock.runUntil(() => moves.count === 0, 200)
+    expect(world.entry(0)).toMatchObject(unmoved(a))
+    expect(givenUp).toEqual([])
+    expect(a.handOffs).toEqual([])
+  })
+
+  it('names a target that is to own nothing any more where it serves already (MV5, MV8)', async () => {
+    const { world, clock, a, b, moves, move } = await begin()
+    b.lease = { draining: true }
+    world.says(b, 0, 'owner', 9_000, { epoch: epoch(2) })
+    await clock.settle(moves.begin(move()), 1_000)
+    await clock.runUntil(() => moves.count === 0, 200)
+    expect(world.entry(0)).toMatchObject({ owner: b.ref, epoch: 2, moving: null })
+    expect(a.handOffs).toEqual([])
   })
 
   it('is taken back when the owner says that it cannot hand off (MV3)', async () => {

@@ -47,12 +47,13 @@ export function addDrain(program: Command, surroundings: Surroundings): void {
 async function untilDrained(session: CliSession, node: string): Promise<number> {
   const sinceMs = session.clock.monotonic()
   for (;;) {
-    const { owned } = await ownedBy(session, node)
-    if (owned === 0) return 0
+    const { owned, coming } = await ownedBy(session, node)
+    const left = owned + coming
+    if (left === 0) return 0
     if (session.clock.monotonic() - sinceMs > session.settings.timeoutMs) {
       throw new HoldfastError(
         'TIMEOUT',
-        `${node} still owns ${owned} partitions after ${session.settings.timeoutMs} ms, see "holdfast partitions"`,
+        `${node} still owns ${left} partitions, or is about to, after ${session.settings.timeoutMs} ms, see "holdfast partitions"`,
       )
     }
     await session.sleep(lookEveryMs)
@@ -60,12 +61,14 @@ async function untilDrained(session: CliSession, node: string): Promise<number> 
 }
 
 async function ownedBy(session: CliSession, node: string) {
-  const { members } = await session.report()
+  const { members, partitions } = await session.report()
   const member = members.find(({ id, lease }) => id === node && lease !== 'expired')
   if (member === undefined || !isNodeId(node)) {
     const living = members.filter(({ lease }) => lease !== 'expired').map(({ id }) => id)
     throw new HoldfastError('NOT_FOUND', `there is no node ${node}: the members are ${living.join(', ')}`)
   }
   const others = members.filter(({ id, lease }) => id !== node && lease === 'alive').length
-  return { id: node, owned: member.owned, others }
+  // What is on its way may still come, and then has to go, too.
+  const coming = partitions.filter(({ moving }) => moving === node).length
+  return { id: node, owned: member.owned, coming, others }
 }
