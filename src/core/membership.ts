@@ -221,7 +221,13 @@ export function forgetSilent(
 
 /** Up to `count` other members, each as likely as the others. `chance` is uniform in [0, 1). */
 export function peersOf(state: Membership, count: number, chance: () => number): readonly NodeId[] {
-  const ids = [...state.members.keys()].filter((id) => id !== state.self)
+  const others = [...state.members.keys()].filter((id) => id !== state.self)
+  return chosenOf(others, count, chance)
+}
+
+/** Up to `count` of them, each as likely as the others. `chance` is uniform in [0, 1). */
+export function chosenOf(from: readonly NodeId[], count: number, chance: () => number): readonly NodeId[] {
+  const ids = [...from]
   const chosen = Math.min(count, ids.length)
   for (let i = 0; i < chosen; i++) {
     const j = i + Math.floor(chance() * (ids.length - i))

@@ -8,6 +8,7 @@ import {
   answerDigest,
   beat,
   beginMembership,
+  chosenOf,
   digestInReturn,
   digestOf,
   forgetSilent,
@@ -122,7 +123,10 @@ export class Gossiper {
     this.#judge(nowMs)
     const peers = new Set(peersOf(this.#membership, settings.fanout, () => random.next()))
     const strangers = seeds().filter((id) => id !== self.id && !this.#membership.members.has(id))
-    for (const id of strangers.slice(0, settings.fanout)) peers.add(id)
+    // By chance, too, where not all can be: those that never answer must not keep the others from being asked.
+    const asked =
+      strangers.length > settings.fanout ? chosenOf(strangers, settings.fanout, () => random.next()) : strangers
+    for (const id of asked) peers.add(id)
     for (const id of peers) {
       const digest = digestOf(this.#membership, () => random.next())
       this.#send(id, { kind: 'digest', from: self.id, digest })
