@@ -330,13 +330,10 @@ function readOutputs(fields: FieldReader, pieces: PieceCutter): readonly OutputR
   for (let left = groups(fields, outputFields, 'outputs'); left > 0; left--) {
     const subject = fields.text()
     const data = pieceOf(pieces, fields.natural())
-    const headers: Record<string, string> = {}
-    for (let pairs = groups(fields, 2, 'headers'); pairs > 0; pairs--) {
-      const name = fields.text()
-      if (name === '__proto__') throw undecodable('header')
-      headers[name] = fields.text()
-    }
-    outputs.push({ subject, data, headers })
+    const headers: [name: string, value: string][] = []
+    for (let pairs = groups(fields, 2, 'headers'); pairs > 0; pairs--) headers.push([fields.text(), fields.text()])
+    // Also a header named __proto__, which no task can send any more, becomes a property of its own.
+    outputs.push({ subject, data, headers: Object.fromEntries(headers) })
   }
   return outputs
 }

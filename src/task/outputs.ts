@@ -68,7 +68,8 @@ function checkSubject(subject: unknown, cluster: string): void {
 
 function checkHeader(name: string, text: unknown): void {
   const own = /^nats-(msg-id|expected-)/i.test(name)
-  if (own || !/^[!-9;-~]+$/.test(name)) throw invalid(`an output cannot have the header ${JSON.stringify(name)}`)
+  // Whoever copies headers by assignment would have another prototype of it, and no header.
+  if (own || name === '__proto__' || !/^[!-9;-~]+$/.test(name)) throw invalid(`an output cannot have the header ${JSON.stringify(name)}`)
   if (typeof text !== 'string' || /[\r\n]|^\s|\s$/.test(text)) {
     throw invalid(`the header ${name} is a text without line breaks and outer spaces`)
   }

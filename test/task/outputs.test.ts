@@ -54,6 +54,7 @@ describe('an output, as it goes into a record', () => {
     [{ subject: 'out', value: 1, headers: { 'nats-msg-id': 'mine' } }, 'cannot have the header'],
     [{ subject: 'out', value: 1, headers: { 'Nats-Expected-Last-Sequence': '0' } }, 'cannot have the header'],
     [{ subject: 'out', value: 1, headers: { 'a b': 'x' } }, 'cannot have the header'],
+    [{ subject: 'out', value: 1, headers: { ['__proto__']: 'x' } }, 'cannot have the header "__proto__"'],
     [{ subject: 'out', value: 1, headers: { a: 'x\r\ny' } }, 'without line breaks'],
     [{ subject: 'out', value: 1, headers: { a: 5 } }, 'without line breaks'],
   ]
