@@ -1,7 +1,7 @@
 /**
  * What a task sends, as it goes into a record.
  *
- * O1. What could not be published is refused where it is sent: later nobody could say so.
+ * O1. What could not be published, or not be written into a record, is refused where it is sent: later nobody could say so.
  * O2. Each output has an id of its own (`Nats-Msg-Id`), made of what it came from: cluster, task, input message and place among what that
  *     sends. It is the same however often the output is published, and that of no other output.
  */
@@ -33,13 +33,22 @@ export function outputRecord(output: Output, id: string, { cluster, streams, max
   if (typeof output !== 'object' || output === null) throw invalid('send { subject, value }')
   const { subject, value, headers = {}, stream } = output
   checkSubject(subject, cluster)
-  if (stream !== undefined && (typeof stream !== 'string' || stream === ''))
-    throw invalid('stream is a name of a stream')
+  if (
+    stream !== undefined &&
+    (typeof stream !== 'string' || !/^[^\s.*>/\\\p{Cc}\p{Surrogate}]{1,255}$/u.test(stream))
+  ) {
+    throw invalid('stream is a name of a stream, without spaces and . * > / \\')
+  }
   if (stream !== undefined && !streams) {
     throw invalid('there are no streams here, as this node has no NATS server: leave out `stream`, or run it on NATS')
   }
-  for (const [name, text] of Object.entries(headers)) checkHeader(name, text)
-  const all = { ...headers, [messageId]: id, ...(stream === undefined ? {} : { [expectedStream]: stream }) }
+  const given = Object.entries(headers)
+  for (const [name, text] of given) checkHeader(name, text)
+  const all = {
+    ...Object.fromEntries(given),
+    [messageId]: id,
+    ...(stream === undefined ? {} : { [expectedStream]: stream }),
+  }
   const data = value instanceof Uint8Array ? new Uint8Array(value) : jsonBytes(value)
   let bytes = data.length + blockBytes
   for (const [name, text] of Object.entries(all)) bytes += lineBytes + name.length + Buffer.byteLength(text)
@@ -54,10 +63,10 @@ function checkSubject(subject: unknown, cluster: string): void {
   const well =
     typeof subject === 'string' &&
     subject.length <= maxSubjectLength &&
-    /^(?:[^.*>\s\p{Cc}]+\.)*[^.*>\s\p{Cc}]+$/u.test(subject)
+    /^(?:[^.*>\s\p{Cc}\p{Surrogate}]+\.)*[^.*>\s\p{Cc}\p{Surrogate}]+$/u.test(subject)
   if (!well) {
     throw invalid(
-      `the subject of an output is tokens joined by ".", without spaces and wildcards, at most ${maxSubjectLength} characters`,
+      `the subject of an output is tokens joined by ".", well-formed, without spaces and wildcards, at most ${maxSubjectLength} characters`,
     )
   }
   const [first, second = ''] = subject.split('.', 2)
@@ -69,9 +78,10 @@ function checkSubject(subject: unknown, cluster: string): void {
 function checkHeader(name: string, text: unknown): void {
   const own = /^nats-(msg-id|expected-)/i.test(name)
   // Whoever copies headers by assignment would have another prototype of it, and no header.
-  if (own || name === '__proto__' || !/^[!-9;-~]+$/.test(name)) throw invalid(`an output cannot have the header ${JSON.stringify(name)}`)
-  if (typeof text !== 'string' || /[\r\n]|^\s|\s$/.test(text)) {
-    throw invalid(`the header ${name} is a text without line breaks and outer spaces`)
+  if (own || name === '__proto__' || !/^[!-9;-~]+$/.test(name))
+    throw invalid(`an output cannot have the header ${JSON.stringify(name)}`)
+  if (typeof text !== 'string' || /[\r\n]|^\s|\s$|\p{Surrogate}/u.test(text)) {
+    throw invalid(`the header ${name} is well-formed text without line breaks and outer spaces`)
   }
 }
 

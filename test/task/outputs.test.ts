@@ -1,9 +1,43 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { checkHeaders, checkSubject } from '../../src/adapters/nats/message-check.ts'
 import type { Output } from '../../src/behaviour/task.ts'
+import { epoch, incarnation, partitionId, seq } from '../../src/protocol/ids.ts'
+import {
+  decodeRecord,
+  encodeRecord,
+  linkBytes,
+  stateHashBytes,
+  type CommitRecord,
+  type OutputRecord,
+} from '../../src/protocol/record.ts'
 import { outputRecord } from '../../src/task/outputs.ts'
+import { text } from '../protocol/arbitraries.ts'
 
 const rules = { cluster: 'shop', streams: true, maxPayload: 1_000 }
 const made = (output: Output) => outputRecord(output, 'id-1', rules)
+
+const commit: CommitRecord = {
+  kind: 'commit',
+  partition: partitionId(0),
+  epoch: epoch(1),
+  incarnation: incarnation('i'),
+  prev: new Uint8Array(linkBytes),
+  time: 0,
+  published: seq(0),
+  stateHash: new Uint8Array(stateHashBytes),
+  sessions: [],
+  ended: [],
+  turns: [],
+  outputs: [],
+}
+
+/** Headers in pairs, so that none hides as a prototype; data as numbers, whatever holds them. */
+const plain = ({ subject, data, headers }: OutputRecord) => ({
+  subject,
+  data: [...data],
+  headers: Object.entries(headers),
+})
 
 describe('an output, as it goes into a record', () => {
   it('has the JSON form of its value, its headers and its id (O2)', () => {
@@ -41,6 +75,7 @@ describe('an output, as it goes into a record', () => {
     [{ subject: '', value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'a.*', value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'a b', value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'a.\ud800', value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'x'.repeat(513), value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'shop.log.0', value: 1 }, "are the cluster's or the server's own"],
     [{ subject: 'shop.p.1', value: 1 }, "are the cluster's or the server's own"],
@@ -51,16 +86,56 @@ describe('an output, as it goes into a record', () => {
     [{ subject: 'out', value: { a: [Number.NaN] } }, '$.a[0]'],
     [{ subject: 'out', value: 'x'.repeat(990) }, 'and a message has at most 1000'],
     [{ subject: 'out', value: 1, stream: '' }, 'stream is a name'],
+    [{ subject: 'out', value: 1, stream: 'OUT\r\nX: y' }, 'stream is a name'],
+    [{ subject: 'out', value: 1, stream: 'OUT\udfff' }, 'stream is a name'],
     [{ subject: 'out', value: 1, headers: { 'nats-msg-id': 'mine' } }, 'cannot have the header'],
     [{ subject: 'out', value: 1, headers: { 'Nats-Expected-Last-Sequence': '0' } }, 'cannot have the header'],
     [{ subject: 'out', value: 1, headers: { 'a b': 'x' } }, 'cannot have the header'],
     [{ subject: 'out', value: 1, headers: { ['__proto__']: 'x' } }, 'cannot have the header "__proto__"'],
     [{ subject: 'out', value: 1, headers: { a: 'x\r\ny' } }, 'without line breaks'],
+    [{ subject: 'out', value: 1, headers: { a: 'x\udc00y' } }, 'without line breaks'],
     [{ subject: 'out', value: 1, headers: { a: 5 } }, 'without line breaks'],
   ]
   it.each(wrong)('is refused where it is sent (%#, O1)', (output, why) => {
     expect(() => made(output as Output)).toThrow(why)
     expect(() => made(output as Output)).toThrow(expect.objectContaining({ code: 'INVALID' }) as Error)
+  })
+
+  it('that is not refused is in its record what it was, and can be published', () => {
+    const any = fc.oneof(
+      text({ maxLength: 20 }),
+      fc.string({ unit: fc.constantFrom('a', 'ö', '.', '\ud800', '\udc00') }),
+    )
+    const name = fc.oneof(
+      fc.constantFrom('__proto__', 'constructor', 'A', 'b-c'),
+      fc.string({ minLength: 1, maxLength: 5 }),
+    )
+    const given = fc.record({
+      subject: fc.oneof(any, fc.constantFrom('out', 'ö.ü')),
+      value: fc.oneof(any, fc.uint8Array()),
+      headers: fc.array(fc.tuple(name, any), { maxLength: 2 }).map((pairs) => Object.fromEntries(pairs)),
+      stream: fc.option(any, { nil: undefined }),
+    })
+    let sent = 0
+    fc.assert(
+      fc.property(given, ({ stream, ...rest }) => {
+        let output: OutputRecord
+        try {
+          output = made({ ...rest, ...(stream === undefined ? {} : { stream }) })
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'INVALID' })
+          return
+        }
+        sent++
+        const back = decodeRecord(encodeRecord({ ...commit, outputs: [output] }))
+        const [read] = back.kind === 'commit' ? back.outputs : []
+        expect(plain(read!)).toEqual(plain(output))
+        checkSubject(output.subject, 'subject')
+        checkHeaders(output.headers)
+      }),
+      { numRuns: 3_000 },
+    )
+    expect(sent).toBeGreaterThan(100)
   })
 
   it('for a stream is refused where there are none (O1)', () => {
