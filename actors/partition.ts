@@ -4,7 +4,7 @@
  *
  *   unowned ─▶ taking ─▶ waiting ─▶ serving ─▶ handing off ─▶ leaving ─▶ unowned
  *      │ ▲      ▲ │ ▲                                            ▲
- *      ▼ │      │ RETRY pause        any of them, when it is no longer wanted at this epoch, is fenced, or its store fails
+ *      ▼ │      │ RETRY pause        any of them, when it is no longer wanted at this epoch, is fenced, cannot write a record, or its store fails
  *   resting ─▶ standing by
  *        ▲──────┘ RETRY, or no longer a place for it
  *
@@ -46,7 +46,7 @@ export interface PartitionStatus {
 
 export interface PartitionOptions extends Omit<
   HostOptions,
-  'onCaughtUp' | 'onHandedOver' | 'onFenced' | 'onBroken' | 'onStoreFailure'
+  'onCaughtUp' | 'onHandedOver' | 'onFenced' | 'onBroken' | 'onUnwritable' | 'onStoreFailure'
 > {
   /** Placement is asked for an epoch above `epoch` (O1). */
   readonly onEpochSpent: (epoch: Epoch) => void
@@ -83,6 +83,7 @@ type Event =
   | { readonly type: 'caughtUp' }
   | { readonly type: 'handedOver'; readonly epoch: Epoch }
   | { readonly type: 'fenced' }
+  | { readonly type: 'unwritable' }
   | { readonly type: 'broken'; readonly reason: string }
   | { readonly type: 'named'; readonly generation: Generation }
   | { readonly type: 'storeFailed'; readonly error: unknown }
@@ -302,6 +303,7 @@ const machine = setup({
       on: {
         handOff: { target: 'handingOff', actions: assign({ to: ({ event }) => event.to }) },
         fenced: 'leaving',
+        unwritable: 'leavingInDoubt',
       },
     },
     handingOff: {
@@ -312,7 +314,7 @@ const machine = setup({
         onDone: { target: 'leaving', actions: assign({ handedOff: ({ event }) => event.output }) },
       },
       always: { guard: 'unwanted', target: 'leavingInDoubt' },
-      on: { fenced: 'leaving' },
+      on: { fenced: 'leaving', unwritable: 'leavingInDoubt' },
     },
     // A store that is being left may go on failing: once is enough.
     leaving: {
@@ -420,6 +422,7 @@ export function createPartition(options: PartitionOptions): Partition {
       tell({ type: 'fenced' })
     },
     onBroken: (error) => tell({ type: 'broken', reason: error.reason }),
+    onUnwritable: () => tell({ type: 'unwritable' }),
     onStoreFailure: (error) => {
       tellStoreFailed(options, error)
       tell({ type: 'storeFailed', error })

@@ -12,6 +12,8 @@
  * K4. After `stop` nothing is sent and no callback runs, but that what is being delivered is so to its end: half of it would leave a replica torn.
  * K5. When a record was sent is read before its time is: under the lease that it gives, which counts from there (O3), nobody reads a partition
  *     time that is more than a term behind the record's, and that is what the next owner begins with (takeover.ts).
+ * K6. What cannot be written as a record is a bug, and ends the ownership in doubt. Nothing of it is in the log, so nobody hears of it; but
+ *     later turns may have seen it, so none of them is sent either, and the next owner begins with what was committed.
  */
 import { replaceShare, hash64ToBytes, recordHash, sameBytes, type Hash64 } from '../core/hashing.ts'
 import { BrokenLog, type LogPosition } from '../core/log.ts'
@@ -69,6 +71,8 @@ export interface CommitterOptions {
   /** `null`: so long ago that the log does not tell by whom any more, nor what became of what was in flight. */
   readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
+  /** K6: it has stopped. */
+  readonly onUnwritable: () => void
 }
 
 interface Item {
@@ -167,6 +171,19 @@ export class Committer {
   }
 
   #sendReady(): void {
+    try {
+      this.#sendWhatIsReady()
+    } catch (error) {
+      // K6
+      this.stop()
+      const { observer, onUnwritable } = this.#options
+      const where = `a record of partition ${this.#pipeline.position.partition}`
+      observer.emit({ type: 'handler.threw', where, error })
+      onUnwritable()
+    }
+  }
+
+  #sendWhatIsReady(): void {
     if (this.#stopped || this.#pipeline.inTrouble) return
     while (this.#open.length > 0 || this.#renewal) {
       if (this.#mustWait) return

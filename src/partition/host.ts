@@ -92,6 +92,8 @@ export interface HostOptions {
   /** `null`: by whom the log does not tell any more. */
   readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
+  /** The ownership ended itself, as a record could not be written. */
+  readonly onUnwritable: () => void
   readonly onStoreFailure: (error: unknown) => void
 }
 
@@ -278,8 +280,18 @@ export class PartitionHost {
   serve(): void {
     const replica = this.#replica
     if (replica === undefined || this.#crashed) return
-    const { clock, observer, transport, subjects, definitions, settings, onFenced, onBroken, onStoreFailure } =
-      this.#options
+    const {
+      clock,
+      observer,
+      transport,
+      subjects,
+      definitions,
+      settings,
+      onFenced,
+      onBroken,
+      onUnwritable,
+      onStoreFailure,
+    } = this.#options
     const { cutSlots: slots = new CutSlots() } = this.#options
     const snapshots = new SnapshotKeeper({
       ...this.#options,
@@ -305,6 +317,7 @@ export class PartitionHost {
       replica,
       onFenced,
       onBroken,
+      onUnwritable,
       onStoreFailure,
     })
     this.#owner = owner

@@ -65,6 +65,8 @@ export interface OwnerOptions {
   readonly onRecord: (seq: Seq, time: number, bytes: number) => void
   readonly onFenced: (by: LogPosition | null) => void
   readonly onBroken: (error: BrokenLog) => void
+  /** It ended itself, as a record could not be written (K6 of the committer). */
+  readonly onUnwritable: () => void
   /** The store cannot be read. */
   readonly onStoreFailure: (error: unknown) => void
 }
@@ -162,6 +164,10 @@ export class Owner {
       onBroken: (error) => {
         this.end(inDoubt)
         options.onBroken(error)
+      },
+      onUnwritable: () => {
+        this.end(inDoubt)
+        options.onUnwritable()
       },
     })
     this.#turns = new TurnLoop({

@@ -49,6 +49,7 @@ class Bench {
   readonly progress: { seq: Seq; voids: readonly Seq[]; sentAtMs: number }[] = []
   readonly fenced: (LogPosition | null)[] = []
   readonly broken: BrokenLog[] = []
+  unwritable = 0
   readonly added: FinishedTurn[] = []
   ended: SessionId[] = []
   published = seq(0)
@@ -77,6 +78,7 @@ class Bench {
       onProgress: (position, voids, sentAtMs) => this.progress.push({ seq: position.seq, voids, sentAtMs }),
       onFenced: (by) => this.fenced.push(by),
       onBroken: (error) => this.broken.push(error),
+      onUnwritable: () => this.unwritable++,
       ...changes,
     })
   }
@@ -407,6 +409,42 @@ describe('a hand-off', () => {
     await bench.pass(3_000)
     expect(bench.committed.map(({ record }) => record.kind)).toEqual(['handoff'])
     expect(bench.world.validRecords().at(-1)).toMatchObject({ kind: 'handoff' })
+  })
+})
+
+describe('a record that cannot be written (K6)', () => {
+  it('ends the committing, and nothing of it or after it is sent', async () => {
+    const bench = new Bench('unwritable')
+    bench.turn()
+    await bench.pass()
+    bench.turn()
+    bench.turn({ key: '\ud800' })
+    await bench.pass()
+    bench.turn()
+    bench.committer.renew()
+    await bench.pass(3_000)
+    expect(bench.unwritable).toBe(1)
+    expect(bench.node.events.of('handler.threw')).toMatchObject([
+      { where: 'a record of partition 0', error: { code: 'INVALID' } },
+    ])
+    expect(bench.reported).toEqual([[1]])
+    expect(bench.logged).toEqual([[1]])
+    expect([...bench.broken, ...bench.fenced]).toEqual([])
+  })
+
+  it('ends it also where it is sent behind an acknowledgement, or after the log was read back', async () => {
+    for (const fault of ['delay', 'lose-acknowledgement'] as const) {
+      const bench = new Bench(`unwritable behind ${fault}`)
+      bench.fault(fault)
+      bench.turn()
+      await bench.pass(1)
+      bench.turn({ key: '\ud800' })
+      await bench.release()
+      await bench.pass(3_000)
+      expect(bench.unwritable, fault).toBe(1)
+      expect(bench.broken, fault).toEqual([])
+      expect(bench.reported, fault).toEqual([[1]])
+    }
   })
 })
 

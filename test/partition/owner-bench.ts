@@ -169,6 +169,9 @@ export class Owned {
         throw error
       },
       onBroken: (error) => this.broken.push(error),
+      onUnwritable: () => {
+        throw new Error('a record cannot be written')
+      },
     })
   }
 

@@ -205,6 +205,24 @@ describe('a log that begins again under another generation (A5)', () => {
   })
 })
 
+describe('a partition one of whose records cannot be written', () => {
+  it('is left in doubt, and taken over anew with all that was committed', async () => {
+    const world = new PartitionWorld('unwritable')
+    const n1 = await new PartitionNode(world, 'n1').serve(1)
+    expect(await n1.call('add', 1)).toBe(1)
+    // No frame has such a key.
+    const asked = n1.ask('add', 1, { key: '\ud800' })
+    await n1.until('none')
+    expect(said(asked)).toBe('UNKNOWN')
+    expect(n1.node.events.of('handler.threw')).toHaveLength(1)
+    await world.until(() => n1.spent.includes(1))
+    await n1.serve(2)
+    expect(await n1.call('read')).toBe(1)
+    expect(n1.cannotOpen).toEqual([])
+    expect(world.world.disk('n1').aside).toEqual([])
+  })
+})
+
 describe('a partition that is handed off', () => {
   it('leaves with its last record, and the next owner serves at once (O4)', async () => {
     const world = new PartitionWorld('hand-off')
