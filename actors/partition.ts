@@ -225,7 +225,6 @@ const machine = setup({
         { guard: 'unwantedToStandBy', target: 'leaving' },
       ],
       after: { pause: 'standingBy' },
-      on: { storeFailed: {} },
     },
     standingBy: {
       invoke: {

@@ -2,7 +2,8 @@
 import { createPartition, type Partition, type PartitionOptions } from '../../actors/partition.ts'
 import type { Answer } from '../../src/partition/turn.ts'
 import type { Message } from '../../src/ports/transport.ts'
-import type { Stores } from '../../src/ports/store.ts'
+import type { Store, Stores } from '../../src/ports/store.ts'
+import { HoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, sessionId, type Epoch, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
 import { counterOf, Gate, said, type Asked, type AskOptions } from './owner-bench.ts'
@@ -105,3 +106,23 @@ export const storesWith = (inner: Stores, changes: Partial<Stores>): Stores => (
   close: () => inner.close(),
   ...changes,
 })
+
+/** A store that fails as told. */
+export const storeThatFails = (inner: Store, fails: () => boolean, code: 'INTERNAL' | 'INVALID'): Store => {
+  const check = () => {
+    if (fails()) throw new HoldfastError(code, 'the disk says no')
+  }
+  return {
+    async getMany(keys) {
+      check()
+      return inner.getMany(keys)
+    },
+    async write(batch) {
+      check()
+      return inner.write(batch)
+    },
+    range: (gte, lt) => inner.range(gte, lt),
+    view: (range) => inner.view(range),
+    close: () => inner.close(),
+  }
+}

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { genesisRecord } from '../../src/core/log.ts'
-import type { Store, Stores } from '../../src/ports/store.ts'
+import type { Stores } from '../../src/ports/store.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { generation, type NodeId } from '../../src/protocol/ids.ts'
 import { LogWriter } from './log-writer.ts'
 import { said } from './owner-bench.ts'
-import { PartitionNode, storesWith } from './partition-bench.ts'
+import { PartitionNode, storesWith, storeThatFails } from './partition-bench.ts'
 import { p0, PartitionWorld, settingsWith } from './world.ts'
 
 describe('a partition on a node', () => {
@@ -321,7 +321,7 @@ describe('a partition whose store fails', () => {
     const { stores } = disk.node.process
     const n1 = new PartitionNode(world, 'n1', {
       stores: storesWith(stores, {
-        open: async (partition) => sometimes(await stores.open(partition), () => failing, 'INTERNAL'),
+        open: async (partition) => storeThatFails(await stores.open(partition), () => failing, 'INTERNAL'),
       }),
       settings: settingsWith({ cacheBytes: 1 }),
     })
@@ -363,7 +363,7 @@ describe('a partition whose store fails', () => {
     const { stores } = world.start('disk').process
     const n1 = new PartitionNode(world, 'n1', {
       stores: storesWith(stores, {
-        open: async (partition) => sometimes(await stores.open(partition), () => failing, 'INVALID'),
+        open: async (partition) => storeThatFails(await stores.open(partition), () => failing, 'INVALID'),
       }),
     })
     await n1.serve(1)
@@ -447,23 +447,3 @@ describe('the end of a node', () => {
     expect(await n2.call('read')).toBe(1)
   })
 })
-
-/** A store that fails as told. */
-const sometimes = (inner: Store, fails: () => boolean, code: 'INTERNAL' | 'INVALID'): Store => {
-  const check = () => {
-    if (fails()) throw new HoldfastError(code, 'the disk says no')
-  }
-  return {
-    async getMany(keys) {
-      check()
-      return inner.getMany(keys)
-    },
-    async write(batch) {
-      check()
-      return inner.write(batch)
-    },
-    range: (gte, lt) => inner.range(gte, lt),
-    view: (range) => inner.view(range),
-    close: () => inner.close(),
-  }
-}

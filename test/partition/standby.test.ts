@@ -3,15 +3,15 @@ import { hash64ToText } from '../../src/core/hashing.ts'
 import { RowBatch } from '../../src/core/row-batch.ts'
 import { actorId } from '../../src/partition/names.ts'
 import { versionOf } from '../../src/partition/outcome.ts'
-import { writeActor } from '../../src/partition/store-layout.ts'
+import { decodePosition, positionKey, writeActor } from '../../src/partition/store-layout.ts'
 import { Denied } from '../../src/ports/denied.ts'
 import { HoldfastError } from '../../src/protocol/errors.ts'
 import { epoch, rev, seq, type NodeId } from '../../src/protocol/ids.ts'
 import { encodeValue } from '../../src/protocol/values.ts'
-import { PartitionNode, storesWith } from './partition-bench.ts'
+import { PartitionNode, storesWith, storeThatFails } from './partition-bench.ts'
 import { said } from './owner-bench.ts'
 import { LogWriter } from './log-writer.ts'
-import { p0, PartitionWorld, watching } from './world.ts'
+import { p0, PartitionWorld, settingsWith, watching } from './world.ts'
 
 const standBy = async (node: PartitionNode): Promise<PartitionNode> => {
   node.partition.want({ role: 'standby' })
@@ -264,6 +264,37 @@ describe('a standby that cannot stand by', () => {
     denied = false
     await standby.until('standby')
     await owner.until('owner')
+  })
+
+  it('begins anew with another replica where its store failed, also while it rests', async () => {
+    for (const code of ['INVALID', 'INTERNAL'] as const) {
+      const world = new PartitionWorld(`failing at rest ${code}`)
+      const writer = new LogWriter(world).claim('old')
+      const { stores } = world.start('disk').process
+      let failing = false
+      const standby = new PartitionNode(world, 'standby', {
+        stores: storesWith(stores, {
+          open: async (partition) => storeThatFails(await stores.open(partition), () => failing, code),
+        }),
+        settings: settingsWith({ applyEveryMs: 5_000 }),
+      })
+      await standBy(standby)
+      writer.commit([{ key: 'a', state: 1 }])
+      await level(world, standby)
+      standby.node.process.cut()
+      failing = true
+      await world.until(() => standby.node.events.of('store.failed').length > 0)
+      failing = false
+      standby.node.process.heal()
+      await standby.until('standby')
+      expect(standby.cannotOpen, code).toEqual(code === 'INVALID' ? ['0 the disk says no'] : [])
+      expect(standby.node.events.of('store.set-aside'), code).toHaveLength(code === 'INVALID' ? 0 : 1)
+      // What it is now it can write.
+      await dismiss(world, standby)
+      const store = await world.settle(stores.open(p0))
+      const stored = (await world.settle(store.getMany([positionKey])))[0]!
+      expect(decodePosition(stored).position.seq, code).toBe(writer.position.seq)
+    }
   })
 
   it('ends at once in a crash and in an orderly end, and leaves no timer', async () => {
