@@ -214,13 +214,24 @@ export class Replica {
     return absent(isOwnId(id) ? (0 as Rev) : rev > this.#revFloor ? rev : this.#revFloor)
   }
 
-  /** What has expired by `nowMs`, at most `limit`. */
+  /** What has expired by `nowMs`, at most `limit`. Rejects if the store cannot be read or written (M5). */
   async expired(nowMs: number, limit: number): Promise<readonly Expiring[]> {
     const from = this.#nextExpiry
     if (nowMs < from) return []
     // What is applied from here on lowers it again.
     this.#nextExpiry = Number.POSITIVE_INFINITY
-    await this.flush()
+    try {
+      await this.flush()
+      return await this.#expiring(from, nowMs, limit)
+    } catch (error) {
+      this.#nextExpiry = Math.min(this.#nextExpiry, from)
+      // A write that failed was told; and who is closed has nothing to tell.
+      if (!this.#failed) this.#options.onStoreFailure(error)
+      throw error
+    }
+  }
+
+  async #expiring(from: number, nowMs: number, limit: number): Promise<readonly Expiring[]> {
     const expiring: Expiring[] = []
     // Not from the first there can be: a store takes its time over what was removed and is not compacted yet.
     for await (const [key, type] of this.#store.range(...expiryRange(from))) {

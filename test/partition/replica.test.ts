@@ -409,6 +409,39 @@ describe('a store that cannot be read', () => {
   })
 })
 
+describe('what has expired', () => {
+  const expiring = async (seed: string) => {
+    const world = new PartitionWorld(seed)
+    const node = world.start('n1')
+    const store = new SlowReads(await world.settle(node.process.stores.open(p0)))
+    const failures: unknown[] = []
+    const options = { ...replicaOptions(node), onStoreFailure: (error: unknown) => failures.push(error) }
+    const replica = await world.settle(Replica.open(store, p0, g1, options))
+    const [actor] = await world.settle(replica.load([idOf('a')]))
+    const state = encodeValue(1).slice()
+    replica.applyChange(actor!, 'thing', { rev: rev(1), state, expiresAt: 100, hi: 1, lo: 1 })
+    return { world, store, failures, replica }
+  }
+
+  it('is found again after a read that failed, and the failure is told', async () => {
+    const { world, store, failures, replica } = await expiring('failed look')
+    store.failReads(new HoldfastError('INTERNAL', 'damaged'))
+    await expect(world.settle(replica.expired(100, 10))).rejects.toMatchObject({ code: 'INTERNAL' })
+    expect(failures).toMatchObject([{ reason: 'damaged' }])
+    store.failReads(undefined)
+    expect(await world.settle(replica.expired(100, 10))).toEqual([{ id: idOf('a'), type: 'thing' }])
+  })
+
+  it('cannot be read where the store cannot be written, which is told once', async () => {
+    const { world, store, failures, replica } = await expiring('failed write')
+    store.failWrites(new HoldfastError('INTERNAL', 'no space'))
+    for (let look = 0; look < 2; look++) {
+      await expect(world.settle(replica.expired(100, 10))).rejects.toMatchObject({ code: 'INTERNAL' })
+    }
+    expect(failures).toMatchObject([{ reason: 'no space' }])
+  })
+})
+
 /** A store whose reads and writes wait, fail and are counted as told. */
 class SlowReads implements Store {
   reads = 0
@@ -468,8 +501,9 @@ class SlowReads implements Store {
     await this.#inner.write(batch)
   }
 
-  range(gte: Uint8Array, lt: Uint8Array) {
-    return this.#inner.range(gte, lt)
+  async *range(gte: Uint8Array, lt: Uint8Array) {
+    if (this.#readError !== undefined) throw this.#readError
+    yield* this.#inner.range(gte, lt)
   }
 
   view(range: ViewRange) {
