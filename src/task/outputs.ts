@@ -18,7 +18,8 @@ const spoken: ReadonlySet<string> = new Set([
 
 const messageId = 'Nats-Msg-Id'
 
-const maxSubjectLength = 512
+/** What a line of the protocol of NATS has room for (adapters/nats/message-check.ts). */
+const maxSubjectBytes = 1_024
 
 export interface OutputRules {
   readonly cluster: string
@@ -62,11 +63,11 @@ const lineBytes = ': \r\n'.length
 function checkSubject(subject: unknown, cluster: string): void {
   const well =
     typeof subject === 'string' &&
-    subject.length <= maxSubjectLength &&
+    mostBytes(subject) <= maxSubjectBytes &&
     /^(?:[^.*>\s\p{Cc}\p{Surrogate}]+\.)*[^.*>\s\p{Cc}\p{Surrogate}]+$/u.test(subject)
   if (!well) {
     throw invalid(
-      `the subject of an output is tokens joined by ".", well-formed, without spaces and wildcards, at most ${maxSubjectLength} characters`,
+      `the subject of an output is tokens joined by ".", well-formed, without spaces and wildcards, at most ${maxSubjectBytes} bytes`,
     )
   }
   const [first, second = ''] = subject.split('.', 2)
@@ -74,6 +75,9 @@ function checkSubject(subject: unknown, cluster: string): void {
     throw invalid(`subjects such as "${subject}" are the cluster's or the server's own: take another one`)
   }
 }
+
+/** As UTF-8, as whoever publishes it counts: three for all that is not ASCII. */
+const mostBytes = (text: string): number => text.replaceAll(/[\u0080-\uffff]/g, '...').length
 
 function checkHeader(name: string, text: unknown): void {
   const own = /^nats-(msg-id|expected-)/i.test(name)

@@ -69,6 +69,13 @@ describe('an output, as it goes into a record', () => {
     expect(made({ subject, value: 1 }).subject).toBe(subject)
   })
 
+  it('may go to a subject of as many bytes as a message can', () => {
+    for (const subject of ['x'.repeat(1_024), 'ö'.repeat(341)]) {
+      expect(made({ subject, value: 1 }).subject).toBe(subject)
+      checkSubject(subject, 'subject')
+    }
+  })
+
   const wrong: readonly [unknown, string][] = [
     [undefined, 'send { subject, value }'],
     [{ value: 1 }, 'the subject of an output is tokens'],
@@ -76,7 +83,9 @@ describe('an output, as it goes into a record', () => {
     [{ subject: 'a.*', value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'a b', value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'a.\ud800', value: 1 }, 'the subject of an output is tokens'],
-    [{ subject: 'x'.repeat(513), value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'x'.repeat(1_025), value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: 'ö'.repeat(342), value: 1 }, 'the subject of an output is tokens'],
+    [{ subject: '🛒'.repeat(171), value: 1 }, 'the subject of an output is tokens'],
     [{ subject: 'shop.log.0', value: 1 }, "are the cluster's or the server's own"],
     [{ subject: 'shop.p.1', value: 1 }, "are the cluster's or the server's own"],
     [{ subject: '$JS.API.STREAM.DELETE.A', value: 1 }, "are the cluster's or the server's own"],
@@ -102,19 +111,16 @@ describe('an output, as it goes into a record', () => {
   })
 
   it('that is not refused is in its record what it was, and can be published', () => {
-    const any = fc.oneof(
-      text({ maxLength: 20 }),
-      fc.string({ unit: fc.constantFrom('a', 'ö', '.', '\ud800', '\udc00') }),
-    )
-    const name = fc.oneof(
-      fc.constantFrom('__proto__', 'constructor', 'A', 'b-c'),
-      fc.string({ minLength: 1, maxLength: 5 }),
-    )
+    const broken = fc.string({ unit: fc.constantFrom('a', 'ö', '.', '\ud800', '\udc00') })
+    const any = fc.oneof({ weight: 4, arbitrary: text({ maxLength: 20 }) }, { weight: 1, arbitrary: broken })
+    const token = fc.string({ unit: fc.constantFrom('a', 'ö', '🛒'), minLength: 1, maxLength: 250, size: 'max' })
+    const subject = fc.array(token, { minLength: 1, maxLength: 3 }).map((tokens) => tokens.join('.'))
+    const name = fc.oneof(fc.constantFrom('__proto__', 'constructor', 'A', 'b-c'), fc.stringMatching(/^[!-~]{1,5}$/))
     const given = fc.record({
-      subject: fc.oneof(any, fc.constantFrom('out', 'ö.ü')),
+      subject: fc.oneof({ weight: 4, arbitrary: subject }, { weight: 1, arbitrary: any }),
       value: fc.oneof(any, fc.uint8Array()),
       headers: fc.array(fc.tuple(name, any), { maxLength: 2 }).map((pairs) => Object.fromEntries(pairs)),
-      stream: fc.option(any, { nil: undefined }),
+      stream: fc.oneof(fc.constantFrom(undefined, 'OUT', 'Ö'), any),
     })
     let sent = 0
     fc.assert(
@@ -135,7 +141,7 @@ describe('an output, as it goes into a record', () => {
       }),
       { numRuns: 3_000 },
     )
-    expect(sent).toBeGreaterThan(100)
+    expect(sent).toBeGreaterThan(500)
   })
 
   it('for a stream is refused where there are none (O1)', () => {
