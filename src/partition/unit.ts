@@ -109,7 +109,7 @@ export class Unit {
 
   send(output: OutputRecord): void {
     this.#check()
-    let bytes = overheadBytes + output.subject.length + output.data.length
+    let bytes = overheadBytes + 3 * output.subject.length + output.data.length
     for (const [name, value] of Object.entries(output.headers)) bytes += name.length + 3 * value.length + 10
     this.#grow(bytes)
     this.#outputs.push(output)
