@@ -165,7 +165,7 @@ export function clusterSettingsOf({
 }: Pick<NodeBaseOptions, 'partitions' | 'lease'>): Partial<Omit<ClusterSettings, 'format'>> {
   return {
     ...(partitions === undefined ? {} : { partitions }),
-    ...(lease === undefined ? {} : { leaseMs: durationMs(lease, 'lease') }),
+    ...(lease === undefined ? {} : { leaseMs: Math.ceil(durationMs(lease, 'lease')) }),
   }
 }
 

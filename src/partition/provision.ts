@@ -18,7 +18,7 @@ import { checkPartitionCount, defaultPartitions } from '../protocol/partitioning
 export interface ClusterSettings {
   readonly format: 1
   readonly partitions: number
-  /** Term of read leases, ms (O3, O4). */
+  /** Term of read leases, whole ms (O3, O4). */
   readonly leaseMs: number
 }
 
@@ -93,7 +93,8 @@ function parseSettings(value: Uint8Array): ClusterSettings {
     )
   }
   checkPartitionCount(settings.partitions)
-  return settings
+  // Former versions have written what they were given.
+  return { ...settings, leaseMs: Math.ceil(settings.leaseMs) }
 }
 
 /** All keys `generation.<n>`. */

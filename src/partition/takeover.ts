@@ -196,7 +196,8 @@ export async function claim(replica: Replica, epoch: Epoch, options: TakeoverOpt
       epoch,
       incarnation: node.incarnation,
       prev: before.validHash,
-      time: Math.max(endOfReads(before, leaseMs), Math.floor(clock.now())),
+      // A record's time is whole, whatever the lease.
+      time: Math.max(Math.ceil(endOfReads(before, leaseMs)), Math.floor(clock.now())),
       published: before.published,
       stateHash: hash64ToBytes(replica.stateHash),
       node: node.id,

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { checkNodeOptions, retentionFrom, type CreateNodeOptions } from '../../src/node/options.ts'
+import { checkNodeOptions, clusterSettingsOf, retentionFrom, type CreateNodeOptions } from '../../src/node/options.ts'
 
 const options: CreateNodeOptions = { embedded: true, dataDir: 'data', actors: [] }
 
@@ -20,6 +20,11 @@ it('refuses leases that are too short for their renewals', () => {
   ]) {
     expect(wrong).toThrow(/leaseTermMs is at least four times renewEveryMs/)
   }
+})
+
+it('takes a read lease as whole milliseconds', () => {
+  expect(clusterSettingsOf({ lease: 512.3 })).toEqual({ leaseMs: 513 })
+  expect(clusterSettingsOf({ lease: '1.001s' })).toEqual({ leaseMs: 1_001 })
 })
 
 it('takes so many standbys as there may be, and names the number that there may not', () => {

@@ -116,6 +116,16 @@ describe('taking a partition over (O2, V3, V4)', () => {
 })
 
 describe('when a claimer may serve (O4, V5)', () => {
+  it('is known also where the lease is no whole number of milliseconds: the time of the claim is one', async () => {
+    const world = new PartitionWorld('fraction')
+    const node = world.start('n1')
+    const time = Math.floor(node.process.clock.now())
+    new LogWriter(world).claim('old').commit([{ key: 'a', state: 1 }], { time })
+    const result = await world.settle(takeOver(world.takeover(node, { leaseMs: 60_000.3 }), 2))
+    expect(result.kind).toBe('claimed')
+    expect(claimsOf(world).at(-1)).toMatchObject({ epoch: 2, time: time + 60_001 })
+  })
+
   it('is 1.1 terms after it saw the last valid record of the former epoch itself', async () => {
     const world = new PartitionWorld('wait')
     new LogWriter(world).claim('old').commit([{ key: 'a', state: 1 }])
