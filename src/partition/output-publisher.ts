@@ -9,7 +9,8 @@
  * P3. What a stream refuses or does not acknowledge is sent again, after growing pauses, until it is acknowledged; each refusal is told.
  *     What comes behind it goes on meanwhile: a stream that refuses one and takes the next has them in that order.
  * P4. At most `window` wait for their acknowledgement; beyond it publishing waits. What is committed meanwhile is read again later.
- * P5. When the connection was lost, everything after `confirmed` is sent again.
+ * P5. When the connection was lost, everything after `confirmed` is sent again. Where it has no room for an output for nobody in particular
+ *     (T1), all of that record and what comes after it is sent a little later.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import { gauge, type Metric } from '../ports/metrics.ts'
@@ -97,7 +98,7 @@ export class OutputPublisher {
     const room =
       outputs.length === 0 || (this.#options.transport.connected && this.#open.size + outputs.length <= window)
     if (this.#pump.runs || this.#sent !== previous || !room) return this.pump()
-    for (const output of outputs) this.#send(seq, output)
+    for (const output of outputs) if (!this.#send(seq, output)) return this.#rest(seq)
     this.#sent = seq
     this.#confirm()
   }
@@ -139,7 +140,7 @@ export class OutputPublisher {
         for (const output of outputs) {
           while (this.#open.size >= window && attempt === this.#attempt && !this.#stopped) await this.#room()
           if (attempt !== this.#attempt || this.#stopped) break
-          this.#send(seq, output)
+          if (!this.#send(seq, output)) return this.#rest(seq)
         }
         if (attempt !== this.#attempt || this.#stopped) break
         this.#sent = seq
@@ -158,15 +159,30 @@ export class OutputPublisher {
     })
   }
 
-  #send(seq: Seq, output: OutputRecord): void {
+  /** P5: something of this record was lost. */
+  #rest(seq: Seq): void {
+    for (const open of this.#open.values()) {
+      if (open.seq !== seq) continue
+      this.#options.clock.clearTimeout(open.timer)
+      this.#open.delete(open.token)
+    }
+    this.#pump.rest()
+  }
+
+  /** False: it was lost (P5). What a stream is to store is asked for until it has. */
+  #send(seq: Seq, output: OutputRecord): boolean {
     if (output.headers[expectedStream] === undefined) {
+      const { transport } = this.#options
+      const { lost } = transport
       this.#publish(output)
+      if (transport.lost !== lost) return false
       this.#lastPlain = seq
-      return
+      return true
     }
     const open: Open = { token: String(++this.#tokens), seq, output, refusals: 0, timer: undefined }
     this.#open.set(open.token, open)
     this.#ask(open)
+    return true
   }
 
   /** Sends an output to its stream, and waits for the acknowledgement. */

@@ -6,7 +6,8 @@
  *     owner publishes everything after it again: a plain subscriber may see a change twice, but misses none while it is connected.
  *     It is asked to once for all that was sent within `confirmEveryMs`: a question for each record would wake this node and the server once
  *     more for each, and a mark that is late costs no more than repetitions when a node dies.
- * B3. If the connection breaks, publishing goes on from the last confirmed record once it is back.
+ * B3. If the connection breaks, publishing goes on from the last confirmed record once it is back. Where it has no room for a change (T1),
+ *     that record and all after it are published a little later.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
@@ -69,7 +70,7 @@ export class Publisher {
   committed(seq: Seq, changes: readonly Change[], previous: Seq): void {
     if (this.#stopped) return
     if (this.#pump.runs || this.#sent !== previous || !this.#options.transport.connected) return this.pump()
-    for (const change of changes) this.#publish(change)
+    if (!this.#publish(changes)) return this.#pump.rest()
     this.#sent = seq
     this.#confirm()
   }
@@ -99,17 +100,23 @@ export class Publisher {
       const attempt = this.#attempt
       for await (const changes of history.after(this.#sent)) {
         if (attempt !== this.#attempt || this.#stopped) break
-        for (const change of changes) this.#publish(change)
+        if (!this.#publish(changes)) return this.#pump.rest()
+        this.#sent = changes[0]!.seq
       }
-      if (attempt === this.#attempt) this.#sent = head
+      if (attempt === this.#attempt && this.#sent < head) this.#sent = head
     }
   }
 
-  #publish(change: Change): void {
+  /** Those of one record. False: not all of them were sent (B3). */
+  #publish(changes: readonly Change[]): boolean {
     const { partition, generation, transport, subjects, meter } = this.#options
-    const { data, headers } = changeMessage(partition, generation, change, transport.maxPayload)
-    transport.publish(subjects.changes(change.type, change.key), data, { headers })
-    if (meter !== undefined) meter.changes++
+    const { lost } = transport
+    for (const change of changes) {
+      const { data, headers } = changeMessage(partition, generation, change, transport.maxPayload)
+      transport.publish(subjects.changes(change.type, change.key), data, { headers })
+      if (meter !== undefined) meter.changes++
+    }
+    return transport.lost === lost
   }
 
   /** B2 */

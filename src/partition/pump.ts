@@ -4,6 +4,8 @@
  * PU1. One run at a time. What is committed meanwhile is left to it: behind its end it runs again, until nothing is owed.
  * PU2. Where the log cannot be read it says so, and runs again a little later. If the log is gone for good, the committer finds out and stops
  *      the partition.
+ * PU3. Where something was lost on its way out it rests, and runs again a little later: a server that reads too slowly reads no faster for
+ *      being told more.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Observer } from '../ports/observer.ts'
@@ -24,11 +26,12 @@ export interface PumpOptions {
   readonly onDone: () => void
 }
 
-const readAgainAfterMs = 200
+const againAfterMs = 200
 
 export class Pump {
   readonly #options: PumpOptions
   #runs = false
+  #rests = false
   #stopped = false
   #timer: Timer | undefined
 
@@ -42,7 +45,7 @@ export class Pump {
 
   run(): void {
     const { isOwed, publishOwed, onDone } = this.#options
-    if (this.#runs || this.#stopped || !isOwed()) return
+    if (this.#runs || this.#rests || this.#stopped || !isOwed()) return
     this.#runs = true
     publishOwed().then(
       () => {
@@ -57,6 +60,12 @@ export class Pump {
     )
   }
 
+  /** Nothing is published for a while (PU3). */
+  rest(): void {
+    this.#rests = true
+    this.#runLater()
+  }
+
   stop(): void {
     this.#stopped = true
     this.#options.clock.clearTimeout(this.#timer)
@@ -64,10 +73,18 @@ export class Pump {
 
   #readAgain(error: unknown): void {
     if (this.#stopped) return
-    const { partition, observer, clock, what } = this.#options
+    const { partition, observer, what } = this.#options
     const reason = `${what} cannot be read again: ${messageOf(error)}`
     observer.emit({ type: 'partition.trouble', partition, reason })
+    this.#runLater()
+  }
+
+  #runLater(): void {
+    const { clock } = this.#options
     clock.clearTimeout(this.#timer)
-    this.#timer = clock.setTimeout(() => this.run(), readAgainAfterMs)
+    this.#timer = clock.setTimeout(() => {
+      this.#rests = false
+      this.run()
+    }, againAfterMs)
   }
 }

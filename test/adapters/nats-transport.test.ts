@@ -110,6 +110,7 @@ describe('the transport over NATS', () => {
         await new Promise((resolve) => setImmediate(resolve))
       }
       expect(await dropped).toEqual({ type: 'message.dropped', subject: 'nobody', reason: 'overflow' })
+      expect(transport.lost).toBeGreaterThan(0)
     } finally {
       await transport.close()
       await wire.close()

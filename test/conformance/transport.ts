@@ -310,14 +310,16 @@ export function transportConformance(
     })
 
     if (traits.breakable) {
-      it('loses what is published while it is disconnected, and says so (T1)', async () => {
+      it('loses what is published while it is disconnected, counts it, and says so (T1)', async () => {
         const statuses: TransportStatus[] = []
         a.onStatus((status) => statuses.push(status))
         const [atA, atB] = [await listen(a, 's.x'), await listen(b, 's.y')]
         expect(a.connected).toBe(true)
         await world.sever!(a)
         expect(a.connected).toBe(false)
+        const { lost } = a
         a.publish('s.y', bytes('lost'))
+        expect(a.lost).toBe(lost + 1)
         b.publish('s.x', bytes('missed'))
         await b.flush()
         const late = new Collector()
@@ -328,6 +330,7 @@ export function transportConformance(
         b.publish('s.x', bytes('heard'))
         b.publish('s.late', bytes('heard too'))
         a.publish('s.y', bytes('sent'))
+        expect(a.lost).toBe(lost + 1)
         await Promise.all([atA.count(1), atB.count(1), late.count(1)])
         expect(atA.texts).toEqual(['heard'])
         expect(atB.texts).toEqual(['sent'])

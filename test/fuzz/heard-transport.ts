@@ -29,6 +29,10 @@ export class HeardTransport implements Transport {
     return this.#inner.connected
   }
 
+  get lost(): number {
+    return this.#inner.lost
+  }
+
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void {
     this.#inner.publish(subject, data, options)
     // A small frame is a view of a block.

@@ -22,13 +22,21 @@ class Bench {
   #answer: (message: Message) => void = () => {}
   readonly publisher: OutputPublisher
   flushes = 0
+  /** Messages that the connection has room for. */
+  room = Number.POSITIVE_INFINITY
+  lost = 0
 
   constructor() {
+    const lost = () => this.lost
     const transport: Partial<Transport> = {
       connected: true,
+      get lost() {
+        return lost()
+      },
       inbox: () => '_INBOX.o',
       publish: (_, __, options) => {
-        if (options?.reply !== undefined) this.asked.push(options.reply)
+        if (this.room-- <= 0) this.lost++
+        else if (options?.reply !== undefined) this.asked.push(options.reply)
       },
       flush: () => {
         this.flushes++
@@ -77,10 +85,49 @@ class Bench {
     await this.pass()
   }
 
-  pass(): Promise<void> {
-    return this.#world.clock.advance(1)
+  pass(ms = 1): Promise<void> {
+    return this.#world.clock.advance(ms)
   }
 }
+
+describe('an output that the connection has no room for (P5)', () => {
+  it('does not count as published, and is sent when there is room', async () => {
+    const bench = new Bench()
+    bench.room = 1
+    await bench.commit(plain)
+    await bench.commit(plain)
+    await bench.commit(plain)
+    await bench.confirm()
+    await bench.confirm()
+    expect(bench.publisher.confirmed).toBe(1)
+    expect(bench.lost).toBe(1)
+    await bench.pass(1_000)
+    expect(bench.lost).toBeLessThan(10)
+    expect(bench.flushes).toBe(1)
+    bench.room = 2
+    await bench.pass(200)
+    await bench.confirm()
+    await bench.confirm()
+    expect(bench.publisher.confirmed).toBe(3)
+    bench.publisher.stop()
+  })
+
+  it('is sent with all of its record, of which each is waited for once', async () => {
+    const bench = new Bench()
+    bench.room = 2
+    await bench.commit(stored, stored, plain)
+    expect(bench.publisher.metrics()).toMatchObject([{ value: 0 }])
+    bench.room = 3
+    await bench.pass(200)
+    expect(bench.publisher.metrics()).toMatchObject([{ value: 2 }])
+    // The stream has had both twice.
+    for (let i = 0; i < 4; i++) await bench.acknowledge()
+    expect(bench.publisher.confirmed).toBe(0)
+    await bench.confirm()
+    expect(bench.publisher.confirmed).toBe(1)
+    bench.publisher.stop()
+  })
+})
 
 describe('outputs of a record that waits for room in its middle (P2, P4)', () => {
   it('are confirmed once all of it is sent, and the server is not asked before, over and over', async () => {

@@ -283,6 +283,59 @@ describe('a connection that is lost (B3)', () => {
   })
 })
 
+describe('changes that the connection has no room for (B3, T1)', () => {
+  /** Of so many messages. */
+  const withRoom = async (seed: string, records: number, room: () => boolean) => {
+    const bench = new Bench(seed)
+    for (let i = 0; i < records; i++) bench.commit({ key: 'a', state: i }, { key: 'b', state: i })
+    bench.begin()
+    const { transport } = bench.node.process
+    const publish = transport.publish.bind(transport)
+    let lost = 0
+    vi.spyOn(transport, 'lost', 'get').mockImplementation(() => lost)
+    vi.spyOn(transport, 'publish').mockImplementation((...message) => {
+      if (room()) publish(...message)
+      else lost++
+    })
+    await bench.publish(seq(2), transport)
+    return { bench, lost: () => lost }
+  }
+
+  it('do not count as published, and are published when it has', async () => {
+    let full = false
+    const { bench, lost } = await withRoom('no room', 0, () => !full)
+    const first = bench.commit({ key: 'a', state: 1 })
+    await bench.pass()
+    full = true
+    for (let i = 0; i < 10; i++) {
+      bench.commit({ key: 'a', state: i })
+      await bench.pass(500)
+    }
+    expect(bench.publisher.confirmed).toBe(first)
+    // It is tried from time to time, with the first of them.
+    expect(lost()).toBeGreaterThan(10)
+    expect(lost()).toBeLessThan(30)
+    full = false
+    await bench.pass(300)
+    expect(bench.said).toEqual(bench.saidAfter(2))
+    expect(bench.publisher.confirmed).toBe(bench.history.head)
+  })
+
+  it('go on from the record that was too much, where there is room for some at a time', async () => {
+    let left = 5
+    const { bench } = await withRoom('some room', 10, () => left-- > 0)
+    for (let i = 0; i < 20; i++) {
+      await bench.pass(200)
+      left = 5
+    }
+    expect(new Set(bench.said)).toEqual(new Set(bench.saidAfter(2)))
+    // Of a record that was said in part both changes are said again.
+    expect(bench.said.length).toBeLessThan(1.5 * bench.saidAfter(2).length)
+    expect(bench.publisher.confirmed).toBe(bench.history.head)
+    bench.publisher.stop()
+  })
+})
+
 describe('a change whose JSON is too large for a message', () => {
   it('is said without its state, and says so', async () => {
     const bench = await open('large')

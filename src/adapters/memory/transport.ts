@@ -42,6 +42,7 @@ export class MemoryTransport implements Transport {
   readonly #flushes = new Set<(error: HoldfastError) => void>()
   readonly #linkWatch: Subscription
   #inboxes = 0
+  #lost = 0
   #closed = false
 
   constructor(options: MemoryTransportOptions) {
@@ -58,12 +59,20 @@ export class MemoryTransport implements Transport {
     return !this.#closed && this.#options.link.up
   }
 
+  get lost(): number {
+    return this.#lost
+  }
+
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void {
     checkSubject(subject)
     if (options?.reply !== undefined) checkSubject(options.reply, 'reply subject')
     checkPayload(data, options?.headers, this.maxPayload)
     const { hub, link } = this.#options
-    if (!this.connected || link.loses()) return
+    if (!this.connected) {
+      this.#lost++
+      return
+    }
+    if (link.loses()) return
     const message: Message = {
       subject,
       data: data.length === 0 ? noBytes : new Uint8Array(data),

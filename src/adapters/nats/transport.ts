@@ -1,7 +1,7 @@
 /**
  * The Transport port over a connection to NATS (T1–T7).
  *
- * What the link does not send while it is down, or above its bound, is lost in silence here (T1): the link has reported it.
+ * What the link does not send while it is down, or above its bound, is lost (T1): the link has reported it, and here it is counted.
  */
 import type { Metric } from '../../ports/metrics.ts'
 import type {
@@ -25,6 +25,7 @@ export class NatsTransport implements Transport {
   readonly #statusListeners = new Set<(status: TransportStatus) => void>()
   readonly #watch: Subscription
   #inboxes = 0
+  #lost = 0
   #closed = false
 
   constructor(link: Link) {
@@ -39,6 +40,10 @@ export class NatsTransport implements Transport {
 
   get connected(): boolean {
     return !this.#closed && this.#link.connected
+  }
+
+  get lost(): number {
+    return this.#lost
   }
 
   publish(subject: string, data: Uint8Array, options?: PublishOptions): void {
@@ -57,7 +62,7 @@ export class NatsTransport implements Transport {
         `this message has ${size} bytes, headers included, and the NATS server takes at most ${this.#link.maxPayload} (max_payload)`,
       )
     }
-    if (!this.#closed) this.#link.send(subject, data, reply, headers)
+    if (this.#closed || !this.#link.send(subject, data, reply, headers)) this.#lost++
   }
 
   subscribe(subject: string, handler: (message: Message) => void, options?: SubscribeOptions): Subscription {

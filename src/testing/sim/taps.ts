@@ -51,6 +51,9 @@ export function tapTransport(
     get connected() {
       return inner.connected
     },
+    get lost() {
+      return inner.lost
+    },
     publish(subject, data, publishOptions) {
       sent?.(subject, publishOptions?.reply)
       inner.publish(subject, data, publishOptions)
