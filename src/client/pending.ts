@@ -216,6 +216,11 @@ export class Pending implements Request, Waiter {
     return (this.#lastEnded || this.attempts === 0) && (this.#open === undefined || this.#open.length === 0)
   }
 
+  /** What is told where there is a word on every attempt, and one has failed (A5). */
+  get lastWord(): WireError | undefined {
+    return this.#endedThroughout ? this.verdict : undefined
+  }
+
   get refusedThroughout(): boolean {
     return !this.repeated && this.verdict === undefined && this.#endedThroughout
   }

@@ -26,6 +26,7 @@ import {
   type ReplyFrame,
   type ReplyPosition,
   type RequestKind,
+  type WireError,
 } from '../protocol/frames.ts'
 import { sessionId, type SessionId } from '../protocol/ids.ts'
 import { fnv1a32 } from '../protocol/partitioning.ts'
@@ -329,15 +330,15 @@ export class Session {
     if (reply.kind === 'error') {
       const { error } = reply
       const meaning = pending.judge(error, reply.frame, reply.at)
-      if (meaning === 'final') return this.#fail(pending, new HoldfastError(error.code, error.message, error))
-      if (meaning === 'wait') return
+      if (meaning === 'final') return this.#fail(pending, errorOf(error))
+      if (this.#isOver(pending) || meaning === 'wait') return
       if (pending.atStandby) return this.#askOwner(pending)
       if (error.code === 'FENCED') this.#placement.ask()
       return this.#later(pending, error.retryAfterMs)
     }
     const { owner, epoch, frame } = reply
     if (owner !== null) this.#routing.moved(this.#routing.partitionOf(pending.hash), owner, epoch)
-    if (!pending.ended(frame) || frame !== pending.frame) return
+    if (!pending.ended(frame) || this.#isOver(pending) || frame !== pending.frame) return
     if (pending.atStandby) return this.#askOwner(pending)
     if (owner === null) {
       this.#placement.ask()
@@ -351,7 +352,8 @@ export class Session {
   /** Nobody listened where this frame went: none of its requests was received. */
   #onNobody(requests: readonly Pending[], frame: number): void {
     for (const pending of requests) {
-      if (pending.state === 'settled' || !pending.ended(frame) || frame !== pending.frame) continue
+      if (pending.state === 'settled' || !pending.ended(frame)) continue
+      if (this.#isOver(pending) || frame !== pending.frame) continue
       if (pending.atStandby) {
         this.#routing.readers.silent(pending.subject, this.#nowMs())
         this.#askOwner(pending)
@@ -368,6 +370,15 @@ export class Session {
   #onUnsendable(pending: Pending, error: HoldfastError): void {
     pending.ended(pending.frame)
     if (pending.refusedThroughout) this.#fail(pending, error)
+    else this.#isOver(pending)
+  }
+
+  /** This was the last word on its attempts, of which one has failed (A5): it has ended. */
+  #isOver(pending: Pending): boolean {
+    const { lastWord } = pending
+    if (lastWord === undefined) return false
+    this.#fail(pending, errorOf(lastWord))
+    return true
   }
 
   /** The server did not let what was published there through: what was never sent elsewhere did nothing, and never will. */
@@ -375,6 +386,7 @@ export class Session {
     for (const pending of this.#outstanding.all()) {
       if (pending.state !== 'sent' || pending.subject !== subject || !pending.ended(pending.frame)) continue
       if (pending.refusedThroughout) this.#fail(pending, new HoldfastError('INVALID', reason))
+      else this.#isOver(pending)
     }
   }
 
@@ -487,3 +499,5 @@ export class Session {
     pending.settle()
   }
 }
+
+const errorOf = (error: WireError) => new HoldfastError(error.code, error.message, error)

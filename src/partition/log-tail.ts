@@ -110,6 +110,8 @@ export async function tail(replica: Replica, options: TailOptions): Promise<void
       if (fault !== undefined) throw new HoldfastError('RETRY', `${fault}: the log's leader has to be asked`)
       onApplied?.()
     }
+  } catch (error) {
+    throw askedAgain(error)
   } finally {
     signal.removeEventListener('abort', stop)
     reading.close()
@@ -162,8 +164,11 @@ export async function* readLog(
 
 /** A log that is damaged, or set up to lose records (L7), is no reason to touch a store: that may be the only good copy (L1). */
 function brokenBy(error: unknown, partition: PartitionId): unknown {
-  // T6
-  if (error instanceof Denied) return new HoldfastError('RETRY', error.reason, { cause: error })
+  if (error instanceof Denied) return askedAgain(error)
   const isBroken = isHoldfastError(error, 'INTERNAL') || isHoldfastError(error, 'INVALID')
   return isBroken ? new BrokenLog(partition, error.message) : error
 }
+
+/** T6 */
+const askedAgain = (error: unknown): unknown =>
+  error instanceof Denied ? new HoldfastError('RETRY', error.reason, { cause: error }) : error

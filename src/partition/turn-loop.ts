@@ -94,7 +94,7 @@ export class TurnLoop {
     const running = this.#turns.get(turn.session)?.get(turn.number)
     if (running !== undefined) {
       turn.span?.repeated()
-      // They are all of one client, and it takes the first answer that comes: older addresses are of no use to it.
+      // They are all of one client, which takes the first value that comes. Of an attempt whose asker has gone it has no word, and may be in doubt.
       if (running.askers.push(asker) > mostJoined) running.askers.shift()
       return
     }

@@ -447,6 +447,28 @@ describe('outcomes (R2, A3)', () => {
     expect(node.received.map(({ subject }) => subject)).toEqual(['test.p.0', 'test.node.n1.frame', 'test.p.0'])
   })
 
+  it.each(['RETRY', 'moved'] as const)(
+    'are FAILED where the last attempt has failed, and then the word on the one before comes: %s (A5)',
+    async (word) => {
+      const replies: ((answer: Answer) => void)[] = []
+      const { session, clock, cluster, node } = await start((_request, _frame, reply) => void replies.push(reply))
+      cluster.owners[0] = null
+      cluster.publishView(node)
+      await clock.advance(10)
+      const failed = errorOf(call(session, cluster.keyOf(0)))
+      await clock.advance(500)
+      cluster.owners[0] = 'n1'
+      cluster.publishView(node)
+      await clock.advance(10)
+      replies[1]!(failure('FAILED'))
+      await clock.advance(10)
+      expect(session.outstanding).toBe(1)
+      replies[0]!(word === 'moved' ? moved('n1') : failure(word))
+      expect(await clock.settle(failed, 10)).toMatchObject({ code: 'FAILED' })
+      expect(replies.length).toBe(2)
+    },
+  )
+
   it('are FAILED once every attempt has failed, in whatever order their node says so (A5)', async () => {
     const replies: ((answer: Answer) => void)[] = []
     const { session, clock, node } = await start((_request, _frame, reply) => void replies.push(reply))

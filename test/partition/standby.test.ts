@@ -266,6 +266,29 @@ describe('a standby that cannot stand by', () => {
     await owner.until('owner')
   })
 
+  it('goes on as a standby while it is not let to follow the log, and blames no store for it (T6)', async () => {
+    const world = new PartitionWorld('denied to follow')
+    const writer = new LogWriter(world).claim('old').commit([{ key: 'a', state: 1 }])
+    let denied = true
+    const standby = new PartitionNode(world, 'standby', {
+      changelog: watching(world.start('log').process.changelog, (log) => ({
+        ...log,
+        follow: (from) => {
+          const denial = () => Promise.reject(new Denied('the NATS server does not let this user ask'))
+          return denied ? { next: denial, close() {} } : log.follow(from)
+        },
+      })),
+    })
+    standby.partition.want({ role: 'standby' })
+    await world.clock.advance(2_000)
+    expect(standby.cannotOpen).toEqual([])
+    expect(standby.node.events.of('store.failed')).toEqual([])
+    denied = false
+    await standby.until('standby')
+    writer.commit([{ key: 'a', state: 2 }])
+    await level(world, standby)
+  })
+
   it('begins anew with another replica where its store failed, also while it rests', async () => {
     for (const code of ['INVALID', 'INTERNAL'] as const) {
       const world = new PartitionWorld(`failing at rest ${code}`)
