@@ -9,14 +9,20 @@ import { silent } from '../../src/ports/observer.ts'
 import type { Transport } from '../../src/ports/transport.ts'
 import { version } from '../../src/version.ts'
 
-/** It stands still: nothing is ever late, and nothing repeated. */
+/** Once it stands still, nothing is ever late, and nothing repeated. */
 class StandingClock extends SystemClock {
-  override monotonic(): number {
-    return 0
+  #stoodAtMs: number | undefined
+
+  stand(): void {
+    this.#stoodAtMs = this.monotonic()
   }
 
-  override setTimeout(): Timer {
-    return {} as Timer
+  override monotonic(): number {
+    return this.#stoodAtMs ?? super.monotonic()
+  }
+
+  override setTimeout(run: () => void, ms: number): Timer {
+    return this.#stoodAtMs === undefined ? super.setTimeout(run, ms) : ({} as Timer)
   }
 }
 
@@ -24,6 +30,10 @@ class StandingClock extends SystemClock {
 export async function unhurriedClient(cluster: string, transport: Transport): Promise<Holdfast> {
   const tracer = await openTracer(version)
   const release = () => transport.close()
-  const parts = { clock: new StandingClock(), random: new SystemRandom(), observer: silent, tracer }
-  return connectOver({ ...parts, transport, release }, { cluster })
+  const clock = new StandingClock()
+  const parts = { clock, random: new SystemRandom(), observer: silent, tracer }
+  const client = await connectOver({ ...parts, transport, release }, { cluster })
+  // Not before: a node that has just begun may not hear the first question who owns what.
+  clock.stand()
+  return client
 }
