@@ -217,8 +217,8 @@ export class Pending implements Request, Waiter {
   }
 
   /** What is told where there is a word on every attempt, and one has failed (A5). */
-  get lastWord(): WireError | undefined {
-    return this.#endedThroughout ? this.verdict : undefined
+  get lastWord(): HoldfastError | undefined {
+    return this.verdict !== undefined && this.#endedThroughout ? errorOf(this.verdict) : undefined
   }
 
   get refusedThroughout(): boolean {
@@ -304,6 +304,9 @@ export class Pending implements Request, Waiter {
 /** A request, in words. */
 export const whatOf = (kind: RequestKind, name: string, { type, key }: Pick<Address, 'type' | 'key'>): string =>
   `${kind} ${name} of ${type}/${key}`
+
+/** What an owner said, as a caller hears it. */
+export const errorOf = (error: WireError) => new HoldfastError(error.code, error.message, error)
 
 /** The end of a call of which nothing is sent (A3). `what` it is of, `why` it ends, `id`: which it was to have. */
 export const unsent = (

@@ -26,7 +26,6 @@ import {
   type ReplyFrame,
   type ReplyPosition,
   type RequestKind,
-  type WireError,
 } from '../protocol/frames.ts'
 import { sessionId, type SessionId } from '../protocol/ids.ts'
 import { fnv1a32 } from '../protocol/partitioning.ts'
@@ -36,7 +35,7 @@ import { Alarm } from './alarm.ts'
 import { formatCommandId, isOwnId, type CommandId } from './command-id.ts'
 import { Outbox } from './outbox.ts'
 import { defaultOutstanding, Outstanding } from './outstanding.ts'
-import { boundsBytes, frameBytes, Pending, unsent, whatOf, type Address, type Waiter } from './pending.ts'
+import { boundsBytes, errorOf, frameBytes, Pending, unsent, whatOf, type Address, type Waiter } from './pending.ts'
 import { closedError, PlacementWatch } from './placement-watch.ts'
 import { cursorOf, Positions } from './positions.ts'
 import { Routing } from './routing.ts'
@@ -377,7 +376,7 @@ export class Session {
   #isOver(pending: Pending): boolean {
     const { lastWord } = pending
     if (lastWord === undefined) return false
-    this.#fail(pending, errorOf(lastWord))
+    this.#fail(pending, lastWord)
     return true
   }
 
@@ -499,5 +498,3 @@ export class Session {
     pending.settle()
   }
 }
-
-const errorOf = (error: WireError) => new HoldfastError(error.code, error.message, error)

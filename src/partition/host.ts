@@ -280,19 +280,7 @@ export class PartitionHost {
   serve(): void {
     const replica = this.#replica
     if (replica === undefined || this.#crashed) return
-    const {
-      clock,
-      observer,
-      transport,
-      subjects,
-      definitions,
-      settings,
-      onFenced,
-      onBroken,
-      onUnwritable,
-      onStoreFailure,
-    } = this.#options
-    const { cutSlots: slots = new CutSlots() } = this.#options
+    const { clock, meter, cutSlots: slots = new CutSlots() } = this.#options
     const snapshots = new SnapshotKeeper({
       ...this.#options,
       generation: this.#generation,
@@ -303,26 +291,15 @@ export class PartitionHost {
     })
     this.#snapshots = snapshots
     const owner = new Owner({
+      ...this.#options,
       onRecord: (seq, time, bytes) => snapshots.committed(seq, time, bytes),
-      openTenant: this.#options.openTenant,
-      meter: this.#options.meter,
-      clock,
-      observer,
-      transport,
-      subjects,
-      definitions,
-      settings,
       memory: this.#memory,
       log: this.#log,
       replica,
-      onFenced,
-      onBroken,
-      onUnwritable,
-      onStoreFailure,
     })
     this.#owner = owner
     if (this.#takingSinceMs !== undefined) {
-      this.#options.meter?.takeoverSeconds.observe((clock.monotonic() - this.#takingSinceMs) / 1_000)
+      meter?.takeoverSeconds.observe((clock.monotonic() - this.#takingSinceMs) / 1_000)
     }
     this.#takingSinceMs = undefined
     for (const incoming of this.#held.end()) owner.submit(incoming)

@@ -38,6 +38,19 @@ async function start(
   return { cluster, node, client, clock: cluster.clock, session: client.session }
 }
 
+/** As `start`, with nobody known to own partition 0. */
+async function startUnowned(behave: Behave) {
+  const world = await start(behave)
+  const { cluster, clock, node } = world
+  const name = (owner: string | null) => {
+    cluster.owners[0] = owner
+    cluster.publishView(node)
+  }
+  name(null)
+  await clock.advance(10)
+  return { ...world, name }
+}
+
 const call = (session: Session, key: string, options?: RequestOptions, kind: RequestKind = 'command') =>
   session.request(kind, addressOf('t', key), 'do', null, options)
 
@@ -416,14 +429,12 @@ describe('outcomes (R2, A3)', () => {
     'are those of the next owner, which had an attempt waiting when the former one failed another (A5), asked as %s',
     async (owner) => {
       const replies: ((answer: Answer) => void)[] = []
-      const { session, clock, cluster, node } = await start((_request, _frame, reply) => void replies.push(reply))
-      cluster.owners[0] = null
-      cluster.publishView(node)
-      await clock.advance(10)
+      const { session, clock, cluster, name } = await startUnowned(
+        (_request, _frame, reply) => void replies.push(reply),
+      )
       const result = call(session, cluster.keyOf(0))
       await clock.advance(500)
-      cluster.owners[0] = owner
-      if (owner !== null) cluster.publishView(node)
+      if (owner !== null) name(owner)
       await clock.advance(600)
       expect(replies.length).toBe(2)
       replies[1]!(failure('FAILED'))
@@ -435,14 +446,10 @@ describe('outcomes (R2, A3)', () => {
 
   it('are FAILED once the last attempt has failed, where those to the subject of the partition were refused (A5)', async () => {
     const answers = [failure('RETRY'), null, failure('FAILED')]
-    const { session, clock, cluster, node } = await start(() => answers.shift())
-    cluster.owners[0] = null
-    cluster.publishView(node)
-    await clock.advance(10)
+    const { session, clock, cluster, node, name } = await startUnowned(() => answers.shift())
     const failed = errorOf(call(session, cluster.keyOf(0)))
     await clock.advance(2)
-    cluster.owners[0] = 'n1'
-    cluster.publishView(node)
+    name('n1')
     expect(await clock.settle(failed, 2_500)).toMatchObject({ code: 'FAILED' })
     expect(node.received.map(({ subject }) => subject)).toEqual(['test.p.0', 'test.node.n1.frame', 'test.p.0'])
   })
@@ -451,14 +458,12 @@ describe('outcomes (R2, A3)', () => {
     'are FAILED where the last attempt has failed, and then the word on the one before comes: %s (A5)',
     async (word) => {
       const replies: ((answer: Answer) => void)[] = []
-      const { session, clock, cluster, node } = await start((_request, _frame, reply) => void replies.push(reply))
-      cluster.owners[0] = null
-      cluster.publishView(node)
-      await clock.advance(10)
+      const { session, clock, cluster, name } = await startUnowned(
+        (_request, _frame, reply) => void replies.push(reply),
+      )
       const failed = errorOf(call(session, cluster.keyOf(0)))
       await clock.advance(500)
-      cluster.owners[0] = 'n1'
-      cluster.publishView(node)
+      name('n1')
       await clock.advance(10)
       replies[1]!(failure('FAILED'))
       await clock.advance(10)

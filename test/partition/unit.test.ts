@@ -1,29 +1,8 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { Unit, type UnitHost } from '../../src/partition/unit.ts'
-import { epoch, incarnation, partitionId, seq } from '../../src/protocol/ids.ts'
-import {
-  encodeRecord,
-  linkBytes,
-  stateHashBytes,
-  type CommitRecord,
-  type OutputRecord,
-} from '../../src/protocol/record.ts'
-
-const recordOf = (outputs: readonly OutputRecord[]): CommitRecord => ({
-  kind: 'commit',
-  partition: partitionId(0),
-  epoch: epoch(1),
-  incarnation: incarnation('i'),
-  prev: new Uint8Array(linkBytes),
-  time: 0,
-  published: seq(0),
-  stateHash: new Uint8Array(stateHashBytes),
-  sessions: [],
-  ended: [],
-  turns: [],
-  outputs,
-})
+import { encodeRecord } from '../../src/protocol/record.ts'
+import { bareCommit } from '../protocol/bare-commit.ts'
 
 const host: UnitHost = {
   replica: { peek: () => undefined, load: () => Promise.resolve([]) },
@@ -45,7 +24,7 @@ it('what a unit sends takes no more of its record than it counts (U5)', () => {
     fc.property(fc.array(output, { maxLength: 5 }), (outputs) => {
       const unit = new Unit(host)
       for (const each of outputs) unit.send(each)
-      const taken = encodeRecord(recordOf(outputs)).length - encodeRecord(recordOf([])).length
+      const taken = encodeRecord({ ...bareCommit, outputs }).length - encodeRecord(bareCommit).length
       expect(taken).toBeLessThanOrEqual(unit.bytes)
     }),
   )

@@ -6,24 +6,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { actor, connect, createNode, provision, type HoldfastEvent, type HoldfastNode } from '../../src/index.ts'
+import { connect, createNode, provision, type HoldfastEvent, type HoldfastNode } from '../../src/index.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
-import { accountsOf, loginOf, type Role } from './roles.ts'
+import { accountsOf, Counter, loginOf, type Role } from './roles.ts'
 
 const cluster = 'shop'
 const partitions = 4
 const timeout = 60_000
-
-const Counter = actor('counter', {
-  version: 1,
-  state: () => 0,
-  commands: {
-    add(ctx, by: number) {
-      ctx.state += by
-      return ctx.state
-    },
-  },
-})
 
 let home: string
 let server: TestServer

@@ -11,25 +11,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNats } from '../../src/adapters/nats/open.ts'
 import { SystemClock } from '../../src/adapters/system/clock.ts'
 import { SystemRandom } from '../../src/adapters/system/random.ts'
-import { actor, connect, createNode, provision, type HoldfastEvent, type HoldfastNode } from '../../src/index.ts'
+import { connect, createNode, provision, type HoldfastEvent, type HoldfastNode } from '../../src/index.ts'
 import { partitionId, type Seq } from '../../src/protocol/ids.ts'
 import type { TestServer } from '../support/nats-server.ts'
-import { loginOf, startServerWithRoles, type Role } from './roles.ts'
+import { Counter, loginOf, startServerWithRoles, type Role } from './roles.ts'
 
 const cluster = 'shop'
 const timeout = 60_000
-
-const Counter = actor('counter', {
-  version: 1,
-  state: () => 0,
-  commands: {
-    add(ctx, by: number) {
-      ctx.state += by
-      return ctx.state
-    },
-  },
-  queries: { value: (state) => state },
-})
 
 let server: TestServer
 let home: string

@@ -1,6 +1,7 @@
 /** A server with deploy/nats/accounts.conf, for a cluster of any name, and how each role connects to it. */
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { actor } from '../../src/index.ts'
 import { startNatsServer, type TestServer } from '../support/nats-server.ts'
 
 export const roles = ['node', 'client', 'watcher', 'provisioner', 'operator'] as const
@@ -28,4 +29,16 @@ export const loginOf = (server: TestServer, cluster: string, role: Role) => ({
   user: role,
   password: passwordOf(role),
   inboxPrefix: `_INBOX_${cluster}.${role}`,
+})
+
+export const Counter = actor('counter', {
+  version: 1,
+  state: () => 0,
+  commands: {
+    add(ctx, by: number) {
+      ctx.state += by
+      return ctx.state
+    },
+  },
+  queries: { value: (state) => state },
 })

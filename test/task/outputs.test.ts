@@ -2,35 +2,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { checkHeaders, checkSubject } from '../../src/adapters/nats/message-check.ts'
 import type { Output } from '../../src/behaviour/task.ts'
-import { epoch, incarnation, partitionId, seq } from '../../src/protocol/ids.ts'
-import {
-  decodeRecord,
-  encodeRecord,
-  linkBytes,
-  stateHashBytes,
-  type CommitRecord,
-  type OutputRecord,
-} from '../../src/protocol/record.ts'
+import { decodeRecord, encodeRecord, type OutputRecord } from '../../src/protocol/record.ts'
 import { outputRecord } from '../../src/task/outputs.ts'
 import { text } from '../protocol/arbitraries.ts'
+import { bareCommit } from '../protocol/bare-commit.ts'
 
 const rules = { cluster: 'shop', streams: true, maxPayload: 1_000 }
 const made = (output: Output) => outputRecord(output, 'id-1', rules)
-
-const commit: CommitRecord = {
-  kind: 'commit',
-  partition: partitionId(0),
-  epoch: epoch(1),
-  incarnation: incarnation('i'),
-  prev: new Uint8Array(linkBytes),
-  time: 0,
-  published: seq(0),
-  stateHash: new Uint8Array(stateHashBytes),
-  sessions: [],
-  ended: [],
-  turns: [],
-  outputs: [],
-}
 
 /** Headers in pairs, so that none hides as a prototype; data as numbers, whatever holds them. */
 const plain = ({ subject, data, headers }: OutputRecord) => ({
@@ -133,7 +111,7 @@ describe('an output, as it goes into a record', () => {
           return
         }
         sent++
-        const back = decodeRecord(encodeRecord({ ...commit, outputs: [output] }))
+        const back = decodeRecord(encodeRecord({ ...bareCommit, outputs: [output] }))
         const [read] = back.kind === 'commit' ? back.outputs : []
         expect(plain(read!)).toEqual(plain(output))
         checkSubject(output.subject, 'subject')
